@@ -1,0 +1,100 @@
+/* The catalog: an immutable in-memory snapshot of all that estimates are answered from, rebuilt
+ * after every write and swapped atomically. Everything here is read-only and outlives the call. */
+#pragma once
+
+#include "core/arch/gpu.h"
+#include "core/arch/lengths.h"
+#include "core/arch/model.h"
+#include "core/finetune/fit.h"
+#include "core/finetune/point.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct lq_store;
+
+/* Where a catalog entry comes from. Strings are never NULL. */
+struct lq_provenance {
+    const char *source;
+    const char *note;
+    bool recalled; /* part of it rests on memory, not on a source that was read again */
+    bool shipped;  /* part of the seed: read-only */
+};
+
+struct lq_model_entry {
+    struct lq_model model;
+    const char *config; /* the config.json as it came, one line of JSON */
+    int64_t published_parameters; /* 0 = unknown */
+    int64_t published_active_parameters;
+    struct lq_parameters parameters; /* computed, at the released top-k */
+    struct lq_provenance provenance;
+};
+
+struct lq_gpu_entry {
+    struct lq_gpu gpu;
+    struct lq_provenance provenance;
+};
+
+struct lq_price {
+    const char *provider;
+    const char *region;
+    const char *instance_type;
+    const char *gpu; /* catalog id */
+    int64_t gpu_count;
+    double instance_usd_per_h;      /* whole instance, on demand; 0 = not offered */
+    double instance_spot_usd_per_h; /* 0 = not offered */
+    const char *date;               /* as precise as its source: 2024, 2026-07 or 2026-07-20 */
+    bool stale;                     /* its provider's date is over 180 days before the newest one */
+    const char *source;
+};
+
+struct lq_provider {
+    const char *id;
+    const char *date;
+    bool stale;
+    size_t prices; /* rows */
+};
+
+/* A named length distribution; unpadded, as measured. */
+struct lq_dataset {
+    const char *id;
+    const char *description;
+    const char *unit;
+    double queries;
+    const struct lq_length_bin *bins; /* ascending, plain counts */
+    size_t count;
+    struct lq_provenance provenance;
+};
+
+struct lq_catalog {
+    const struct lq_model_entry *models; /* each list ascending by id */
+    size_t model_count;
+    const struct lq_gpu_entry *gpus;
+    size_t gpu_count;
+    const struct lq_price *prices; /* ascending by gpu, then price per GPU and hour */
+    size_t price_count;
+    const struct lq_provider *providers;
+    size_t provider_count;
+    const struct lq_dataset *datasets;
+    size_t dataset_count;
+    const struct lq_point *points; /* every stored calibration, oldest first */
+    size_t point_count;
+    const struct lq_capacity *capacities;
+    size_t capacity_count;
+    const struct lq_fit *fits; /* fitted from points and capacities, ascending by id */
+    size_t fit_count;
+    char catalog_version[20]; /* 16 hex digits over models, gpus and data sets */
+    char prices_version[20];
+    char data_version[20]; /* over everything, points included */
+};
+
+/* The entry with that id (case does not matter), or NULL. */
+const struct lq_model_entry *lq_catalog_model(const struct lq_catalog *catalog, const char *id);
+const struct lq_gpu_entry *lq_catalog_gpu(const struct lq_catalog *catalog, const char *id);
+const struct lq_provider *lq_catalog_provider(const struct lq_catalog *catalog, const char *id);
+const struct lq_dataset *lq_catalog_dataset(const struct lq_catalog *catalog, const char *id);
+
+/* The prices of one GPU: a run of catalog->prices; count 0 where there is none. */
+const struct lq_price *lq_catalog_prices(const struct lq_catalog *catalog, const char *gpu,
+                                         size_t *count);
