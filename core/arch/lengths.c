@@ -2,7 +2,6 @@
 #include "core/arch/lengths.h"
 
 #include <math.h>
-#include <stdbool.h>
 
 const char *const LQ_PADDING_NAMES[] = {"longest", "fixed", "packed", NULL};
 
@@ -16,6 +15,7 @@ static enum lq_code check_raw(const struct lq_length_bin *raw, size_t n, struct 
     if (n == 0) {
         return lq_fail(err, LQ_EFIELD, "/lengths", "must have at least one bin");
     }
+    double queries = 0.0;
     for (size_t i = 0; i < n; i++) {
         if (raw[i].tokens < 1) {
             return lq_fail(err, LQ_EFIELD, "/lengths", "tokens must be at least 1, got %lld",
@@ -26,9 +26,13 @@ static enum lq_code check_raw(const struct lq_length_bin *raw, size_t n, struct 
                            "tokens must ascend, got %lld after %lld", (long long)raw[i].tokens,
                            (long long)raw[i - 1].tokens);
         }
-        if (!(raw[i].queries > 0.0) || !isfinite(raw[i].queries)) {
-            return lq_fail(err, LQ_EFIELD, "/lengths", "queries must be positive");
+        if (!(raw[i].queries >= 0.0) || !isfinite(raw[i].queries)) {
+            return lq_fail(err, LQ_EFIELD, "/lengths", "queries must not be negative");
         }
+        queries += raw[i].queries;
+    }
+    if (!(queries > 0.0) || !isfinite(queries)) {
+        return lq_fail(err, LQ_EFIELD, "/lengths", "must hold at least one query");
     }
     return LQ_OK;
 }
@@ -59,6 +63,9 @@ static size_t pad_bins(const struct lq_length_bin *raw, size_t n,
     double queries = 0.0;
     double tokens = 0.0;
     for (size_t i = 0; i < n; i++) {
+        if (raw[i].queries == 0.0) {
+            continue; /* an empty bin must not become the longest length */
+        }
         int64_t cut = raw[i].tokens;
         if (rule->cutoff_tokens > 0 && cut > rule->cutoff_tokens) {
             cut = rule->cutoff_tokens;

@@ -39,9 +39,9 @@ struct lq_padding_rule {
 };
 
 /* Cuts, pads and accumulates a histogram.
- * raw, n: ascending distinct tokens >= 1, queries > 0 · rule as above (packed needs a cut-off)
+ * raw, n: ascending distinct tokens >= 1, queries >= 0 · rule as above (packed needs a cut-off)
  * scratch: room for n bins, becomes the distribution's storage · out: filled.
- * Errors: LQ_EFIELD (empty, unsorted, non-positive, packed without cut-off), pointer "/lengths...". */
+ * Errors: LQ_EFIELD (empty, unsorted, negative, packed without cut-off), pointer "/lengths...". */
 LQ_MUST_USE enum lq_code lq_lengths_prepare(const struct lq_length_bin *raw, size_t n,
                                             const struct lq_padding_rule *rule,
                                             struct lq_length_bin *scratch, struct lq_lengths *out,
