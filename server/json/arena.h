@@ -1,0 +1,26 @@
+/* Memory for the JSON of one request: a thread-local bump arena behind jansson's allocator. Outside
+ * a request, and for everything that is not jansson's, memory comes from libc as ever. */
+#pragma once
+
+#include <stddef.h>
+
+/* Puts the arena behind jansson; call once, before any jansson value exists. */
+void lq_arena_install(void);
+
+/* Bracket one request on the calling thread; they do not nest. Values made inside must not be
+ * touched after the end, whether or not they were released. Between requests a thread keeps at
+ * most LQ_ARENA_KEPT_BYTES; what a large request took beyond that goes back to libc. */
+void lq_arena_begin(void);
+void lq_arena_end(void);
+
+enum { LQ_ARENA_KEPT_BYTES = 256 * 1024 };
+
+/* Gives back what the calling thread keeps between requests; for threads that end. */
+void lq_arena_release(void);
+
+/* What jansson allocates with. Freeing arena memory does nothing, other memory goes to libc. */
+void *lq_arena_malloc(size_t size);
+void lq_arena_free(void *memory);
+
+/* Bytes in chunks the calling thread holds now. */
+size_t lq_arena_held(void);
