@@ -1,0 +1,56 @@
+"""Every header compiles alone, and twice, with the flags and warnings of the sources beside it."""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+
+from tap import Report, files
+
+WITH_VALUE = ("-o", "-MF", "-MQ", "-MT")
+WITHOUT = ("-c", "-MD", "-MMD")
+
+
+def flags_of(entry):
+    """The compiler call of one source, without its input and outputs."""
+    words = shlex.split(entry["command"])
+    kept, skip = [], False
+    for word in words:
+        if skip or word == entry["file"] or word in WITHOUT:
+            skip = False
+        elif word in WITH_VALUE:
+            skip = True
+        else:
+            kept.append(word)
+    return kept
+
+
+def compile_header(header, flags, folder):
+    program = f'#include "{header}"\n#include "{header}"\ntypedef int not_empty;\n'
+    done = subprocess.run(flags + ["-fsyntax-only", "-x", "c", "-"], input=program, cwd=folder,
+                          capture_output=True, text=True, check=False)
+    return [] if done.returncode == 0 else done.stderr.splitlines()
+
+
+def main():
+    root, build = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    commands = json.loads((build / "compile_commands.json").read_text())
+    flags = {}
+    for entry in commands:
+        source = os.path.relpath(os.path.join(entry["directory"], entry["file"]), root)
+        flags.setdefault(source.split("/")[0], flags_of(entry))
+    headers = files(root, {".h"}, ("core", "server"))
+    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        results = list(pool.map(
+            lambda header: compile_header(header, flags[header.parts[0]], build), headers))
+    report = Report()
+    for header, against in zip(headers, results):
+        report.claim(f"{header} compiles alone", against)
+    report.finish()
+
+
+if __name__ == "__main__":
+    main()
