@@ -15,6 +15,8 @@
     X(LQ_EMETHOD, "method-not-allowed", "This resource does not take that method")                 \
     X(LQ_ECONFLICT, "conflict", "The request conflicts with what is stored")                       \
     X(LQ_ETOOLARGE, "too-large", "The body is larger than the limit")                              \
+    X(LQ_EURI, "uri-too-long", "The request's target is longer than the limit")                    \
+    X(LQ_EHEAD, "head-too-large", "The request's header fields are larger than the limit")         \
     X(LQ_EMEDIA, "unsupported-media-type", "The body's media type is not supported")               \
     X(LQ_ENOFIT, "does-not-fit", "The job does not fit into the device's memory")                  \
     X(LQ_EUNPRICED, "unpriced", "None of the named providers prices this GPU")                     \
