@@ -12,6 +12,7 @@ from tap import Report, files
 
 WITH_VALUE = ("-o", "-MF", "-MQ", "-MT")
 WITHOUT = ("-c", "-MD", "-MMD")
+FROM_STDIN = ["-fdiagnostics-color=never", "-fsyntax-only", "-x", "c", "-"]
 
 
 def flags_of(entry):
@@ -30,7 +31,7 @@ def flags_of(entry):
 
 def compile_header(header, flags, folder):
     program = f'#include "{header}"\n#include "{header}"\ntypedef int not_empty;\n'
-    done = subprocess.run(flags + ["-fsyntax-only", "-x", "c", "-"], input=program, cwd=folder,
+    done = subprocess.run(flags + FROM_STDIN, input=program, cwd=folder,
                           capture_output=True, text=True, check=False)
     return [] if done.returncode == 0 else done.stderr.splitlines()
 
