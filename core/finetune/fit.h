@@ -1,32 +1,105 @@
-/* Fitted coefficients with what they rest on: one per (estimator, identity). */
+/* Fitted coefficients with what they rest on: one set per estimator and identity. */
 #pragma once
 
+#include "core/base/error.h"
+#include "core/finetune/memory.h"
 #include "core/finetune/point.h"
+#include "core/finetune/step_time.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 /* What a fit's coefficients mean. */
 enum lq_fit_kind {
-    LQ_FIT_STEP_TIME, /* default: t0, t1, t1 per active expert */
-    LQ_FIT_XIA2024,   /* a + c * ln(batch) / (sparsity * C3) */
-    LQ_FIT_XIA2024_PRINTED, /* C2 * ln(batch / (sparsity * C3)) + C4 */
-    LQ_FIT_MEMORY     /* the activation factor of the memory model */
+    LQ_FIT_STEP_TIME,       /* default: t0_s, t1_s_per_token, t1_s_per_token_and_expert */
+    LQ_FIT_XIA2024,         /* a, c of a + c * ln(batch) / (sparsity * C3) */
+    LQ_FIT_XIA2024_PRINTED, /* C2, C4 of C2 * ln(batch / (sparsity * C3)) + C4 */
+    LQ_FIT_MEMORY           /* the activation factor of the memory model */
 };
+extern const char *const LQ_FIT_NAMES[];
 
-enum { LQ_COEFFICIENTS_MAX = 4 };
+/* How residuals are weighted. */
+enum lq_fit_objective {
+    LQ_OBJECTIVE_ROBUST,  /* pseudo-Huber of ln(predicted / measured) with scale 0.02 */
+    LQ_OBJECTIVE_ABSOLUTE, /* squares of predicted - measured queries/s */
+    LQ_OBJECTIVE_MINIMAX  /* largest miss in units of its resolution */
+};
+extern const char *const LQ_OBJECTIVE_NAMES[];
+
+enum { LQ_COEFFICIENTS_MAX = 3, LQ_FIT_ID_MAX = 160 };
 
 struct lq_fit {
-    char id[LQ_ID_MAX * 2];
+    char id[LQ_FIT_ID_MAX]; /* set by whoever keeps the fit */
     enum lq_fit_kind kind;
+    enum lq_fit_objective objective;
     struct lq_identity identity; /* gpu is "" where the fit spans all GPUs (memory) */
     char lengths[LQ_ID_MAX];     /* xia2024 forms: the distribution they hold for; else "" */
     int coefficients;
     double coefficient[LQ_COEFFICIENTS_MAX];
-    double covariance[LQ_COEFFICIENTS_MAX * LQ_COEFFICIENTS_MAX]; /* row-major, of the logarithms */
+    /* of ln(coefficient) for step time and memory, of the coefficient for the xia2024 forms; row-major */
+    double covariance[LQ_COEFFICIENTS_MAX * LQ_COEFFICIENTS_MAX];
+    double prior[LQ_COEFFICIENTS_MAX]; /* what physics alone gives for the same coefficients */
+    double row_tokens;                 /* mean padded row of the points: where `prior` holds */
+    double constant;                   /* xia2024 forms: C3 */
     size_t points;
     double rmse_queries_per_s;
-    double mape; /* mean |predicted / measured - 1| */
-    double bias; /* mean of predicted / measured - 1 */
-    double residual_log; /* robust spread of ln(predicted / measured) */
+    double mape;         /* mean |predicted / measured - 1| */
+    double bias;         /* mean of predicted / measured - 1 */
+    double residual_log; /* standard deviation of ln(predicted / measured), robust */
+    char sources[LQ_ID_MAX * 2]; /* distinct sources, comma-separated, ascending */
 };
+
+/* One observation of the step time: what the forms need of a point. */
+struct lq_observation {
+    double batch_size;
+    double active_experts;
+    double row_tokens;      /* mean padded tokens of a row */
+    double queries_per_row;
+    double gpu_count;
+    double queries_per_s;   /* measured; > 0 */
+};
+
+/* Queries per second that a step of `step_s` seconds means for this observation's job. */
+double lq_observation_rate(const struct lq_observation *o, double step_s);
+
+/* Doubles of workspace for lq_fit_step_time over n observations. */
+size_t lq_fit_workspace(size_t n);
+
+/* Fits t0, t1 and t1 per active expert, all positive, to n observations of one identity.
+ * prior: what physics gives; with the robust objective it is one observation of each logarithm with
+ *   standard deviation 1 against the points' 0.02, so that what few points cannot tell apart stays
+ *   near it; the absolute objective ignores it but starts there.
+ * out: kind, objective, coefficients, covariance, prior and errors are set; id and identity are not.
+ * Errors: LQ_EFIT (no observation; absolute with fewer than three).
+ * Source of the form: step time against padded tokens, Xia et al. 2024 throughput data. */
+LQ_MUST_USE enum lq_code lq_fit_step_time(const struct lq_observation *observations, size_t n,
+                                          const struct lq_step_coefficients *prior,
+                                          enum lq_fit_objective objective, double *workspace,
+                                          struct lq_fit *out, struct lq_error *err);
+
+/* The step coefficients of a step-time fit. */
+struct lq_step_coefficients lq_fit_step_coefficients(const struct lq_fit *fit);
+
+/* Queries per second that a fit of any step-time or xia2024 kind predicts for a job like `o`
+ * (its queries_per_s is not read). `experts`: routed experts of the model, 0 for dense. */
+double lq_fit_predict(const struct lq_fit *fit, const struct lq_observation *o, double experts);
+
+/* Fills rmse, mape, bias and residual_log of a fit from the observations it was made of. */
+void lq_fit_errors(struct lq_fit *fit, const struct lq_observation *observations, size_t n,
+                   double experts);
+
+/* One observation of memory: what one unit of the activation factor costs, and what was free. */
+struct lq_memory_observation {
+    double activation_bytes; /* counted for the whole batch at factor 1 */
+    double free_bytes;       /* capacity or peak, less what does not depend on the batch */
+    double batch_size;
+    bool is_peak; /* free_bytes was filled exactly; else the batch fitted and one more did not */
+};
+
+/* Fits the activation factor. A largest batch b says that factor * activation lies between the bytes
+ * free less one row's and the bytes free; a peak says that they are equal. A miss is the logarithm
+ * of the ratio over its resolution: one query or 15 %, whichever is larger. The factor minimises
+ * the largest miss, since a batch is chosen where the model is worst.
+ * out: as above, coefficient[0] is the factor. Errors: LQ_EFIT (no usable observation). */
+LQ_MUST_USE enum lq_code lq_fit_memory(const struct lq_memory_observation *observations, size_t n,
+                                       struct lq_fit *out, struct lq_error *err);

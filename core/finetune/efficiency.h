@@ -1,0 +1,36 @@
+/* What a software stack makes of a device: efficiencies, call overheads, copies and contexts. Every
+ * constant stands in one table with its source; nothing here depends on a job. */
+#pragma once
+
+#include "core/arch/method.h"
+
+#include <stddef.h>
+
+/* A software stack. Times in s, sizes in bytes, efficiencies as shares of the catalog's peak. */
+struct lq_stack {
+    const char *id;
+    const char *description;
+    /* time */
+    double matmul_efficiency;    /* of the matrix peak, in matmuls that fill the device */
+    double bandwidth_efficiency; /* of the memory bandwidth, in streaming weights and states */
+    double linear_call_s;        /* host time of one linear layer in one pass */
+    double lora_call_s;          /* the same with a LoRA adapter on it */
+    double quantized_call_s;     /* the same with a LoRA adapter on quantised weights */
+    double expert_call_s;        /* selecting, gathering and scattering the tokens of one expert */
+    /* memory */
+    double context_bytes;          /* CUDA context, libraries' workspaces */
+    double fragmentation;          /* share of the device the allocator cannot use */
+    double adapter_bytes;          /* per LoRA parameter */
+    double lora_input_bytes;       /* saved per input element of a layer with an adapter */
+    double head_bytes_per_logit;   /* copies of the logits around the loss */
+    double norm_bytes_per_element; /* saved per element of a normalisation's input */
+};
+
+extern const struct lq_stack LQ_STACKS[];
+extern const size_t LQ_STACK_COUNT;
+
+/* The stack with that id, or NULL. */
+const struct lq_stack *lq_stack_find(const char *id);
+
+/* The stack an estimate uses for a label that only occurs in measurements: hf-2024. */
+const struct lq_stack *lq_stack_default(void);
