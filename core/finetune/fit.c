@@ -38,7 +38,8 @@ struct step_problem {
 
 static double predicted_rate(const double *coefficient, const struct lq_observation *o)
 {
-    const struct lq_step_coefficients c = {coefficient[0], coefficient[1], coefficient[2]};
+    const struct lq_step_coefficients c = {coefficient[0], coefficient[1] * o->token_scale,
+                                           coefficient[2]};
     return lq_observation_rate(
         o, lq_step_seconds(&c, o->batch_size * o->row_tokens, o->active_experts));
 }
@@ -122,13 +123,23 @@ void lq_fit_errors(struct lq_fit *fit, const struct lq_observation *observations
     fit->residual_log = sqrt(spread / freedom);
 }
 
-static double mean_row(const struct lq_observation *observations, size_t n)
+double lq_observations_mean_row(const struct lq_observation *observations, size_t n)
 {
     double sum = 0.0;
     for (size_t i = 0; i < n; i++) {
         sum += observations[i].row_tokens;
     }
     return sum / (double)n;
+}
+
+static void set_range(struct lq_fit *fit, const struct lq_observation *observations, size_t n)
+{
+    fit->row_tokens = lq_observations_mean_row(observations, n);
+    for (size_t i = 0; i < n; i++) {
+        const double tokens = observations[i].batch_size * observations[i].row_tokens;
+        fit->step_tokens[0] = i == 0 ? tokens : fmin(fit->step_tokens[0], tokens);
+        fit->step_tokens[1] = i == 0 ? tokens : fmax(fit->step_tokens[1], tokens);
+    }
 }
 
 enum lq_code lq_fit_step_time(const struct lq_observation *observations, size_t n,
@@ -156,7 +167,7 @@ enum lq_code lq_fit_step_time(const struct lq_observation *observations, size_t 
     out->kind = LQ_FIT_STEP_TIME;
     out->objective = objective;
     out->coefficients = LQ_COEFFICIENTS_MAX;
-    out->row_tokens = mean_row(observations, n);
+    set_range(out, observations, n);
     for (int j = 0; j < LQ_COEFFICIENTS_MAX; j++) {
         out->prior[j] = start[j];
         out->coefficient[j] = start[j] > 0.0 ? exp(solution[j]) : 0.0;

@@ -40,6 +40,7 @@ struct lq_fit {
     double covariance[LQ_COEFFICIENTS_MAX * LQ_COEFFICIENTS_MAX];
     double prior[LQ_COEFFICIENTS_MAX]; /* what physics alone gives for the same coefficients */
     double row_tokens;                 /* mean padded row of the points: where `prior` holds */
+    double step_tokens[2];             /* fewest and most padded tokens of a measured step */
     double constant;                   /* xia2024 forms: C3 */
     size_t points;
     double rmse_queries_per_s;
@@ -56,11 +57,15 @@ struct lq_observation {
     double row_tokens;      /* mean padded tokens of a row */
     double queries_per_row;
     double gpu_count;
+    double token_scale;     /* work per token at row_tokens over that at the fit's mean row; about 1 */
     double queries_per_s;   /* measured; > 0 */
 };
 
 /* Queries per second that a step of `step_s` seconds means for this observation's job. */
 double lq_observation_rate(const struct lq_observation *o, double step_s);
+
+/* Mean padded row of n >= 1 observations: where a fit of them takes its prior. */
+double lq_observations_mean_row(const struct lq_observation *observations, size_t n);
 
 /* Doubles of workspace for lq_fit_step_time over n observations. */
 size_t lq_fit_workspace(size_t n);

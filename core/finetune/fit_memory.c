@@ -74,8 +74,8 @@ static double minimize(const struct lq_memory_observation *observations, size_t 
 enum lq_code lq_fit_memory(const struct lq_memory_observation *observations, size_t n,
                            struct lq_fit *out, struct lq_error *err)
 {
-    double low = INFINITY;
-    double high = -INFINITY;
+    double low = HUGE_VAL;
+    double high = -HUGE_VAL;
     size_t used = 0;
     for (size_t i = 0; i < n; i++) {
         if (usable(&observations[i])) {

@@ -1,0 +1,195 @@
+/* Chooses and checks batch sizes. The memory itself is counted in memory.c. */
+#include "core/finetune/batch.h"
+
+#include "core/base/units.h"
+#include "core/finetune/interval.h"
+#include "core/finetune/xia2024.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static struct lq_memory count_memory(const struct lq_job *job, double activation_factor)
+{
+    const struct lq_memory_job memory_job = {.model = job->model,
+                                             .method = &job->method,
+                                             .training = &job->training,
+                                             .stack = lq_job_stack(job),
+                                             .active_experts = job->active_experts,
+                                             .activation_factor = activation_factor};
+    return lq_memory_count(&memory_job);
+}
+
+/* Whether a variant of the job would take a batch of one; tells what to change. */
+static bool variant_fits(const struct lq_job *job, double activation_factor)
+{
+    const struct lq_memory memory = count_memory(job, activation_factor);
+    return lq_memory_max_batch(&memory, job->gpu->memory_bytes, job->lengths->longest_tokens) > 0;
+}
+
+/* The longest row of which one fits; 0 if the fixed parts alone are too large. */
+static int64_t longest_row(const struct lq_memory *memory, double capacity_bytes, int64_t longest)
+{
+    int64_t low = 0;
+    int64_t high = longest;
+    while (low < high) {
+        const int64_t middle = low + (high - low + 1) / 2;
+        if (lq_memory_max_batch(memory, capacity_bytes, middle) > 0) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    return low;
+}
+
+/* A sentence of what would make the job fit. */
+static void advise(const struct lq_job *job, const struct lq_memory *memory,
+                   double activation_factor, char *text, size_t size)
+{
+    struct lq_job variant = *job;
+    variant.training.checkpointing = LQ_CHECKPOINTING_FULL;
+    const int64_t row =
+        longest_row(memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
+    if (row > 0) {
+        snprintf(text, size, "rows of up to %lld tokens would fit", (long long)row);
+        return;
+    }
+    if (job->training.checkpointing != LQ_CHECKPOINTING_FULL &&
+        variant_fits(&variant, activation_factor)) {
+        snprintf(text, size, "full gradient checkpointing would fit");
+        return;
+    }
+    const struct lq_method methods[] = {
+        {.kind = LQ_METHOD_LORA, .rank = 16, .targets = LQ_TARGETS_ALL_LINEAR},
+        {.kind = LQ_METHOD_QLORA,
+         .rank = 16,
+         .targets = LQ_TARGETS_ALL_LINEAR,
+         .quantization = LQ_QUANTIZATION_NF4_DQ}};
+    for (size_t i = 0; i < 2; i++) {
+        variant.method = methods[i];
+        if (methods[i].kind > job->method.kind && variant_fits(&variant, activation_factor)) {
+            snprintf(text, size, "%s of rank 16 with full gradient checkpointing would fit",
+                     LQ_METHOD_NAMES[methods[i].kind]);
+            return;
+        }
+    }
+    snprintf(text, size, "a device of at least %.1f GiB would fit it",
+             lq_memory_total_bytes(memory, 1.0, (double)job->lengths->longest_tokens) / LQ_GIB);
+}
+
+static enum lq_code refuse(const struct lq_job *job, const struct lq_memory *memory,
+                           double activation_factor, int64_t batch_size, struct lq_error *err)
+{
+    const double needed = lq_memory_total_bytes(memory, (double)batch_size,
+                                                (double)job->lengths->longest_tokens);
+    const int64_t largest =
+        lq_memory_max_batch(memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
+    char advice[160];
+    if (largest > 0) {
+        snprintf(advice, sizeof advice, "a batch of %lld would fit", (long long)largest);
+    } else {
+        advise(job, memory, activation_factor, advice, sizeof advice);
+    }
+    return lq_fail(err, LQ_ENOFIT, batch_size > 1 ? "/batch_size" : "/gpu",
+                   "a batch of %lld rows of up to %lld tokens needs %.0f bytes, %.0f more than the "
+                   "%.0f of %s; %s",
+                   (long long)batch_size, (long long)job->lengths->longest_tokens, needed,
+                   needed - job->gpu->memory_bytes, job->gpu->memory_bytes, job->gpu->id, advice);
+}
+
+/* Eq. 1's batch for the estimators named after the paper; -1 where the paper has no pair. */
+static int64_t paper_max_batch(const struct lq_job *job)
+{
+    const bool printed = job->estimator == LQ_ESTIMATOR_XIA2024_PRINTED;
+    if (!printed && job->estimator != LQ_ESTIMATOR_XIA2024) {
+        return -1;
+    }
+    const struct lq_xia2024_batch *pair = lq_xia2024_batch_find(job->model->id, printed);
+    if (pair == NULL) {
+        return -1;
+    }
+    const int64_t experts = lq_model_experts(job->model);
+    const double sparsity = experts > 0 ? (double)job->active_experts / (double)experts : 1.0;
+    return lq_xia2024_max_batch(pair, job->gpu->memory_nominal_bytes / LQ_GIB,
+                                (double)job->lengths->longest_tokens, sparsity);
+}
+
+/* A batch that somebody ran under this identity on rows at least as long is known to fit. */
+static bool was_measured(const struct lq_job *job, const struct lq_evidence *evidence,
+                         const struct lq_identity *identity)
+{
+    struct lq_conditions conditions = {.active_experts = job->active_experts,
+                                       .batch_size = job->batch_size,
+                                       .accumulation_steps = job->training.accumulation_steps,
+                                       .sequence_tokens = job->fixed_tokens,
+                                       .rule = {job->lengths->padding, job->lengths->cutoff_tokens,
+                                                job->lengths->padding_multiple}};
+    snprintf(conditions.lengths, sizeof conditions.lengths, "%s", job->lengths_id);
+    const struct lq_point *nearest = NULL;
+    return lq_evidence_point(evidence, identity, &conditions, &nearest) != NULL;
+}
+
+static void fill_interval(const struct lq_job *job, double factor, struct lq_estimate *out)
+{
+    const double z = lq_interval_z(job->confidence);
+    double factors[2];
+    lq_interval_around(factor, out->memory_basis.log_sd, z, factors);
+    for (int i = 0; i < 2; i++) {
+        const struct lq_memory memory = count_memory(job, factors[i]);
+        out->interval.memory_bytes[i] = lq_memory_total_bytes(
+            &memory, (double)out->batch_size, (double)job->lengths->longest_tokens);
+        out->interval.max_batch_size[1 - i] = lq_memory_max_batch(
+            &memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
+    }
+}
+
+static enum lq_code check_asked(const struct lq_job *job, const struct lq_evidence *evidence,
+                                const struct lq_identity *identity, double factor,
+                                struct lq_estimate *out, struct lq_error *err)
+{
+    if (job->batch_size <= out->max_batch_size) {
+        return LQ_OK;
+    }
+    if (was_measured(job, evidence, identity)) {
+        out->warnings |= 1u << LQ_WARN_BATCH_MEASURED;
+        return LQ_OK;
+    }
+    if (job->batch_size <= out->interval.max_batch_size[1]) {
+        out->warnings |= 1u << LQ_WARN_MAY_NOT_FIT;
+        return LQ_OK;
+    }
+    return refuse(job, &out->memory, factor, job->batch_size, err);
+}
+
+enum lq_code lq_batch_choose(const struct lq_job *job, const struct lq_evidence *evidence,
+                             const struct lq_identity *identity, struct lq_estimate *out,
+                             struct lq_error *err)
+{
+    out->memory_basis = lq_evidence_memory(evidence, identity);
+    const double factor =
+        out->memory_basis.fit != NULL ? out->memory_basis.fit->coefficient[0] : 1.0;
+    out->memory = count_memory(job, factor);
+    out->max_batch_size =
+        lq_memory_max_batch(&out->memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
+    const int64_t paper = paper_max_batch(job);
+    if (paper >= 0) {
+        out->max_batch_size = paper;
+    } else if (out->point != NULL && out->point->conditions.batch_size > out->max_batch_size) {
+        out->max_batch_size = out->point->conditions.batch_size;
+        out->warnings |= 1u << LQ_WARN_BATCH_MEASURED;
+    }
+    if (out->max_batch_size < 1 && job->batch_size < 2) {
+        return refuse(job, &out->memory, factor, 1, err);
+    }
+    out->batch_size = job->batch_size > 0 ? job->batch_size : out->max_batch_size;
+    if (out->point != NULL) {
+        out->batch_size = out->point->conditions.batch_size;
+    }
+    fill_interval(job, factor, out);
+    LQ_TRY(check_asked(job, evidence, identity, factor, out, err));
+    out->activation_bytes = lq_memory_activation_bytes(&out->memory, (double)out->batch_size,
+                                                       (double)job->lengths->longest_tokens);
+    out->total_bytes = lq_memory_total_bytes(&out->memory, (double)out->batch_size,
+                                             (double)job->lengths->longest_tokens);
+    return LQ_OK;
+}

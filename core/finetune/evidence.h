@@ -1,0 +1,52 @@
+/* Which measurements speak for a job, and how far they can be trusted. */
+#pragma once
+
+#include "core/finetune/fit.h"
+#include "core/finetune/point.h"
+
+#include <stddef.h>
+
+/* The honesty of a number. */
+enum lq_basis_kind {
+    LQ_BASIS_CALIBRATED,  /* measured on this model, method, GPU and stack */
+    LQ_BASIS_TRANSFERRED, /* measured elsewhere, carried over by physics */
+    LQ_BASIS_PRIOR        /* no measurement: roofline with stated efficiencies */
+};
+extern const char *const LQ_BASIS_NAMES[];
+
+/* Everything measured that a job may rest on. Borrowed; empty lists are fine. */
+struct lq_evidence {
+    const struct lq_fit *fits;
+    size_t fit_count;
+    const struct lq_point *points;
+    size_t point_count;
+};
+
+/* A step-time or memory fit that was chosen for a job. */
+struct lq_basis {
+    enum lq_basis_kind kind;
+    const struct lq_fit *fit; /* NULL for the prior */
+    double log_sd;            /* of the predicted quantity, beyond the fit's own covariance */
+};
+
+/* The step-time fit nearest to `identity`: its own; else one of the same method kind and kind of
+ * model that differs in the fewest of GPU, GPU count, rank, targets, quantisation, precision,
+ * optimizer, checkpointing, stack and model; else none. `mixture`: the job's model has experts. */
+struct lq_basis lq_evidence_step(const struct lq_evidence *evidence,
+                                 const struct lq_identity *identity, bool mixture);
+
+/* The memory fit of the same model, method and stack (any GPU); else none. */
+struct lq_basis lq_evidence_memory(const struct lq_evidence *evidence,
+                                   const struct lq_identity *identity);
+
+/* The xia2024 fit of the given kind for exactly this identity and length distribution, or NULL. */
+const struct lq_fit *lq_evidence_xia2024(const struct lq_evidence *evidence, enum lq_fit_kind kind,
+                                         const struct lq_identity *identity, const char *lengths);
+
+/* The point measured under exactly this identity and these conditions; with batch_size 0 the one
+ * with the largest batch. NULL where there is none; then `*nearest` is a point of the same identity
+ * or, failing that, of the same model (NULL if none), to be named in the refusal. */
+const struct lq_point *lq_evidence_point(const struct lq_evidence *evidence,
+                                         const struct lq_identity *identity,
+                                         const struct lq_conditions *conditions,
+                                         const struct lq_point **nearest);
