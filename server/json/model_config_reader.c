@@ -2,16 +2,17 @@
 #include "server/json/model_config_reader.h"
 
 #include "server/json/field.h"
+#include "server/json/suggest.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
 static void point(const struct lq_reader *reader, const char *key, char out[LQ_POINTER_MAX])
 {
-    const char *slash = *key != '\0' ? "/" : "";
-    int length = snprintf(out, LQ_POINTER_MAX, "%s%s%s", reader->pointer, slash, key);
-    if (length < 0) {
-        out[0] = '\0';
+    if (*key != '\0') {
+        lq_pointer_join(out, reader->pointer, key);
+    } else {
+        snprintf(out, LQ_POINTER_MAX, "%s", reader->pointer);
     }
 }
 

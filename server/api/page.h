@@ -1,0 +1,57 @@
+/* What calls that read have in common: query parameters, pages, entity tags, provenance, replies.
+ */
+#pragma once
+
+#include "server/api/call.h"
+#include "server/json/field.h"
+#include "server/store/catalog.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { LQ_PAGE_LIMIT_DEFAULT = 100, LQ_PAGE_LIMIT_MAX = 1000, LQ_PAGE_KEY_MAX = 160 };
+
+/* A list that can be read page by page. Items are numbered; the numbering holds for one call. */
+struct lq_list {
+    const char *name;    /* member of the answer that holds the items */
+    const void *context; /* handed to the functions below */
+    size_t count;
+    /* Ascending by key without regard to case: a page can go on behind an item that is gone. */
+    bool sorted;
+    /* Whether an item is asked for; NULL: all are. */
+    bool (*match)(const void *context, size_t i);
+    /* Writes what tells the item from all others; it becomes the cursor. */
+    void (*key)(const void *context, size_t i, char key[LQ_PAGE_KEY_MAX]);
+    /* The item as a new value. */
+    json_t *(*encode)(const void *context, size_t i);
+};
+
+/* Answers one page by the query parameters `limit` (1..1000, default 100) and `cursor`:
+ * {NAME: [...], "next_cursor": "..." or null}. Errors: LQ_EFIELD at /limit or /cursor. */
+LQ_MUST_USE enum lq_code lq_list_reply(struct lq_call *call, const struct lq_list *list,
+                                       struct lq_reply *reply);
+
+/* Checks that every query parameter is one of `names` (NULL-terminated) and given once.
+ * Errors: LQ_EFIELD at /NAME. */
+LQ_MUST_USE enum lq_code lq_query_check(struct lq_call *call, const char *const *names);
+
+/* Sets the entity tag that belongs to a version of the data and of this program. True where the
+ * caller has that one already: the reply is then complete as a 304. */
+bool lq_reply_unchanged(const struct lq_call *call, const char *version, struct lq_reply *reply);
+
+/* Whether an If-None-Match field (RFC 9110 section 13.1.2; may be NULL) names `etag`. */
+bool lq_etag_matches(const char *field, const char *etag);
+
+/* Fills the reply with a value, which it releases. Errors: LQ_EINTERNAL (out of memory). */
+LQ_MUST_USE enum lq_code lq_reply_json(struct lq_call *call, json_t *value, int status,
+                                       struct lq_reply *reply);
+
+/* Where a catalog entry comes from, as a new object. */
+json_t *lq_provenance_encode(const struct lq_provenance *provenance);
+
+/* Copies the id of the path: letters, digits, '.', '_' and '-', beginning with a letter or digit,
+ * shorter than LQ_ID_MAX. Errors: LQ_EREQUEST. */
+LQ_MUST_USE enum lq_code lq_path_id(struct lq_call *call, char id[LQ_ID_MAX]);
+
+/* Adds a core or store failure to the call's faults and returns its code. */
+enum lq_code lq_call_fail(struct lq_call *call, const struct lq_error *err);
