@@ -3,6 +3,7 @@
 #include "server/json/arena.h"
 
 #include <jansson.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -39,6 +40,9 @@ struct chunk {
 static _Thread_local struct chunk *newest;
 static _Thread_local bool active;
 
+static pthread_key_t thread_end; /* its destructor gives back what an ending thread keeps */
+static bool installed;
+
 static void chunk_free(struct chunk *chunk)
 {
     ASAN_UNPOISON_MEMORY_REGION(chunk->data, chunk->capacity);
@@ -59,6 +63,9 @@ static struct chunk *chunk_new(size_t least)
         return NULL;
     }
     *chunk = (struct chunk){.older = newest, .capacity = capacity};
+    if (newest == NULL && installed) {
+        pthread_setspecific(thread_end, chunk);
+    }
     ASAN_POISON_MEMORY_REGION(chunk->data, capacity);
     newest = chunk;
     return chunk;
@@ -105,8 +112,15 @@ void lq_arena_free(void *memory)
     }
 }
 
+static void on_thread_end(void *first_chunk)
+{
+    (void)first_chunk;
+    lq_arena_release();
+}
+
 void lq_arena_install(void)
 {
+    installed = pthread_key_create(&thread_end, on_thread_end) == 0;
     json_set_alloc_funcs(lq_arena_malloc, lq_arena_free);
 }
 

@@ -15,7 +15,7 @@ void lq_arena_end(void);
 
 enum { LQ_ARENA_KEPT_BYTES = 256 * 1024 };
 
-/* Gives back what the calling thread keeps between requests; for threads that end. */
+/* Gives back what the calling thread keeps between requests; threads that end do so themselves. */
 void lq_arena_release(void);
 
 /* What jansson allocates with. Freeing arena memory does nothing, other memory goes to libc. */

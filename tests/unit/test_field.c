@@ -17,14 +17,23 @@ struct target {
 
 static const char *const KINDS[] = {"full", "lora", "qlora", NULL};
 static const struct lq_field FIELDS[] = {
-    {.name = "batch_size", .kind = LQ_FIELD_COUNT, .required = true,
-     .offset = offsetof(struct target, count), .min = 1, .max = 1e9},
-    {.name = "rate", .kind = LQ_FIELD_NUMBER, .offset = offsetof(struct target, number),
-     .min = -1, .max = 1},
+    {.name = "batch_size",
+     .kind = LQ_FIELD_COUNT,
+     .required = true,
+     .offset = offsetof(struct target, count),
+     .min = 1,
+     .max = 1e9},
+    {.name = "rate",
+     .kind = LQ_FIELD_NUMBER,
+     .offset = offsetof(struct target, number),
+     .min = -1,
+     .max = 1},
     {.name = "text", .kind = LQ_FIELD_STRING, .offset = offsetof(struct target, text), .size = 8},
     {.name = "id", .kind = LQ_FIELD_ID, .offset = offsetof(struct target, id), .size = 8},
     {.name = "flag", .kind = LQ_FIELD_BOOL, .offset = offsetof(struct target, flag)},
-    {.name = "kind", .kind = LQ_FIELD_NAME, .offset = offsetof(struct target, kind),
+    {.name = "kind",
+     .kind = LQ_FIELD_NAME,
+     .offset = offsetof(struct target, kind),
      .names = KINDS},
     {.name = "inner", .kind = LQ_FIELD_JSON, .offset = offsetof(struct target, inner)},
 };
@@ -57,8 +66,9 @@ START_TEST(every_kind_of_field_is_decoded)
 {
     struct target out = {.number = 0.5};
     struct lq_faults faults;
-    const char *text = "{\"batch_size\": 4, \"rate\": -0.25, \"text\": \"a b/\\u00e9\", \"id\": \"x-1_.Z\","
-                       " \"flag\": true, \"kind\": \"qlora\", \"inner\": [1]}";
+    const char *text =
+        "{\"batch_size\": 4, \"rate\": -0.25, \"text\": \"a b/\\u00e9\", \"id\": \"x-1_.Z\","
+        " \"flag\": true, \"kind\": \"qlora\", \"inner\": [1]}";
     ck_assert_int_eq(decode(text, &out, &faults), LQ_OK);
     ck_assert_int_eq(out.count, 4);
     ck_assert_double_eq(out.number, -0.25);

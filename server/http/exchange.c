@@ -1,0 +1,257 @@
+/* The life of one request: admitted by its head, fed its body, answered, logged. */
+#include "server/http/exchange.h"
+
+#include "server/http/auth.h"
+#include "server/http/problem.h"
+#include "server/http/respond.h"
+#include "server/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum {
+    IGNORED_BODY_CAP = 1024 * 1024,         /* of calls that take no body */
+    DISCARDED_MAX_BYTES = 64 * 1024 * 1024, /* read on beyond a cap, to answer in peace */
+    FIRST_BODY_CAPACITY = 16 * 1024
+};
+
+static void make_request_id(char id[LQ_REQUEST_ID_MAX])
+{
+    unsigned char bytes[16];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
+        memset(bytes, 0, sizeof bytes); /* cannot happen for 16 bytes once the system is up */
+    }
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        id[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
+        id[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
+    }
+    id[2 * sizeof bytes] = '\0';
+}
+
+struct lq_exchange *lq_exchange_new(struct lq_service *service, const char *target)
+{
+    struct lq_exchange *exchange = malloc(sizeof *exchange);
+    size_t size = strlen(target) + 1;
+    char *text = malloc(3 * size);
+    if (exchange == NULL || text == NULL) {
+        free(exchange);
+        free(text);
+        return NULL;
+    }
+    memcpy(text, target, size);
+    memcpy(text + size, target, size);
+    *exchange = (struct lq_exchange){.service = service, .text = text};
+    clock_gettime(CLOCK_MONOTONIC, &exchange->start);
+    atomic_fetch_add(&service->in_flight, 1);
+    return exchange;
+}
+
+/* Fills the request's path, parameter and query from the target. */
+static enum lq_code find_route(struct lq_exchange *exchange, struct lq_error *err)
+{
+    size_t size = strlen(exchange->text) + 1;
+    if (size > LQ_URI_MAX_BYTES + 1) {
+        return lq_fail(err, LQ_EURI, NULL, "the target has %zu bytes, at most %d are read",
+                       size - 1, LQ_URI_MAX_BYTES);
+    }
+    LQ_TRY(lq_uri_parse(exchange->text + size, &exchange->uri, err));
+    struct lq_request *request = &exchange->request;
+    request->path = exchange->uri.path;
+    request->query_count = exchange->uri.query_count;
+    memcpy(request->query, exchange->uri.query, sizeof request->query);
+    LQ_TRY(lq_route_find(exchange->method, request->path, &exchange->match, err));
+    if (exchange->match.param == NULL) {
+        return LQ_OK;
+    }
+    char *param = exchange->text + 2 * size;
+    memcpy(param, exchange->match.param, exchange->match.param_size);
+    param[exchange->match.param_size] = '\0';
+    if (!lq_percent_decode(param)) {
+        return lq_fail(err, LQ_EREQUEST, NULL, "the path has a broken percent escape");
+    }
+    request->param = param;
+    return LQ_OK;
+}
+
+static size_t body_cap(const struct lq_exchange *exchange)
+{
+    size_t cap = exchange->match.route != NULL ? exchange->match.route->body_cap : 0;
+    return cap > 0 ? cap : IGNORED_BODY_CAP;
+}
+
+static enum lq_code check_body(const struct lq_exchange *exchange, struct lq_error *err)
+{
+    const struct lq_head *head = &exchange->head;
+    bool is_read = exchange->match.route->body_cap > 0;
+    if (is_read && lq_head_has_body(head) && !lq_media_is_json(head->content_type)) {
+        return lq_fail(err, LQ_EMEDIA, NULL, "the body must be application/json, got %.100s",
+                       head->content_type != NULL ? head->content_type : "no Content-Type");
+    }
+    if (lq_head_body_size(head) > (int64_t)body_cap(exchange)) {
+        return lq_fail(err, LQ_ETOOLARGE, NULL, "the body has %lld bytes, at most %zu are taken",
+                       (long long)lq_head_body_size(head), body_cap(exchange));
+    }
+    return LQ_OK;
+}
+
+static bool is_preflight(const struct lq_exchange *exchange)
+{
+    return strcmp(exchange->method, "OPTIONS") == 0 && exchange->match.allow[0] != '\0';
+}
+
+static enum lq_code admit(struct lq_exchange *exchange, const char *version, struct lq_error *err)
+{
+    LQ_TRY(lq_head_check(&exchange->head, version, err));
+    LQ_TRY(find_route(exchange, err));
+    const char *scope = exchange->match.route->scope;
+    if (scope != NULL) {
+        LQ_TRY(lq_auth_check(exchange->service->store, exchange->head.authorization, scope,
+                             &exchange->token, err));
+        exchange->request.token_name = exchange->token.name;
+    }
+    return check_body(exchange, err);
+}
+
+enum lq_code lq_exchange_admit(struct lq_exchange *exchange, const char *method,
+                               const char *version)
+{
+    const struct lq_head *head = &exchange->head;
+    exchange->admitted = true;
+    snprintf(exchange->method, sizeof exchange->method, "%s", method);
+    exchange->request.method = exchange->method;
+    exchange->request.path = exchange->text;
+    exchange->request.content_type = head->content_type;
+    exchange->request.idempotency_key = head->idempotency_key;
+    exchange->request.if_none_match = head->if_none_match;
+    if (head->request_id != NULL && lq_request_id_is_valid(head->request_id)) {
+        memcpy(exchange->request.id, head->request_id, strlen(head->request_id) + 1);
+    } else {
+        make_request_id(exchange->request.id);
+    }
+    struct lq_error err = {0};
+    enum lq_code code = admit(exchange, version, &err);
+    if (code == LQ_OK) {
+        return LQ_OK;
+    }
+    exchange->answer.close = code == LQ_EREQUEST || code == LQ_EHEAD || lq_head_has_body(head);
+    exchange->body_unread = exchange->answer.close;
+    if (code == LQ_EMETHOD && is_preflight(exchange)) {
+        exchange->reply.status = 204;
+    } else {
+        lq_faults_take(&exchange->faults, "", &err);
+    }
+    return code;
+}
+
+static bool grow_body(struct lq_exchange *exchange, size_t needed)
+{
+    if (needed <= exchange->body_capacity) {
+        return true;
+    }
+    size_t capacity = exchange->body_capacity * 2;
+    if (capacity < FIRST_BODY_CAPACITY) {
+        capacity = FIRST_BODY_CAPACITY;
+    }
+    if (capacity < needed) {
+        capacity = needed;
+    }
+    char *body = realloc(exchange->body, capacity);
+    if (body == NULL) {
+        return false;
+    }
+    exchange->body = body;
+    exchange->body_capacity = capacity;
+    return true;
+}
+
+bool lq_exchange_feed(struct lq_exchange *exchange, const char *data, size_t size)
+{
+    size_t before = exchange->request.body_size;
+    if (exchange->too_large || size > body_cap(exchange) - before) {
+        exchange->too_large = true;
+        exchange->discarded += size;
+        return exchange->discarded <= DISCARDED_MAX_BYTES;
+    }
+    if (!grow_body(exchange, before + size + 1)) {
+        return false;
+    }
+    memcpy(exchange->body + before, data, size);
+    exchange->body[before + size] = '\0';
+    exchange->request.body_size += size;
+    return true;
+}
+
+static void call_handler(struct lq_exchange *exchange)
+{
+    struct lq_store *store = exchange->service->store;
+    exchange->request.body = exchange->body != NULL ? exchange->body : "";
+    struct lq_call call = {
+        .store = store,
+        .catalog = lq_store_acquire(store),
+        .config = exchange->service->config,
+        .request = &exchange->request,
+        .faults = &exchange->faults,
+    };
+    enum lq_code code = exchange->match.route->handler(&call, &exchange->reply);
+    if (code != LQ_OK && exchange->faults.count == 0) {
+        lq_faults_add(&exchange->faults, code, "", "%s", lq_code_title(code));
+    }
+    lq_store_release(store, call.catalog);
+}
+
+void lq_exchange_answer(struct lq_exchange *exchange)
+{
+    bool refused = exchange->faults.count > 0 || exchange->reply.status != 0;
+    if (!refused && exchange->too_large) {
+        exchange->answer.close = true;
+        lq_faults_add(&exchange->faults, LQ_ETOOLARGE, "",
+                      "the body has more than the %zu bytes that are taken", body_cap(exchange));
+    } else if (!refused) {
+        call_handler(exchange);
+    }
+    lq_respond(exchange);
+}
+
+void lq_exchange_sent(struct lq_exchange *exchange)
+{
+    if (exchange->reply.free_body != NULL) {
+        /* the body was made for this answer: the handler handed it over with its release */
+        exchange->reply.free_body((void *)(uintptr_t)exchange->reply.body);
+        exchange->reply.free_body = NULL;
+    }
+    exchange->reply.body = NULL;
+    exchange->answer.body = NULL;
+}
+
+static double elapsed_ms(const struct timespec *start)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - start->tv_sec) * 1e3 +
+           (double)(now.tv_nsec - start->tv_nsec) / 1e6;
+}
+
+void lq_exchange_end(struct lq_exchange *exchange, bool delivered)
+{
+    if (exchange == NULL) {
+        return;
+    }
+    struct lq_service *service = exchange->service;
+    if (service->config->log_requests) {
+        lq_log_request(&(struct lq_access){
+            .id = exchange->request.id,
+            .method = exchange->method,
+            .route = exchange->match.route != NULL ? exchange->match.route->path : NULL,
+            .path = exchange->text,
+            .status = delivered ? exchange->answer.status : 0,
+            .duration_ms = elapsed_ms(&exchange->start),
+            .bytes = exchange->answer.body_size,
+        });
+    }
+    free(exchange->body);
+    free(exchange->text);
+    free(exchange);
+    atomic_fetch_sub(&service->in_flight, 1);
+}

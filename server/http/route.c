@@ -1,0 +1,108 @@
+/* The route table and the search through it. */
+#include "server/http/route.h"
+
+#include "server/api/calibrations.h"
+#include "server/api/datasets.h"
+#include "server/api/estimates.h"
+#include "server/api/fits.h"
+#include "server/api/gpus.h"
+#include "server/api/health.h"
+#include "server/api/models.h"
+#include "server/api/openapi.h"
+#include "server/api/prices.h"
+#include "server/api/providers.h"
+#include "server/api/stacks.h"
+#include "server/api/validation.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define MIB ((size_t)1024 * 1024)
+
+const struct lq_route LQ_ROUTES[] = {
+    /* method, path, handler, scope, body cap */
+    {"POST", "/v1/estimates", lq_estimates_post, NULL, MIB},
+    {"GET", "/v1/models", lq_models_list, NULL, 0},
+    {"GET", "/v1/models/{id}", lq_models_get, NULL, 0},
+    {"PUT", "/v1/models/{id}", lq_models_put, "catalog:write", MIB},
+    {"DELETE", "/v1/models/{id}", lq_models_delete, "catalog:write", 0},
+    {"GET", "/v1/gpus", lq_gpus_list, NULL, 0},
+    {"GET", "/v1/gpus/{id}", lq_gpus_get, NULL, 0},
+    {"PUT", "/v1/gpus/{id}", lq_gpus_put, "catalog:write", MIB},
+    {"GET", "/v1/prices", lq_prices_list, NULL, 0},
+    {"GET", "/v1/providers", lq_providers_list, NULL, 0},
+    {"GET", "/v1/datasets", lq_datasets_list, NULL, 0},
+    {"GET", "/v1/datasets/{id}", lq_datasets_get, NULL, 0},
+    {"GET", "/v1/stacks", lq_stacks_list, NULL, 0},
+    {"POST", "/v1/calibrations", lq_calibrations_post, "calibrations:write", 32 * MIB},
+    {"GET", "/v1/calibrations", lq_calibrations_list, NULL, 0},
+    {"GET", "/v1/calibrations/{id}", lq_calibrations_get, NULL, 0},
+    {"DELETE", "/v1/calibrations/{id}", lq_calibrations_delete, "calibrations:write", 0},
+    {"GET", "/v1/fits", lq_fits_list, NULL, 0},
+    {"GET", "/v1/fits/{id}", lq_fits_get, NULL, 0},
+    {"GET", "/v1/validation", lq_validation_get, NULL, 0},
+    {"GET", "/healthz", lq_health_get, NULL, 0},
+    {"GET", "/readyz", lq_ready_get, NULL, 0},
+    {"GET", "/openapi.yaml", lq_openapi_get, NULL, 0},
+};
+const size_t LQ_ROUTE_COUNT = sizeof LQ_ROUTES / sizeof LQ_ROUTES[0];
+
+/* Whether a path fits a route's, and which part of it stands at {id}. */
+static bool path_matches(const char *pattern, const char *path, struct lq_match *match)
+{
+    static const char PARAM[] = "{id}";
+    const char *param = strstr(pattern, PARAM);
+    if (param == NULL) {
+        return strcmp(pattern, path) == 0;
+    }
+    size_t before = (size_t)(param - pattern);
+    if (strncmp(pattern, path, before) != 0) {
+        return false;
+    }
+    size_t size = strcspn(path + before, "/");
+    if (size == 0 || strcmp(path + before + size, param + sizeof PARAM - 1) != 0) {
+        return false;
+    }
+    match->param = path + before;
+    match->param_size = size;
+    return true;
+}
+
+static void allow(struct lq_match *match, const char *method)
+{
+    size_t used = strlen(match->allow);
+    const char *also = strcmp(method, "GET") == 0 ? ", HEAD" : "";
+    snprintf(match->allow + used, sizeof match->allow - used, "%s%s%s", used > 0 ? ", " : "",
+             method, also);
+}
+
+enum lq_code lq_route_find(const char *method, const char *path, struct lq_match *match,
+                           struct lq_error *err)
+{
+    *match = (struct lq_match){0};
+    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    for (size_t i = 0; i < LQ_ROUTE_COUNT; i++) {
+        if (!path_matches(LQ_ROUTES[i].path, path, match)) {
+            continue;
+        }
+        allow(match, LQ_ROUTES[i].method);
+        if (strcmp(LQ_ROUTES[i].method, wanted) == 0) {
+            match->route = &LQ_ROUTES[i];
+        }
+    }
+    if (match->allow[0] == '\0') {
+        return lq_fail(err, LQ_ENOTFOUND, NULL, "there is nothing at this path");
+    }
+    allow(match, "OPTIONS");
+    if (match->route == NULL) {
+        return lq_fail(err, LQ_EMETHOD, NULL, "%.32s is not one of %s", method, match->allow);
+    }
+    return LQ_OK;
+}
+
+void lq_route_print(FILE *out)
+{
+    for (size_t i = 0; i < LQ_ROUTE_COUNT; i++) {
+        fprintf(out, "%s %s\n", LQ_ROUTES[i].method, LQ_ROUTES[i].path);
+    }
+}

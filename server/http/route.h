@@ -1,0 +1,36 @@
+/* The route table: which method on which path is answered by which handler, as data. */
+#pragma once
+
+#include "core/base/error.h"
+#include "server/api/call.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+struct lq_route {
+    const char *method;
+    const char *path; /* "{id}" stands for one segment that is not empty */
+    lq_handler handler;
+    const char *scope; /* the token's scope; NULL: open to all */
+    size_t body_cap;   /* largest body in bytes; 0: the call takes none */
+};
+
+extern const struct lq_route LQ_ROUTES[];
+extern const size_t LQ_ROUTE_COUNT;
+
+enum { LQ_ALLOW_MAX = 64 };
+
+struct lq_match {
+    const struct lq_route *route; /* NULL unless found */
+    const char *param;            /* where the segment at {id} starts in the path, or NULL */
+    size_t param_size;
+    char allow[LQ_ALLOW_MAX]; /* the methods of this path, as in an Allow field */
+};
+
+/* Finds the route of a call; HEAD is answered as GET. Errors: LQ_ENOTFOUND (no route has this
+ * path), LQ_EMETHOD (none with this method); `match->allow` is filled unless it is LQ_ENOTFOUND. */
+LQ_MUST_USE enum lq_code lq_route_find(const char *method, const char *path, struct lq_match *match,
+                                       struct lq_error *err);
+
+/* Writes "METHOD path" per line, in the order of the table. */
+void lq_route_print(FILE *out);

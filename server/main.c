@@ -1,0 +1,76 @@
+/* Wires the rooms together: settings, store, HTTP; serves until told to stop. */
+#include "server/command.h"
+#include "server/config.h"
+#include "server/http/http.h"
+#include "server/jobs/refit.h"
+#include "server/json/arena.h"
+#include "server/json/model_config.h"
+#include "server/log.h"
+#include "server/store/store.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double STOP_PATIENCE_S = 10.0;
+
+static int fail(int status, const struct lq_error *err)
+{
+    fprintf(stderr, "llmquote-server: %s\n", err->detail);
+    return status;
+}
+
+/* The signals that end the program, blocked in every thread so that main can wait for them. */
+static sigset_t block_stop_signals(void)
+{
+    signal(SIGPIPE, SIG_IGN); /* a reader of the log that goes away must not end the service */
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    return signals;
+}
+
+static int serve(const struct lq_config *config, struct lq_store *store, const sigset_t *signals)
+{
+    struct lq_error err = {0};
+    struct lq_http *http = NULL;
+    if (lq_http_start(config, store, &http, &err) != LQ_OK) {
+        return fail(LQ_EXIT_FAILED, &err);
+    }
+    printf("listening on http://%s\n", lq_http_address(http));
+    fflush(stdout);
+    lq_log_event("info", "started", NULL, "%s %s on %s with %s", "llmquote-server", LQ_VERSION,
+                 lq_http_address(http), config->db);
+    int received = 0;
+    sigwait(signals, &received);
+    lq_log_event("info", "stopping", NULL, "%s", strsignal(received));
+    lq_http_stop(http, STOP_PATIENCE_S);
+    lq_log_event("info", "stopped", NULL, "all requests answered or given up");
+    return LQ_EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct lq_hooks HOOKS = {.decode_model = lq_model_decode, .refit = lq_refit};
+    lq_arena_install();
+    int status = lq_command_run(argc, argv, &HOOKS);
+    if (status >= 0) {
+        return status;
+    }
+    struct lq_error err = {0};
+    struct lq_config config;
+    if (lq_config_load(&config, argc - 1, argv + 1, &err) != LQ_OK) {
+        return fail(LQ_EXIT_USAGE, &err);
+    }
+    sigset_t signals = block_stop_signals();
+    struct lq_store *store = NULL;
+    if (lq_store_open(config.db, &HOOKS, &store, &err) != LQ_OK) {
+        return fail(LQ_EXIT_FAILED, &err);
+    }
+    status = serve(&config, store, &signals);
+    lq_store_close(store);
+    return status;
+}
