@@ -8,22 +8,25 @@
 #include <stdio.h>
 #include <string.h>
 
-/* model_type, or "blackmamba" for the file that has none but lists its blocks. */
-static const struct lq_family *find_family(const struct lq_reader *reader)
+/* model_type, or "blackmamba" for the file that has none but lists its blocks; NULL without either.
+ */
+static const char *find_type(const struct lq_reader *reader)
 {
-    const char *name = json_string_value(json_object_get(reader->object, "model_type"));
     if (!lq_read_has(reader, "model_type") && lq_read_has(reader, "mamba_moe_layers")) {
-        name = "blackmamba";
+        return "blackmamba";
     }
+    return json_string_value(json_object_get(reader->object, "model_type"));
+}
+
+static const struct lq_family *find_family(const struct lq_reader *reader, const char *type)
+{
+    const struct lq_family *family = type != NULL ? lq_family_find(type) : NULL;
     char known[LQ_DETAIL_MAX];
     lq_family_list(known, sizeof known);
-    if (name == NULL) {
+    if (type == NULL) {
         lq_read_fault(reader, "model_type", "must name one of: %s", known);
-        return NULL;
-    }
-    const struct lq_family *family = lq_family_find(name);
-    if (family == NULL) {
-        lq_read_fault(reader, "model_type", "\"%.40s\" is not supported; supported are: %s", name,
+    } else if (family == NULL) {
+        lq_read_fault(reader, "model_type", "\"%.20s\" is not supported; supported are: %s", type,
                       known);
     }
     return family;
@@ -76,11 +79,12 @@ enum lq_code lq_model_decode_json(const char *id, const json_t *config, const ch
         lq_read_fault(&reader, "", "must be a config.json object");
         return lq_faults_take(faults, "", &found.items[0]);
     }
-    const struct lq_family *family = find_family(&reader);
+    const char *type = find_type(&reader);
+    const struct lq_family *family = find_family(&reader, type);
     if (family != NULL) {
         struct lq_blueprint blueprint = {.model = out};
         snprintf(out->id, sizeof out->id, "%s", id);
-        snprintf(out->type, sizeof out->type, "%s", family->type);
+        snprintf(out->type, sizeof out->type, "%s", type);
         decode_family(family, &reader, &blueprint);
         group_layers(&blueprint);
     }

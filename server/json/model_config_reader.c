@@ -6,6 +6,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static void point(const struct lq_reader *reader, const char *key, char out[LQ_POINTER_MAX])
 {
@@ -23,11 +24,25 @@ static const json_t *get(const struct lq_reader *reader, const char *key)
     return json_is_null(value) ? NULL : value;
 }
 
+/* Some keys are read for several purposes; their first fault says it all. */
+static bool has_fault(const struct lq_faults *faults, const char *pointer)
+{
+    for (size_t i = 0; i < faults->count && i < LQ_FAULTS_MAX; i++) {
+        if (strcmp(faults->items[i].pointer, pointer) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void lq_read_fault(const struct lq_reader *reader, const char *key, const char *format, ...)
 {
     char pointer[LQ_POINTER_MAX];
     char detail[LQ_DETAIL_MAX];
     point(reader, key, pointer);
+    if (has_fault(reader->faults, pointer)) {
+        return;
+    }
     va_list args;
     va_start(args, format);
     vsnprintf(detail, sizeof detail, format, args);

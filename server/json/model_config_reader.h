@@ -36,6 +36,6 @@ const json_t *lq_read_array(const struct lq_reader *reader, const char *key);
  * none, with a fault where `required` or where the value is not an object. */
 struct lq_reader lq_read_object(const struct lq_reader *reader, const char *key, bool required);
 
-/* Adds a field fault about `key` ("" for the object itself). */
+/* Adds a field fault about `key` ("" for the object itself) unless it has one. */
 void lq_read_fault(const struct lq_reader *reader, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
