@@ -144,6 +144,9 @@ json_t *lq_histogram_encode(const struct lq_length_bin *bins, size_t count)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < count; i++) {
+        if (bins[i].queries <= 0.0) {
+            continue;
+        }
         json_t *bin = json_array();
         json_array_append_new(bin, json_integer(bins[i].tokens));
         json_array_append_new(bin, number(bins[i].queries));

@@ -32,5 +32,5 @@ struct lq_gpu_document {
 LQ_MUST_USE enum lq_code lq_gpu_decode(const json_t *document, struct lq_gpu_document *out,
                                        struct lq_faults *faults);
 
-/* Bins as a new array of [tokens, queries]. */
+/* Bins as a new array of [tokens, queries]; empty ones are left out. */
 json_t *lq_histogram_encode(const struct lq_length_bin *bins, size_t count);

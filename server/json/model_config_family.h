@@ -54,34 +54,30 @@ struct lq_family {
     const char *type;
     const char *alias; /* model_type of the language model where it stands alone, or NULL */
     lq_family_decode decode;
-    bool nested; /* the language model may stand under text_config */
-    bool tied;   /* default of tie_word_embeddings */
+    lq_family_decode ffn;  /* of a transformer */
+    bool nested;           /* the language model may stand under text_config */
+    bool tied;             /* default of tie_word_embeddings */
+    bool mla;              /* latent attention */
+    bool gated;            /* MLPs of three matrices */
+    bool norm_biased;      /* LayerNorm with a bias */
+    bool corrected_router; /* a score-correction bias per expert */
+    enum lq_qk_norm qk_norm;
     /* sizes that published files leave out; 0 = required */
     int64_t vocab_size;
     int64_t heads;
-    int64_t kv_heads;  /* 0 = as many as heads */
-    int64_t head_size; /* 0 = hidden size / heads */
-    /* attention */
-    bool mla;
-    int64_t q_rank; /* MLA: default of q_lora_rank; null in the file means a full-rank query */
-    struct lq_switch qkv_bias;
-    struct lq_switch o_bias;
-    enum lq_qk_norm qk_norm;
-    struct lq_switch qk_norm_on;
-    struct lq_window_rule window;
-    /* norms of hidden size, per layer; a LayerNorm may have a bias */
-    int64_t norms;
-    bool norm_biased;
-    /* feed-forward part */
-    lq_family_decode ffn;
-    bool gated;
-    struct lq_switch mlp_bias;
-    const char *experts_key;
-    const char *expert_size_key;
+    int64_t kv_heads;       /* 0 = as many as heads */
+    int64_t head_size;      /* 0 = hidden size / heads */
+    int64_t q_rank;         /* MLA: default of q_lora_rank; null in the file: a full-rank query */
+    int64_t norms;          /* of hidden size, per layer */
     int64_t dense_first;    /* default of first_k_dense_replace */
     int64_t shared_experts; /* default of n_shared_experts */
-    bool corrected_router;  /* a score-correction bias per expert */
-    /* head */
+    const char *experts_key;
+    const char *expert_size_key;
+    struct lq_window_rule window;
+    struct lq_switch qk_norm_on;
+    struct lq_switch qkv_bias;
+    struct lq_switch o_bias;
+    struct lq_switch mlp_bias;
     struct lq_switch head_bias;
 };
 

@@ -2,6 +2,7 @@
 #include "server/json/catalog.h"
 #include "tests/unit/check_main.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const struct lq_gpu A40 = {.id = "A40",
@@ -104,6 +105,17 @@ START_TEST(quantities_are_integers_where_they_are_whole)
 }
 END_TEST
 
+START_TEST(empty_bins_are_left_out_of_a_histogram)
+{
+    const struct lq_length_bin bins[] = {{55, 1.0}, {56, 0.0}, {57, 2.0}};
+    json_t *histogram = lq_histogram_encode(bins, 3);
+    char *text = json_dumps(histogram, JSON_COMPACT);
+    ck_assert_str_eq(text, "[[55,1],[57,2]]");
+    free(text);
+    json_decref(histogram);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("catalog_json");
@@ -114,6 +126,7 @@ int main(void)
     tcase_add_test(tests, a_gpu_needs_memory_bandwidth_and_a_16_bit_rate);
     tcase_add_test(tests, a_dense_model_has_null_experts);
     tcase_add_test(tests, quantities_are_integers_where_they_are_whole);
+    tcase_add_test(tests, empty_bins_are_left_out_of_a_histogram);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
