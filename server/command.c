@@ -65,6 +65,20 @@ static bool add_scopes(struct token_options *options, const char *text)
     return true;
 }
 
+/* Passes a setting on, with its value where that is an argument of its own. */
+static bool pass_setting(struct token_options *options, int argc, char *const *argv, int *i)
+{
+    if (options->setting_count + 2 > ARGUMENTS_MAX) {
+        return false;
+    }
+    bool has_value = strchr(argv[*i], '=') == NULL && *i + 1 < argc;
+    options->settings[options->setting_count++] = argv[*i];
+    if (has_value) {
+        options->settings[options->setting_count++] = argv[++*i];
+    }
+    return true;
+}
+
 /* Sorts arguments into the command's own and settings. NULL, or what is wrong. */
 static const char *read_token_options(int argc, char *const *argv, struct token_options *options)
 {
@@ -80,14 +94,8 @@ static const char *read_token_options(int argc, char *const *argv, struct token_
             }
         } else if (strncmp(argv[i], "--", 2) != 0 && options->id == NULL) {
             options->id = argv[i];
-        } else if (options->setting_count + 2 > ARGUMENTS_MAX) {
+        } else if (!pass_setting(options, argc, argv, &i)) {
             return "too many arguments";
-        } else {
-            bool has_value = strchr(argv[i], '=') == NULL && i + 1 < argc;
-            options->settings[options->setting_count++] = argv[i];
-            if (has_value) {
-                options->settings[options->setting_count++] = argv[++i];
-            }
         }
         if (value == NULL) {
             return "a flag lacks its value";

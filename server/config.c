@@ -22,7 +22,7 @@ static bool parse_listen(const char *text, struct lq_config *out)
     bool is_bare_ipv6 = !bracketed && memchr(text, ':', host_size) != NULL;
     size_t digits = strspn(colon + 1, "0123456789");
     if (host_size == 0 || host_size >= sizeof out->host || is_bare_ipv6 || digits == 0 ||
-        digits > 5 || colon[1 + digits] != '\0' || atoi(colon + 1) > 65535) {
+        digits > 5 || colon[1 + digits] != '\0' || strtol(colon + 1, NULL, 10) > 65535) {
         return false;
     }
     memcpy(out->host, text, host_size);
@@ -68,10 +68,11 @@ static bool is_origin(const char *text)
 static bool parse_origins(const char *text, struct lq_config *out)
 {
     char copy[LQ_ORIGINS_MAX * LQ_ORIGIN_MAX];
-    if (strlen(text) >= sizeof copy) {
+    size_t size = strlen(text);
+    if (size >= sizeof copy) {
         return false;
     }
-    strcpy(copy, text);
+    memcpy(copy, text, size + 1);
     char *rest = copy;
     for (char *origin = strsep(&rest, ", "); origin != NULL; origin = strsep(&rest, ", ")) {
         if (*origin == '\0') {
@@ -80,7 +81,7 @@ static bool parse_origins(const char *text, struct lq_config *out)
         if (!is_origin(origin) || out->origin_count == LQ_ORIGINS_MAX) {
             return false;
         }
-        strcpy(out->origins[out->origin_count++], origin);
+        memcpy(out->origins[out->origin_count++], origin, strlen(origin) + 1);
     }
     return true;
 }

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const double STOP_PATIENCE_S = 10.0;
+enum { STOP_PATIENCE_MS = 10 * 1000 };
 
 static int fail(int status, const struct lq_error *err)
 {
@@ -47,7 +47,7 @@ static int serve(const struct lq_config *config, struct lq_store *store, const s
     int received = 0;
     sigwait(signals, &received);
     lq_log_event("info", "stopping", NULL, "%s", strsignal(received));
-    lq_http_stop(http, STOP_PATIENCE_S);
+    lq_http_stop(http, STOP_PATIENCE_MS);
     lq_log_event("info", "stopped", NULL, "all requests answered or given up");
     return LQ_EXIT_OK;
 }

@@ -217,8 +217,11 @@ void lq_exchange_answer(struct lq_exchange *exchange)
 void lq_exchange_sent(struct lq_exchange *exchange)
 {
     if (exchange->reply.free_body != NULL) {
-        /* the body was made for this answer: the handler handed it over with its release */
-        exchange->reply.free_body((void *)(uintptr_t)exchange->reply.body);
+        union { /* the body was made for this answer and handed over with its release */
+            const char *text;
+            void *memory;
+        } body = {.text = exchange->reply.body};
+        exchange->reply.free_body(body.memory);
         exchange->reply.free_body = NULL;
     }
     exchange->reply.body = NULL;

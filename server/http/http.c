@@ -50,9 +50,12 @@ static enum MHD_Result answer(struct MHD_Connection *connection, struct lq_excha
     lq_arena_begin();
     lq_exchange_answer(exchange);
     const struct lq_answer *out = &exchange->answer;
-    void *body = (void *)(uintptr_t)out->body; /* copied, never written */
+    union { /* the library asks for a writable body, and copies it */
+        const char *text;
+        void *memory;
+    } body = {.text = out->body};
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(out->body_size, body, MHD_RESPMEM_MUST_COPY);
+        MHD_create_response_from_buffer(out->body_size, body.memory, MHD_RESPMEM_MUST_COPY);
     lq_exchange_sent(exchange);
     lq_arena_end();
     if (response == NULL) {
@@ -67,6 +70,7 @@ static enum MHD_Result answer(struct MHD_Connection *connection, struct lq_excha
 }
 
 /* Called once when the head is there, for each piece of the body, and once when all is there. */
+// NOLINTNEXTLINE(readability-function-size): the library's signature
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *data,
                                   size_t *size, void **state)
@@ -157,7 +161,7 @@ enum lq_code lq_http_start(const struct lq_config *config, struct lq_store *stor
         code = lq_fail(err, LQ_EINTERNAL, NULL, "cannot start the HTTP threads");
     }
     if (code != LQ_OK) {
-        lq_http_stop(made, 0.0);
+        lq_http_stop(made, 0);
         return code;
     }
     *http = made;
@@ -179,7 +183,7 @@ static void stop_listening(struct lq_http *http)
     }
 }
 
-void lq_http_stop(struct lq_http *http, double patience_s)
+void lq_http_stop(struct lq_http *http, int patience_ms)
 {
     if (http == NULL) {
         return;
@@ -187,8 +191,8 @@ void lq_http_stop(struct lq_http *http, double patience_s)
     atomic_store(&http->service.stopping, true);
     stop_listening(http);
     const struct timespec pause = {.tv_nsec = STOP_POLL_MS * 1000000L};
-    for (double waited_s = 0.0; waited_s < patience_s && atomic_load(&http->service.in_flight) > 0;
-         waited_s += STOP_POLL_MS / 1e3) {
+    for (int waited_ms = 0; waited_ms < patience_ms && atomic_load(&http->service.in_flight) > 0;
+         waited_ms += STOP_POLL_MS) {
         nanosleep(&pause, NULL);
     }
     for (int i = 0; i < http->count; i++) {

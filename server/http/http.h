@@ -16,6 +16,6 @@ LQ_MUST_USE enum lq_code lq_http_start(const struct lq_config *config, struct lq
 /* "127.0.0.1:8080", with the port that was picked. */
 const char *lq_http_address(const struct lq_http *http);
 
-/* Stops listening, waits for the requests in flight but no longer than `patience_s`, closes every
+/* Stops listening, waits for the requests in flight but no longer than `patience_ms`, closes every
  * connection and frees. NULL is fine. */
-void lq_http_stop(struct lq_http *http, double patience_s);
+void lq_http_stop(struct lq_http *http, int patience_ms);

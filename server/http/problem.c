@@ -72,7 +72,10 @@ static json_t *string_of(const char *text)
     char clean[TEXT_MAX];
     size_t size = 0;
     for (; text[size] != '\0' && size < sizeof clean; size++) {
-        clean[size] = ((unsigned char)text[size] & 0x80) != 0 ? '?' : text[size];
+        clean[size] = text[size];
+        if (((unsigned char)text[size] & 0x80) != 0) {
+            clean[size] = '?';
+        }
     }
     return json_stringn(clean, size);
 }

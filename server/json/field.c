@@ -235,12 +235,14 @@ enum lq_code lq_decode(const json_t *object, const char *pointer, const struct l
         return lq_faults_add(faults, LQ_EFIELD, pointer, "must be an object, got %s",
                              show(object, shown));
     }
-    /* jansson's iterators take a non-const object but change nothing */
-    json_t *members = (json_t *)(uintptr_t)object;
+    union { /* jansson's iterators take a writable object but change nothing */
+        const json_t *object;
+        json_t *members;
+    } iterated = {.object = object};
     const char *key = NULL;
     json_t *value = NULL;
     char at[LQ_POINTER_MAX];
-    json_object_foreach(members, key, value)
+    json_object_foreach(iterated.members, key, value)
     {
         const struct lq_field *field = find_field(fields, n, key);
         if (field != NULL && json_is_null(value) && !field->required) {
