@@ -2,7 +2,7 @@
 #include "server/http/exchange.h"
 
 #include "server/http/auth.h"
-#include "server/http/problem.h"
+#include "server/json/problem.h"
 #include "server/http/respond.h"
 #include "server/log.h"
 

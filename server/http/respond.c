@@ -2,8 +2,8 @@
 #include "server/http/respond.h"
 
 #include "server/http/exchange.h"
-#include "server/http/problem.h"
 #include "server/json/field.h"
+#include "server/json/problem.h"
 #include "server/log.h"
 
 #include <string.h>

@@ -1,7 +1,10 @@
 /* The route table and the search through it. */
 #include "server/http/route.h"
 
+#include "server/api/calibrations.h"
 #include "server/api/datasets.h"
+#include "server/api/estimates.h"
+#include "server/api/fits.h"
 #include "server/api/gpus.h"
 #include "server/api/health.h"
 #include "server/api/models.h"
@@ -9,6 +12,7 @@
 #include "server/api/prices.h"
 #include "server/api/providers.h"
 #include "server/api/stacks.h"
+#include "server/api/validation.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -17,6 +21,7 @@
 
 const struct lq_route LQ_ROUTES[] = {
     /* method, path, handler, scope, body cap */
+    {"POST", "/v1/estimates", lq_estimates_post, NULL, MIB},
     {"GET", "/v1/models", lq_models_list, NULL, 0},
     {"GET", "/v1/models/{id}", lq_models_get, NULL, 0},
     {"PUT", "/v1/models/{id}", lq_models_put, "catalog:write", MIB},
@@ -29,6 +34,13 @@ const struct lq_route LQ_ROUTES[] = {
     {"GET", "/v1/datasets", lq_datasets_list, NULL, 0},
     {"GET", "/v1/datasets/{id}", lq_datasets_get, NULL, 0},
     {"GET", "/v1/stacks", lq_stacks_list, NULL, 0},
+    {"POST", "/v1/calibrations", lq_calibrations_post, "calibrations:write", 32 * MIB},
+    {"GET", "/v1/calibrations", lq_calibrations_list, NULL, 0},
+    {"GET", "/v1/calibrations/{id}", lq_calibrations_get, NULL, 0},
+    {"DELETE", "/v1/calibrations/{id}", lq_calibrations_delete, "calibrations:write", 0},
+    {"GET", "/v1/fits", lq_fits_list, NULL, 0},
+    {"GET", "/v1/fits/{id}", lq_fits_get, NULL, 0},
+    {"GET", "/v1/validation", lq_validation_get, NULL, 0},
     {"GET", "/healthz", lq_health_get, NULL, 0},
     {"GET", "/readyz", lq_ready_get, NULL, 0},
     {"GET", "/openapi.yaml", lq_openapi_get, NULL, 0},

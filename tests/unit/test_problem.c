@@ -1,5 +1,5 @@
 /* Problems: every code's status, and how faults are told. */
-#include "server/http/problem.h"
+#include "server/json/problem.h"
 #include "tests/unit/check_main.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Tells faults as application/problem+json. */
-#include "server/http/problem.h"
+#include "server/json/problem.h"
 
 #include "server/json/field.h"
 
