@@ -1,0 +1,281 @@
+/* Calibrations: batches in, one document out, one point deleted. */
+#include "server/store/identity.h"
+#include "server/store/rows.h"
+#include "server/store/sha256.h"
+#include "server/store/store_private.h"
+#include "server/store/utc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A batch on its way in, and the answer to it. */
+struct ingest {
+    const struct lq_batch *batch;
+    char (*ids)[LQ_ID_MAX];
+    size_t duplicates;
+};
+
+static void add_number(struct lq_sha256 *sha, double number)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.17g", number);
+    lq_sha256_add_text(sha, text);
+}
+
+static void add_count(struct lq_sha256 *sha, int64_t count)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)count);
+    lq_sha256_add_text(sha, text);
+}
+
+static void add_identity(struct lq_sha256 *sha, const struct lq_identity *identity)
+{
+    lq_sha256_add_text(sha, identity->model);
+    lq_sha256_add_text(sha, identity->gpu);
+    lq_sha256_add_text(sha, identity->stack);
+    lq_sha256_add_text(sha, LQ_METHOD_NAMES[identity->method.kind]);
+    lq_sha256_add_text(sha, LQ_QUANTIZATION_NAMES[identity->method.quantization]);
+    lq_sha256_add_text(sha, LQ_PRECISION_NAMES[identity->precision]);
+    lq_sha256_add_text(sha, LQ_OPTIMIZER_NAMES[identity->optimizer]);
+    lq_sha256_add_text(sha, LQ_CHECKPOINTING_NAMES[identity->checkpointing]);
+    add_count(sha, identity->gpu_count);
+    add_count(sha, identity->method.rank);
+    add_count(sha, identity->method.targets);
+    add_count(sha, identity->method.train_embeddings);
+}
+
+/* The digest of what was posted; what a later release may derive differently is left out. */
+static void digest_point(const struct lq_new_point *new_point, char hex[LQ_SHA256_HEX])
+{
+    const struct lq_point *point = &new_point->point;
+    const struct lq_conditions *run = &point->conditions;
+    struct lq_sha256 sha;
+    lq_sha256_start(&sha);
+    add_identity(&sha, &point->identity);
+    add_count(&sha, run->active_experts);
+    add_count(&sha, run->batch_size);
+    add_count(&sha, run->accumulation_steps);
+    add_count(&sha, run->sequence_tokens);
+    lq_sha256_add_text(&sha, run->lengths);
+    lq_sha256_add_text(&sha, LQ_PADDING_NAMES[run->rule.padding]);
+    add_count(&sha, run->rule.cutoff_tokens);
+    add_count(&sha, run->rule.padding_multiple);
+    add_number(&sha, point->queries_per_s);
+    add_number(&sha, point->peak_memory_bytes);
+    lq_sha256_add_text(&sha, point->source);
+    lq_sha256_add_text(&sha, point->dataset);
+    lq_sha256_add_text(&sha, new_point->measured_at);
+    lq_sha256_add_text(&sha, new_point->document);
+    lq_sha256_end_hex(&sha, hex);
+}
+
+/* Gives the point its id: from its content where it is new, the stored one where it is not. */
+static enum lq_code find_duplicate(struct lq_statement *find, const char *content,
+                                   char id[LQ_ID_MAX], struct lq_error *err)
+{
+    bool row = false;
+    lq_bind_text(find, 1, content);
+    LQ_TRY(lq_statement_step(find, &row, err));
+    if (!row) {
+        return lq_fail(err, LQ_ECONFLICT, NULL,
+                       "another point has the id \"%s\" by chance; alter this one", id);
+    }
+    lq_column_copy(find, 0, id, LQ_ID_MAX);
+    lq_statement_reset(find);
+    return LQ_OK;
+}
+
+static enum lq_code insert_points(struct lq_database *database, struct ingest *ingest,
+                                  struct lq_error *err)
+{
+    const struct lq_batch *batch = ingest->batch;
+    struct lq_statement *insert LQ_AUTO(lq_statement_close) = NULL;
+    struct lq_statement *find LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_statement_open(database, LQ_POINT_INSERT, &insert, err));
+    LQ_TRY(lq_statement_open(database, "SELECT id FROM calibrations WHERE content_sha256_hex = ?1",
+                             &find, err));
+    char now[LQ_UTC_MAX];
+    lq_utc_text(time(NULL), now);
+    for (size_t i = 0; i < batch->count; i++) {
+        char content[LQ_SHA256_HEX];
+        digest_point(&batch->points[i], content);
+        snprintf(ingest->ids[i], LQ_ID_MAX, "cal-%.16s", content);
+        struct lq_point point = batch->points[i].point;
+        memcpy(point.id, ingest->ids[i], sizeof point.id);
+        point.shipped = false;
+        lq_point_bind(insert, &(struct lq_point_row){.point = &point,
+                                                     .content = content,
+                                                     .note = "",
+                                                     .measured_at = batch->points[i].measured_at,
+                                                     .document = batch->points[i].document,
+                                                     .posted_by = batch->token_name,
+                                                     .stored_at = now});
+        LQ_TRY(lq_statement_run(insert, err));
+        if (lq_database_changes(database) == 0) {
+            LQ_TRY(find_duplicate(find, content, ingest->ids[i], err));
+            ingest->duplicates++;
+        }
+    }
+    return LQ_OK;
+}
+
+/* Reads the ids of an earlier answer, one a line. */
+static enum lq_code read_ids(const char *lines, struct ingest *ingest, struct lq_error *err)
+{
+    for (size_t i = 0; i < ingest->batch->count; i++) {
+        size_t size = strcspn(lines, "\n");
+        if (size == 0 || size >= LQ_ID_MAX) {
+            return lq_fail(err, LQ_ESTORE, NULL, "a stored answer has fewer ids than its body");
+        }
+        memcpy(ingest->ids[i], lines, size);
+        ingest->ids[i][size] = '\0';
+        lines += size + (lines[size] == '\n');
+    }
+    return LQ_OK;
+}
+
+/* Answers from the receipt of an earlier call with this key, if there is one. */
+static enum lq_code replay(struct lq_database *database, struct ingest *ingest, bool *replayed,
+                           struct lq_error *err)
+{
+    static const char FIND_RECEIPT[] =
+        "SELECT body_digest_hex, calibration_ids_lines, duplicates_count FROM receipts"
+        " WHERE token_name = ?1 AND idempotency_key = ?2";
+    const struct lq_batch *batch = ingest->batch;
+    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_statement_open(database, FIND_RECEIPT, &statement, err));
+    lq_bind_text(statement, 1, batch->token_name);
+    lq_bind_text(statement, 2, batch->idempotency_key);
+    LQ_TRY(lq_statement_step(statement, replayed, err));
+    if (!*replayed) {
+        return LQ_OK;
+    }
+    if (strcmp(lq_column_text(statement, 0), batch->body_digest) != 0) {
+        return lq_fail(err, LQ_ECONFLICT, NULL,
+                       "the Idempotency-Key \"%s\" was used before, with another body",
+                       batch->idempotency_key);
+    }
+    ingest->duplicates = (size_t)lq_column_count(statement, 2);
+    return read_ids(lq_column_text(statement, 1), ingest, err);
+}
+
+static enum lq_code insert_receipt(struct lq_database *database, const struct ingest *ingest,
+                                   const char *lines, struct lq_error *err)
+{
+    static const char INSERT_RECEIPT[] =
+        "INSERT INTO receipts (token_name, idempotency_key, body_digest_hex,"
+        " calibration_ids_lines, duplicates_count, stored_at_utc) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_statement_open(database, INSERT_RECEIPT, &statement, err));
+    char now[LQ_UTC_MAX];
+    lq_utc_text(time(NULL), now);
+    lq_bind_text(statement, 1, ingest->batch->token_name);
+    lq_bind_text(statement, 2, ingest->batch->idempotency_key);
+    lq_bind_text(statement, 3, ingest->batch->body_digest);
+    lq_bind_text(statement, 4, lines);
+    lq_bind_count(statement, 5, (int64_t)ingest->duplicates);
+    lq_bind_text(statement, 6, now);
+    return lq_statement_run(statement, err);
+}
+
+static enum lq_code keep_receipt(struct lq_database *database, const struct ingest *ingest,
+                                 struct lq_error *err)
+{
+    char *lines = malloc(ingest->batch->count * LQ_ID_MAX + 1);
+    if (lines == NULL) {
+        return lq_fail(err, LQ_ESTORE, NULL, "out of memory");
+    }
+    char *end = lines;
+    for (size_t i = 0; i < ingest->batch->count; i++) {
+        end = stpcpy(stpcpy(end, ingest->ids[i]), "\n");
+    }
+    *end = '\0';
+    enum lq_code code = insert_receipt(database, ingest, lines, err);
+    free(lines);
+    return code;
+}
+
+static enum lq_code add_points(struct lq_database *database, void *context, bool *rebuild,
+                               struct lq_error *err)
+{
+    struct ingest *ingest = context;
+    bool has_key = ingest->batch->idempotency_key != NULL;
+    bool replayed = false;
+    if (has_key) {
+        LQ_TRY(replay(database, ingest, &replayed, err));
+    }
+    if (replayed) {
+        return LQ_OK;
+    }
+    LQ_TRY(insert_points(database, ingest, err));
+    *rebuild = ingest->duplicates < ingest->batch->count;
+    return has_key ? keep_receipt(database, ingest, err) : LQ_OK;
+}
+
+enum lq_code lq_store_add_points(struct lq_store *store, const struct lq_batch *batch,
+                                 char (*ids)[LQ_ID_MAX], size_t *duplicates, struct lq_error *err)
+{
+    struct ingest ingest = {.batch = batch, .ids = ids};
+    LQ_TRY(lq_store_write(store, add_points, &ingest, err));
+    *duplicates = ingest.duplicates;
+    return LQ_OK;
+}
+
+static enum lq_code get_point(struct lq_database *database, const char *id, char **document,
+                              struct lq_error *err)
+{
+    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_statement_open(database, "SELECT document_json FROM calibrations WHERE id = ?1",
+                             &statement, err));
+    lq_bind_text(statement, 1, id);
+    bool row = false;
+    LQ_TRY(lq_statement_step(statement, &row, err));
+    if (!row) {
+        return lq_fail(err, LQ_ENOTFOUND, NULL, "no calibration has the id \"%s\"", id);
+    }
+    char *copy = strdup(lq_column_text(statement, 0));
+    if (copy == NULL) {
+        return lq_fail(err, LQ_ESTORE, NULL, "out of memory");
+    }
+    *document = copy;
+    return LQ_OK;
+}
+
+enum lq_code lq_store_get_point(struct lq_store *store, const char *id, char **document,
+                                struct lq_error *err)
+{
+    struct lq_database *reader = lq_store_lock_reader(store);
+    enum lq_code code = get_point(reader, id, document, err);
+    lq_store_unlock_reader(store);
+    return code;
+}
+
+static enum lq_code delete_point(struct lq_database *database, void *context, bool *rebuild,
+                                 struct lq_error *err)
+{
+    static const char DELETE_POINT[] =
+        "DELETE FROM calibrations WHERE id = ?1 RETURNING is_shipped";
+    const char *id = context;
+    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_statement_open(database, DELETE_POINT, &statement, err));
+    lq_bind_text(statement, 1, id);
+    bool row = false;
+    LQ_TRY(lq_statement_step(statement, &row, err));
+    if (!row) {
+        return lq_fail(err, LQ_ENOTFOUND, NULL, "no calibration has the id \"%s\"", id);
+    }
+    if (lq_column_count(statement, 0) != 0) { /* and the deletion is rolled back */
+        return lq_fail(err, LQ_ECONFLICT, NULL, "\"%s\" is shipped with the catalog and read-only",
+                       id);
+    }
+    *rebuild = true;
+    return lq_statement_run(statement, err);
+}
+
+enum lq_code lq_store_delete_point(struct lq_store *store, const char *id, struct lq_error *err)
+{
+    return lq_store_write(store, delete_point, (void *)(uintptr_t)id, err);
+}

@@ -1,0 +1,56 @@
+/* A catalog with its memory and the count of its readers, built from the database in parts. */
+#pragma once
+
+#include "core/base/error.h"
+#include "server/store/catalog.h"
+#include "server/store/pool.h"
+#include "server/store/statement.h"
+#include "server/store/store.h"
+
+#include <stdatomic.h>
+
+struct lq_snapshot {
+    struct lq_catalog catalog; /* first: readers hold a pointer to it */
+    atomic_size_t references;
+    struct lq_pool pool; /* all texts and lists but the fits */
+    struct lq_fit *fits; /* new from the refit hook */
+};
+
+/* Reads everything inside the caller's transaction (or outside any, where nobody else writes) and
+ * refits. `*snapshot` is new with one reference. Errors: LQ_ESTORE, or whatever the refit says. */
+LQ_MUST_USE enum lq_code lq_snapshot_build(struct lq_database *database,
+                                           const struct lq_hooks *hooks,
+                                           struct lq_snapshot **snapshot, struct lq_error *err);
+/* Gives up one reference; the last one frees. NULL is fine. */
+void lq_snapshot_release(struct lq_snapshot *snapshot);
+
+/* What the parts share: where rows come from, where they go, and the hash of what was read. */
+struct lq_loader {
+    struct lq_database *database;
+    const struct lq_hooks *hooks;
+    struct lq_snapshot *snapshot;
+    uint64_t hash; /* of the part's rows, LQ_HASH_START before the first */
+};
+
+LQ_MUST_USE enum lq_code lq_load_models(struct lq_loader *loader, struct lq_error *err);
+LQ_MUST_USE enum lq_code lq_load_gpus(struct lq_loader *loader, struct lq_error *err);
+LQ_MUST_USE enum lq_code lq_load_datasets(struct lq_loader *loader, struct lq_error *err);
+LQ_MUST_USE enum lq_code lq_load_prices(struct lq_loader *loader, struct lq_error *err);
+/* After the data sets: points that name one get their row length from it. */
+LQ_MUST_USE enum lq_code lq_load_points(struct lq_loader *loader, struct lq_error *err);
+LQ_MUST_USE enum lq_code lq_load_capacities(struct lq_loader *loader, struct lq_error *err);
+
+/* A list of `SELECT count(*) FROM table` things of `size` bytes in the snapshot's pool. */
+LQ_MUST_USE enum lq_code lq_load_list(struct lq_loader *loader, const char *table, size_t size,
+                                      void **list, size_t *capacity, struct lq_error *err);
+/* A column's text in the snapshot's pool; sets `*failed` when out of memory, and is then "". */
+const char *lq_load_text(struct lq_loader *loader, const struct lq_statement *statement, int column,
+                         bool *failed);
+/* Source, note, recalled, shipped from four neighbouring columns. */
+struct lq_provenance lq_load_provenance(struct lq_loader *loader,
+                                        const struct lq_statement *statement, int first,
+                                        bool *failed);
+enum lq_code lq_load_out_of_memory(struct lq_error *err);
+
+/* Orders ids as the catalogs' lists are: letters of either case are equal. */
+int lq_id_compare(const char *a, const char *b);

@@ -1,0 +1,316 @@
+/* The one file that calls SQLite. What the statements say stands with those who need them. */
+#include "server/store/statement.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* How long a writer waits for another process's transaction (token commands, backups). */
+enum { BUSY_TIMEOUT_MS = 5000 };
+
+struct lq_database {
+    sqlite3 *handle;
+    char *path;
+};
+
+struct lq_statement {
+    sqlite3_stmt *handle;
+    struct lq_database *database;
+    int bind_code; /* first failure of a bind, reported by the next step */
+};
+
+/* The engine's own words about the last failure on this connection. */
+static enum lq_code fail(const struct lq_database *database, int code, struct lq_error *err)
+{
+    return lq_fail(err, LQ_ESTORE, NULL, "%s: %s (SQLite code %d)", database->path,
+                   code == SQLITE_NOTADB ? "not a database" : sqlite3_errmsg(database->handle),
+                   code);
+}
+
+/* Refuses all but a regular file or nothing; makes the file private where there is none. */
+static enum lq_code check_file(const char *path, struct lq_error *err)
+{
+    if (path[0] == '\0' || path[0] == ':') {
+        return lq_fail(err, LQ_ESTORE, NULL, "\"%s\" is not a path of a database file", path);
+    }
+    int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (file >= 0) {
+        close(file);
+        return LQ_OK;
+    }
+    if (errno != EEXIST) {
+        return lq_fail(err, LQ_ESTORE, NULL, "%s: cannot be created: %s", path, strerror(errno));
+    }
+    struct stat status;
+    if (lstat(path, &status) != 0) {
+        return lq_fail(err, LQ_ESTORE, NULL, "%s: %s", path, strerror(errno));
+    }
+    if (S_ISREG(status.st_mode)) {
+        return LQ_OK;
+    }
+    const char *what = S_ISDIR(status.st_mode)   ? "is a directory"
+                       : S_ISLNK(status.st_mode) ? "is a symbolic link"
+                                                 : "is not a regular file";
+    return lq_fail(err, LQ_ESTORE, NULL, "%s: %s, not a database file", path, what);
+}
+
+enum lq_code lq_database_open(const char *path, struct lq_database **database, struct lq_error *err)
+{
+    LQ_TRY(check_file(path, err));
+    struct lq_database *opened LQ_AUTO(lq_database_close) = calloc(1, sizeof *opened);
+    if (opened == NULL || (opened->path = strdup(path)) == NULL) {
+        return lq_fail(err, LQ_ESTORE, NULL, "%s: out of memory", path);
+    }
+    /* Our own locks order the callers of a connection; the engine's would only cost time. */
+    int code =
+        sqlite3_open_v2(path, &opened->handle,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    if (code != SQLITE_OK) {
+        return fail(opened, code, err);
+    }
+    code = sqlite3_busy_timeout(opened->handle, BUSY_TIMEOUT_MS);
+    if (code != SQLITE_OK) {
+        return fail(opened, code, err);
+    }
+    if (sqlite3_db_readonly(opened->handle, "main") != 0) {
+        return lq_fail(err, LQ_ESTORE, NULL, "%s: is not writable", path);
+    }
+    *database = opened;
+    opened = NULL;
+    return LQ_OK;
+}
+
+void lq_database_close(struct lq_database **database)
+{
+    if (*database == NULL) {
+        return;
+    }
+    lq_database_rollback(*database);
+    sqlite3_close_v2((*database)->handle);
+    free((*database)->path);
+    free(*database);
+    *database = NULL;
+}
+
+const char *lq_database_path(const struct lq_database *database)
+{
+    return database->path;
+}
+
+/* Changing to WAL needs the file for itself and does not wait for it, so waiting is up to us. */
+static enum lq_code enter_wal(struct lq_database *database, struct lq_error *err)
+{
+    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_statement_open(database, "PRAGMA journal_mode = WAL", &statement, err));
+    int code = sqlite3_step(statement->handle);
+    for (int waited_ms = 0; (code & 0xff) == SQLITE_BUSY && waited_ms < BUSY_TIMEOUT_MS;
+         waited_ms += 10) {
+        sqlite3_reset(statement->handle);
+        usleep(10 * 1000);
+        code = sqlite3_step(statement->handle);
+    }
+    if (code != SQLITE_ROW) {
+        return fail(database, code, err);
+    }
+    if (strcmp(lq_column_text(statement, 0), "wal") != 0) {
+        return lq_fail(err, LQ_ESTORE, NULL,
+                       "%s: its file system cannot hold a write-ahead log (journal mode stays %s)",
+                       database->path, lq_column_text(statement, 0));
+    }
+    return LQ_OK;
+}
+
+enum lq_code lq_database_configure(struct lq_database *database, struct lq_error *err)
+{
+    LQ_TRY(enter_wal(database, err));
+    return lq_database_run(database,
+                           "PRAGMA synchronous = FULL;"
+                           "PRAGMA foreign_keys = ON;"
+                           "PRAGMA trusted_schema = OFF;"
+                           "PRAGMA cache_size = -1024;", /* KiB; the catalog lives in memory */
+                           err);
+}
+
+enum lq_code lq_database_run(struct lq_database *database, const char *sql, struct lq_error *err)
+{
+    int code = sqlite3_exec(database->handle, sql, NULL, NULL, NULL);
+    return code == SQLITE_OK ? LQ_OK : fail(database, code, err);
+}
+
+enum lq_code lq_database_number(struct lq_database *database, const char *sql, int64_t *number,
+                                struct lq_error *err)
+{
+    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_statement_open(database, sql, &statement, err));
+    bool row = false;
+    LQ_TRY(lq_statement_step(statement, &row, err));
+    if (!row) {
+        return lq_fail(err, LQ_ESTORE, NULL, "%s: no row from \"%s\"", database->path, sql);
+    }
+    *number = lq_column_count(statement, 0);
+    return LQ_OK;
+}
+
+int64_t lq_database_changes(const struct lq_database *database)
+{
+    return sqlite3_changes64(database->handle);
+}
+
+enum lq_code lq_database_begin(struct lq_database *database, struct lq_error *err)
+{
+    return lq_database_run(database, "BEGIN IMMEDIATE", err);
+}
+
+enum lq_code lq_database_commit(struct lq_database *database, struct lq_error *err)
+{
+    enum lq_code code = lq_database_run(database, "COMMIT", err);
+    if (code != LQ_OK) {
+        lq_database_rollback(database);
+    }
+    return code;
+}
+
+void lq_database_rollback(struct lq_database *database)
+{
+    if (database->handle != NULL && sqlite3_get_autocommit(database->handle) == 0) {
+        /* A rollback that fails leaves the file to the recovery of whoever opens it next. */
+        (void)sqlite3_exec(database->handle, "ROLLBACK", NULL, NULL, NULL);
+    }
+}
+
+enum lq_code lq_statement_open(struct lq_database *database, const char *sql,
+                               struct lq_statement **statement, struct lq_error *err)
+{
+    struct lq_statement *opened = calloc(1, sizeof *opened);
+    if (opened == NULL) {
+        return lq_fail(err, LQ_ESTORE, NULL, "%s: out of memory", database->path);
+    }
+    opened->database = database;
+    int code = sqlite3_prepare_v2(database->handle, sql, -1, &opened->handle, NULL);
+    if (code != SQLITE_OK) {
+        lq_statement_close(&opened);
+        return fail(database, code, err);
+    }
+    *statement = opened;
+    return LQ_OK;
+}
+
+void lq_statement_close(struct lq_statement **statement)
+{
+    if (*statement != NULL) {
+        sqlite3_finalize((*statement)->handle);
+        free(*statement);
+        *statement = NULL;
+    }
+}
+
+static void note_bind(struct lq_statement *statement, int code)
+{
+    if (statement->bind_code == SQLITE_OK) {
+        statement->bind_code = code;
+    }
+}
+
+void lq_bind_text(struct lq_statement *statement, int parameter, const char *text)
+{
+    note_bind(statement, sqlite3_bind_text(statement->handle, parameter, text, -1, SQLITE_STATIC));
+}
+
+void lq_bind_text_or_null(struct lq_statement *statement, int parameter, const char *text)
+{
+    lq_bind_text(statement, parameter, text != NULL && text[0] != '\0' ? text : NULL);
+}
+
+void lq_bind_count(struct lq_statement *statement, int parameter, int64_t count)
+{
+    note_bind(statement, sqlite3_bind_int64(statement->handle, parameter, count));
+}
+
+void lq_bind_number(struct lq_statement *statement, int parameter, double number)
+{
+    note_bind(statement, sqlite3_bind_double(statement->handle, parameter, number));
+}
+
+void lq_bind_number_or_null(struct lq_statement *statement, int parameter, double number)
+{
+    if (number > 0.0 || number < 0.0) {
+        lq_bind_number(statement, parameter, number);
+    } else {
+        note_bind(statement, sqlite3_bind_null(statement->handle, parameter));
+    }
+}
+
+enum lq_code lq_statement_step(struct lq_statement *statement, bool *row, struct lq_error *err)
+{
+    if (statement->bind_code != SQLITE_OK) {
+        return fail(statement->database, statement->bind_code, err);
+    }
+    int code = sqlite3_step(statement->handle);
+    *row = code == SQLITE_ROW;
+    if (code == SQLITE_ROW) {
+        return LQ_OK;
+    }
+    enum lq_code result = code == SQLITE_DONE ? LQ_OK : fail(statement->database, code, err);
+    sqlite3_reset(statement->handle);
+    return result;
+}
+
+enum lq_code lq_statement_run(struct lq_statement *statement, struct lq_error *err)
+{
+    bool row = true;
+    while (row) {
+        LQ_TRY(lq_statement_step(statement, &row, err));
+    }
+    return LQ_OK;
+}
+
+void lq_statement_reset(struct lq_statement *statement)
+{
+    sqlite3_reset(statement->handle);
+}
+
+const char *lq_column_text(const struct lq_statement *statement, int column)
+{
+    const unsigned char *text = sqlite3_column_text(statement->handle, column);
+    return text != NULL ? (const char *)text : "";
+}
+
+int64_t lq_column_count(const struct lq_statement *statement, int column)
+{
+    return sqlite3_column_int64(statement->handle, column);
+}
+
+double lq_column_number(const struct lq_statement *statement, int column)
+{
+    return sqlite3_column_double(statement->handle, column);
+}
+
+static void mix(uint64_t *hash, const void *data, size_t size)
+{
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < size; i++) {
+        *hash = (*hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    }
+}
+
+void lq_statement_hash(const struct lq_statement *statement, uint64_t *hash)
+{
+    for (int i = 0; i < sqlite3_column_count(statement->handle); i++) {
+        int type = sqlite3_column_type(statement->handle, i);
+        mix(hash, &type, sizeof type);
+        if (type == SQLITE_INTEGER) {
+            int64_t count = lq_column_count(statement, i);
+            mix(hash, &count, sizeof count);
+        } else if (type == SQLITE_FLOAT) {
+            double number = lq_column_number(statement, i);
+            mix(hash, &number, sizeof number);
+        } else {
+            const char *text = lq_column_text(statement, i);
+            mix(hash, text, strlen(text) + 1);
+        }
+    }
+}

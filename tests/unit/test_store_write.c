@@ -1,0 +1,409 @@
+/* What is written by users: calibrations with their answers remembered, and tokens. */
+#include "tests/unit/check_main.h"
+#include "tests/unit/store_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHIPPED = 106, LARGE = 10000 };
+
+static struct lq_store *store;
+static char ids[LARGE][LQ_ID_MAX];
+static size_t duplicates;
+
+static void set_up(void)
+{
+    make_directory();
+    store = open_store();
+}
+
+static void tear_down(void)
+{
+    lq_store_close(store);
+    remove_directory();
+}
+
+START_TEST(points_are_in_the_next_catalog_with_all_they_had)
+{
+    assert_code(post_points(store, 1, 2, NULL, ids, &duplicates), LQ_OK);
+    ck_assert_uint_eq(duplicates, 0);
+    const struct lq_catalog *catalog = lq_store_acquire(store);
+    ck_assert_uint_eq(catalog->point_count, SHIPPED + 2);
+    ck_assert_uint_eq(catalog->fits[0].points, SHIPPED + 2); /* refitted with them */
+    const struct lq_point *point = &catalog->points[SHIPPED + 1];
+    const struct lq_point wanted = make_point(2).point;
+    ck_assert_str_eq(point->id, ids[1]);
+    ck_assert_int_eq(strncmp(point->id, "cal-", 4), 0);
+    ck_assert_uint_eq(strlen(point->id), 20);
+    ck_assert(lq_identity_equal(&point->identity, &wanted.identity));
+    ck_assert_int_eq(point->conditions.batch_size, 4);
+    ck_assert_int_eq(point->conditions.sequence_tokens, 512);
+    ck_assert_double_eq(point->conditions.row_tokens, 512.0);
+    ck_assert_double_eq(point->queries_per_s, 3.0);
+    ck_assert_double_eq(point->step_time_s, 4.0 / 3.0);
+    ck_assert_double_eq(point->peak_memory_bytes, 0.0);
+    ck_assert_str_eq(point->source, "test");
+    ck_assert(!point->shipped);
+    lq_store_release(store, catalog);
+}
+END_TEST
+
+START_TEST(a_point_on_a_named_distribution_gets_its_row_length)
+{
+    struct lq_new_point posted = make_point(1);
+    struct lq_conditions *run = &posted.point.conditions;
+    run->sequence_tokens = 0;
+    run->row_tokens = 0.0;
+    run->rule.cutoff_tokens = 1024;
+    strcpy(run->lengths, "xia2024-cs");
+    const struct lq_batch batch = {.points = &posted, .count = 1, .token_name = "tester"};
+    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &(struct lq_error){0}), LQ_OK);
+    const struct lq_catalog *catalog = lq_store_acquire(store);
+    const double row_tokens = catalog->points[SHIPPED].conditions.row_tokens;
+    for (size_t i = 0; i < SHIPPED; i++) { /* the same as a shipped one's of batch 4 */
+        const struct lq_conditions *other = &catalog->points[i].conditions;
+        if (other->batch_size == 4 && strcmp(other->lengths, "xia2024-cs") == 0) {
+            ck_assert_double_eq(row_tokens, other->row_tokens);
+        }
+    }
+    ck_assert(row_tokens > 99.89 && row_tokens < 512.0);
+    lq_store_release(store, catalog);
+}
+END_TEST
+
+START_TEST(equal_points_are_duplicates_with_one_id)
+{
+    char again[3][LQ_ID_MAX];
+    assert_code(post_points(store, 1, 2, NULL, ids, &duplicates), LQ_OK);
+    assert_code(post_points(store, 1, 3, NULL, again, &duplicates), LQ_OK);
+    ck_assert_uint_eq(duplicates, 2);
+    ck_assert_str_eq(again[0], ids[0]);
+    ck_assert_str_eq(again[1], ids[1]);
+    ck_assert_str_ne(again[2], ids[1]);
+    ck_assert_uint_eq(count_points(store), SHIPPED + 3);
+    const struct lq_new_point twice[2] = {make_point(9), make_point(9)};
+    const struct lq_batch batch = {.points = twice, .count = 2, .token_name = "tester"};
+    assert_code(lq_store_add_points(store, &batch, again, &duplicates, &(struct lq_error){0}),
+                LQ_OK);
+    ck_assert_uint_eq(duplicates, 1);
+    ck_assert_str_eq(again[0], again[1]);
+}
+END_TEST
+
+START_TEST(points_that_differ_in_any_way_are_not_duplicates)
+{
+    struct lq_new_point points[8];
+    for (size_t i = 0; i < 8; i++) {
+        points[i] = make_point(1);
+    }
+    points[1].document = "{}";
+    points[2].measured_at = "";
+    points[3].point.peak_memory_bytes = 1.0;
+    points[4].point.identity.method.train_embeddings = true;
+    points[5].point.identity.optimizer = LQ_OPTIMIZER_SGD;
+    points[6].point.conditions.rule.padding_multiple = 1;
+    strcpy(points[7].point.identity.stack, "hf-2024");
+    const struct lq_batch batch = {.points = points, .count = 8, .token_name = "tester"};
+    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &(struct lq_error){0}), LQ_OK);
+    ck_assert_uint_eq(duplicates, 0);
+}
+END_TEST
+
+START_TEST(a_key_answers_once_and_the_same_again)
+{
+    char again[2][LQ_ID_MAX];
+    assert_code(post_points(store, 2, 1, NULL, again, &duplicates), LQ_OK);
+    assert_code(post_points(store, 1, 2, "key", ids, &duplicates), LQ_OK);
+    ck_assert_uint_eq(duplicates, 1);
+    assert_code(lq_store_delete_point(store, ids[0], &(struct lq_error){0}), LQ_OK);
+    duplicates = 99;
+    assert_code(post_points(store, 1, 2, "key", again, &duplicates), LQ_OK);
+    ck_assert_uint_eq(duplicates, 1);
+    ck_assert_str_eq(again[0], ids[0]);
+    ck_assert_str_eq(again[1], ids[1]);
+    ck_assert_uint_eq(count_points(store), SHIPPED + 1); /* answered, not stored again */
+}
+END_TEST
+
+START_TEST(a_key_with_another_body_is_a_conflict_but_not_for_another_token)
+{
+    assert_code(post_points(store, 1, 1, "key", ids, &duplicates), LQ_OK);
+    assert_code(post_points(store, 2, 1, "key", ids, &duplicates), LQ_ECONFLICT);
+    ck_assert_uint_eq(count_points(store), SHIPPED + 1);
+    const struct lq_new_point point = make_point(2);
+    const struct lq_batch batch = {.points = &point,
+                                   .count = 1,
+                                   .idempotency_key = "key",
+                                   .body_digest = "other",
+                                   .token_name = "somebody else"};
+    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &(struct lq_error){0}), LQ_OK);
+}
+END_TEST
+
+START_TEST(a_batch_with_one_bad_point_stores_none)
+{
+    struct lq_new_point points[2] = {make_point(1), make_point(2)};
+    points[1].point.conditions.batch_size = 0; /* what the schema itself refuses */
+    const struct lq_batch batch = {.points = points,
+                                   .count = 2,
+                                   .idempotency_key = "key",
+                                   .body_digest = "d",
+                                   .token_name = "tester"};
+    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &(struct lq_error){0}),
+                LQ_ESTORE);
+    ck_assert_uint_eq(count_points(store), SHIPPED);
+    lq_store_close(store);
+    store = open_store();
+    ck_assert_uint_eq(count_points(store), SHIPPED);
+    assert_code(post_points(store, 1, 1, "key", ids, &duplicates), LQ_OK); /* nor the key */
+}
+END_TEST
+
+static enum lq_code refuse(const struct lq_catalog *catalog, struct lq_fit **fits, size_t *count,
+                           struct lq_error *err)
+{
+    if (catalog->point_count > SHIPPED) {
+        return lq_fail(err, LQ_EFIT, NULL, "refused");
+    }
+    return COUNTING_HOOKS.refit(catalog, fits, count, err);
+}
+
+START_TEST(nothing_is_stored_when_the_new_catalog_cannot_be_built)
+{
+    lq_store_close(store);
+    const struct lq_hooks hooks = {.decode_model = COUNTING_HOOKS.decode_model, .refit = refuse};
+    struct lq_error err = {0};
+    assert_code(lq_store_open(in_directory("llmquote.db"), &hooks, &store, &err), LQ_OK);
+    assert_code(post_points(store, 1, 1, NULL, ids, &duplicates), LQ_EFIT);
+    ck_assert_uint_eq(count_points(store), SHIPPED);
+    lq_store_close(store);
+    store = open_store();
+    ck_assert_uint_eq(count_points(store), SHIPPED);
+}
+END_TEST
+
+START_TEST(documents_come_back_as_they_came_and_points_go)
+{
+    struct lq_error err = {0};
+    char *document = NULL;
+    assert_code(post_points(store, 5, 1, NULL, ids, &duplicates), LQ_OK);
+    assert_code(lq_store_get_point(store, ids[0], &document, &err), LQ_OK);
+    ck_assert_str_eq(document, "{\"number\":5}");
+    free(document);
+    assert_code(lq_store_delete_point(store, ids[0], &err), LQ_OK);
+    ck_assert_uint_eq(count_points(store), SHIPPED);
+    assert_code(lq_store_get_point(store, ids[0], &document, &err), LQ_ENOTFOUND);
+    assert_code(lq_store_delete_point(store, ids[0], &err), LQ_ENOTFOUND);
+}
+END_TEST
+
+START_TEST(ten_thousand_points_are_one_batch)
+{
+    assert_code(post_points(store, 0, LARGE, "large", ids, &duplicates), LQ_OK);
+    ck_assert_uint_eq(count_points(store), SHIPPED + LARGE);
+    char last[LQ_ID_MAX];
+    strcpy(last, ids[LARGE - 1]);
+    memset(ids, 0, sizeof ids);
+    assert_code(post_points(store, 0, LARGE, "large", ids, &duplicates), LQ_OK);
+    ck_assert_str_eq(ids[LARGE - 1], last);
+}
+END_TEST
+
+START_TEST(a_snapshot_outlives_the_writes_and_the_versions_tell)
+{
+    const struct lq_catalog *before = lq_store_acquire(store);
+    char data_version[20];
+    strcpy(data_version, before->data_version);
+    assert_code(post_points(store, 1, 1, NULL, ids, &duplicates), LQ_OK);
+    const struct lq_catalog *after = lq_store_acquire(store);
+    ck_assert_ptr_ne(before, after);
+    ck_assert_str_eq(before->data_version, data_version);
+    ck_assert_uint_eq(before->point_count, SHIPPED);
+    ck_assert_str_ne(after->data_version, data_version);
+    ck_assert_str_eq(after->catalog_version, before->catalog_version);
+    ck_assert_str_eq(after->prices_version, before->prices_version);
+    lq_store_release(store, before);
+    lq_store_release(store, after);
+    assert_code(lq_store_delete_point(store, ids[0], &(struct lq_error){0}), LQ_OK);
+    after = lq_store_acquire(store);
+    ck_assert_str_eq(after->data_version, data_version); /* the same data, the same version */
+    lq_store_release(store, after);
+}
+END_TEST
+
+/* A new token's secret. */
+static const char *create(const char *scopes, const char *expires)
+{
+    static char secret[LQ_ID_MAX];
+    struct lq_error err = {0};
+    ck_assert_msg(lq_store_create_token(store, "worker 1", scopes, expires, secret, &err) == LQ_OK,
+                  "%s", err.detail);
+    return secret;
+}
+
+static enum lq_code check(const char *secret, const char *scope)
+{
+    struct lq_token token = {0};
+    struct lq_error err = {0};
+    return lq_store_check_token(store, secret, scope, &token, &err);
+}
+
+START_TEST(a_token_is_random_and_opens_only_its_scopes)
+{
+    char first[LQ_ID_MAX];
+    strcpy(first, create("calibrations:write", ""));
+    ck_assert_uint_eq(strlen(first), 46);
+    ck_assert_uint_eq(strspn(first + 3, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                        "0123456789-_"),
+                      43);
+    ck_assert_str_ne(create("read", ""), first);
+    struct lq_token token = {0};
+    struct lq_error err = {0};
+    assert_code(lq_store_check_token(store, first, "calibrations:write", &token, &err), LQ_OK);
+    ck_assert_str_eq(token.name, "worker 1");
+    ck_assert_str_eq(token.scopes, "calibrations:write");
+    ck_assert_str_eq(token.expires, "");
+    assert_code(check(first, "catalog:write"), LQ_ESCOPE);
+    assert_code(check(first, "calibrations"), LQ_ESCOPE);
+    assert_code(check(create("admin", ""), "catalog:write"), LQ_OK);
+    assert_code(check(create("catalog:write  read read", ""), "read"), LQ_OK);
+}
+END_TEST
+
+START_TEST(unknown_tokens_are_refused)
+{
+    char secret[LQ_ID_MAX];
+    strcpy(secret, create("admin", ""));
+    secret[20] = secret[20] == 'a' ? 'b' : 'a';
+    assert_code(check(secret, "read"), LQ_ETOKEN);
+    assert_code(check("", "read"), LQ_ETOKEN);
+    assert_code(check("lq_' OR 1=1 --", "read"), LQ_ETOKEN);
+}
+END_TEST
+
+START_TEST(tokens_expire)
+{
+    assert_code(check(create("read", "2020-01-01T00:00:00Z"), "read"), LQ_ETOKEN);
+    assert_code(check(create("read", "9999-01-01T00:00:00Z"), "read"), LQ_OK);
+}
+END_TEST
+
+struct listing {
+    size_t count;
+    struct lq_token last;
+};
+
+static void note(const struct lq_token *token, void *context)
+{
+    struct listing *listing = context;
+    listing->count++;
+    listing->last = *token;
+}
+
+START_TEST(tokens_are_listed_and_revoked)
+{
+    char secret[LQ_ID_MAX];
+    struct lq_error err = {0};
+    struct listing listing = {0};
+    create("read", "");
+    strcpy(secret, create("read", "9999-01-01T00:00:00Z"));
+    assert_code(lq_store_list_tokens(store, note, &listing, &err), LQ_OK);
+    ck_assert_uint_eq(listing.count, 2);
+    ck_assert_str_eq(listing.last.expires, "9999-01-01T00:00:00Z");
+    ck_assert(!listing.last.revoked);
+    assert_code(lq_store_revoke_token(store, listing.last.id, &err), LQ_OK);
+    assert_code(check(secret, "read"), LQ_ETOKEN);
+    assert_code(lq_store_list_tokens(store, note, &listing, &err), LQ_OK);
+    ck_assert(listing.last.revoked);
+    assert_code(lq_store_revoke_token(store, "tok-none", &err), LQ_ENOTFOUND);
+}
+END_TEST
+
+START_TEST(bad_token_fields_are_named)
+{
+    static const struct {
+        const char *name;
+        const char *scopes;
+        const char *expires;
+        const char *pointer;
+    } CASES[] = {
+        {"", "read", "", "/name"},
+        {"a\nb", "read", "", "/name"},
+        {"0123456789012345678901234567890123456789012345678901234567890123", "read", "", "/name"},
+        {"n", "", "", "/scopes"},
+        {"n", "  ", "", "/scopes"},
+        {"n", "read write", "", "/scopes"},
+        {"n", "Read", "", "/scopes"},
+        {"n", "read", "tomorrow", "/expires"},
+        {"n", "read", "2026-01-01", "/expires"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        char secret[LQ_ID_MAX] = "untouched";
+        struct lq_error err = {0};
+        assert_code(lq_store_create_token(store, CASES[i].name, CASES[i].scopes, CASES[i].expires,
+                                          secret, &err),
+                    LQ_EFIELD);
+        ck_assert_str_eq(err.pointer, CASES[i].pointer);
+        ck_assert_str_eq(secret, "untouched");
+    }
+}
+END_TEST
+
+START_TEST(secrets_are_not_in_the_database)
+{
+    char secret[LQ_ID_MAX];
+    strcpy(secret, create("admin", ""));
+    static const char *const FILES[] = {"llmquote.db", "llmquote.db-wal"};
+    for (size_t i = 0; i < 2; i++) {
+        FILE *file = fopen(in_directory(FILES[i]), "rb");
+        ck_assert_ptr_nonnull(file);
+        static char data[8 << 20];
+        size_t size = fread(data, 1, sizeof data, file);
+        fclose(file);
+        ck_assert_ptr_null(memmem(data, size, secret + 3, 43));
+    }
+}
+END_TEST
+
+START_TEST(tokens_made_beside_a_running_server_count_at_once)
+{
+    struct lq_store *server = store;
+    store = open_store(); /* as the token command does */
+    char secret[LQ_ID_MAX];
+    strcpy(secret, create("read", ""));
+    lq_store_close(store);
+    store = server;
+    assert_code(check(secret, "read"), LQ_OK);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("store_write");
+    TCase *points = tcase_create("points");
+    tcase_add_checked_fixture(points, set_up, tear_down);
+    tcase_add_test(points, points_are_in_the_next_catalog_with_all_they_had);
+    tcase_add_test(points, a_point_on_a_named_distribution_gets_its_row_length);
+    tcase_add_test(points, equal_points_are_duplicates_with_one_id);
+    tcase_add_test(points, points_that_differ_in_any_way_are_not_duplicates);
+    tcase_add_test(points, a_key_answers_once_and_the_same_again);
+    tcase_add_test(points, a_key_with_another_body_is_a_conflict_but_not_for_another_token);
+    tcase_add_test(points, a_batch_with_one_bad_point_stores_none);
+    tcase_add_test(points, nothing_is_stored_when_the_new_catalog_cannot_be_built);
+    tcase_add_test(points, documents_come_back_as_they_came_and_points_go);
+    tcase_add_test(points, ten_thousand_points_are_one_batch);
+    tcase_add_test(points, a_snapshot_outlives_the_writes_and_the_versions_tell);
+    suite_add_tcase(suite, points);
+    TCase *tokens = tcase_create("tokens");
+    tcase_add_checked_fixture(tokens, set_up, tear_down);
+    tcase_add_test(tokens, a_token_is_random_and_opens_only_its_scopes);
+    tcase_add_test(tokens, unknown_tokens_are_refused);
+    tcase_add_test(tokens, tokens_expire);
+    tcase_add_test(tokens, tokens_are_listed_and_revoked);
+    tcase_add_test(tokens, bad_token_fields_are_named);
+    tcase_add_test(tokens, secrets_are_not_in_the_database);
+    tcase_add_test(tokens, tokens_made_beside_a_running_server_count_at_once);
+    suite_add_tcase(suite, tokens);
+    return run_suite(suite);
+}
