@@ -1,7 +1,7 @@
 -- Measurements that fits rest on. The twelve columns from model_id to checkpointing are the
--- identity of a measurement; names are those of the API. targets_bits has one bit per kind of weight matrix:
--- 0 q, 1 k, 2 v, 3 o, 4 gate, 5 up, 6 down, 7-9 the same three inside experts, 10 router,
--- 11 embedding, 12 head, 13-16 Mamba in, x, dt, out.
+-- identity of a measurement; names are those of the API. targets_bits has one bit per kind of
+-- weight matrix: 0 q, 1 k, 2 v, 3 o, 4 gate, 5 up, 6 down, 7-9 the same three inside experts,
+-- 10 router, 11 embedding, 12 head, 13-16 Mamba in, x, dt, out.
 
 CREATE TABLE calibrations (
     sequence_number INTEGER PRIMARY KEY AUTOINCREMENT, -- order of arrival, never used twice

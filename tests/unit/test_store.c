@@ -343,8 +343,6 @@ START_TEST(own_gpus_keep_every_digit)
     bool created = false;
     struct lq_gpu gpu = {.id = "Mine-1",
                          .vendor = "acme",
-                         .architecture = "a",
-                         .compute_capability = "1.0",
                          .memory_bytes = 12345678901.0,
                          .memory_is_reported = true,
                          .memory_nominal_bytes = 12.0 * LQ_GIB,
@@ -352,8 +350,6 @@ START_TEST(own_gpus_keep_every_digit)
                          .fp16_flop_per_s = 1.0 / 3.0 * 1e14,
                          .pcie_generation = 4,
                          .sm_count = 7,
-                         .tdp_w = 70.5,
-                         .l2_bytes = 1e6,
                          .boost_hz = 1.234e9};
     assert_code(lq_store_put_gpu(store, &gpu, "a data sheet", &created, &err), LQ_OK);
     ck_assert(created);
