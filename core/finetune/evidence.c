@@ -113,13 +113,14 @@ const struct lq_fit *lq_evidence_xia2024(const struct lq_evidence *evidence, enu
     return NULL;
 }
 
-/* Same rows: both of one fixed length, or both drawn from one distribution under one rule. */
+/* Same rows: both of one fixed length, or both drawn from one named distribution under one rule. */
 static bool same_data(const struct lq_conditions *a, const struct lq_conditions *b)
 {
     if (a->sequence_tokens > 0 || b->sequence_tokens > 0) {
         return a->sequence_tokens == b->sequence_tokens;
     }
-    return strcmp(a->lengths, b->lengths) == 0 && a->rule.padding == b->rule.padding &&
+    return a->lengths[0] != '\0' && strcmp(a->lengths, b->lengths) == 0 &&
+           a->rule.padding == b->rule.padding &&
            a->rule.cutoff_tokens == b->rule.cutoff_tokens &&
            a->rule.padding_multiple == b->rule.padding_multiple;
 }

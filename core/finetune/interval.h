@@ -2,7 +2,7 @@
 #pragma once
 
 /* Half-width in standard deviations of a central interval of a normal with the given level,
- * 0 < level < 1. Source: inverse normal distribution function by Newton steps on erfc. */
+ * 0 < level < 1. */
 double lq_interval_z(double level);
 
 /* value / exp(z * log_sd) and value * exp(z * log_sd). */

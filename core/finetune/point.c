@@ -1,18 +1,40 @@
-/* Equality of what identifies a measurement. */
+/* Order and equality of what identifies a measurement. */
 #include "core/finetune/point.h"
 
 #include <string.h>
 
-static bool method_equal(const struct lq_method *a, const struct lq_method *b)
+static int compare(int64_t a, int64_t b)
 {
-    return a->kind == b->kind && a->rank == b->rank && a->targets == b->targets &&
-           a->quantization == b->quantization && a->train_embeddings == b->train_embeddings;
+    return (a > b) - (a < b);
+}
+
+static int compare_methods(const struct lq_method *a, const struct lq_method *b)
+{
+    const int orders[] = {compare((int64_t)a->kind, (int64_t)b->kind), compare(a->rank, b->rank),
+                          compare(a->targets, b->targets),
+                          compare((int64_t)a->quantization, (int64_t)b->quantization),
+                          compare(a->train_embeddings, b->train_embeddings)};
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+        if (orders[i] != 0) {
+            return orders[i];
+        }
+    }
+    return 0;
+}
+
+int lq_identity_compare(const struct lq_identity *a, const struct lq_identity *b)
+{
+    int order = strcmp(a->model, b->model);
+    order = order != 0 ? order : strcmp(a->gpu, b->gpu);
+    order = order != 0 ? order : strcmp(a->stack, b->stack);
+    order = order != 0 ? order : compare_methods(&a->method, &b->method);
+    order = order != 0 ? order : compare(a->gpu_count, b->gpu_count);
+    order = order != 0 ? order : compare((int64_t)a->precision, (int64_t)b->precision);
+    order = order != 0 ? order : compare((int64_t)a->optimizer, (int64_t)b->optimizer);
+    return order != 0 ? order : compare((int64_t)a->checkpointing, (int64_t)b->checkpointing);
 }
 
 bool lq_identity_equal(const struct lq_identity *a, const struct lq_identity *b)
 {
-    return strcmp(a->model, b->model) == 0 && strcmp(a->gpu, b->gpu) == 0 &&
-           strcmp(a->stack, b->stack) == 0 && a->gpu_count == b->gpu_count &&
-           method_equal(&a->method, &b->method) && a->precision == b->precision &&
-           a->optimizer == b->optimizer && a->checkpointing == b->checkpointing;
+    return lq_identity_compare(a, b) == 0;
 }

@@ -21,6 +21,8 @@ struct lq_identity {
     enum lq_checkpointing checkpointing;
 };
 
+/* A total order of identities: by model, GPU, stack, then the rest. Negative, zero or positive. */
+int lq_identity_compare(const struct lq_identity *a, const struct lq_identity *b);
 bool lq_identity_equal(const struct lq_identity *a, const struct lq_identity *b);
 
 /* What of a run's data decides its step time: rows and their padded lengths. */

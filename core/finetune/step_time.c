@@ -2,6 +2,10 @@
  * measured. The counting is work.c's, the constants are efficiency.c's. */
 #include "core/finetune/step_time.h"
 
+#include <stddef.h>
+
+const char *const LQ_BOUND_NAMES[] = {"compute", "memory", "overhead", "network", NULL};
+
 static double rate_or(double rate, double fallback_rate, bool *fallback)
 {
     if (rate > 0.0) {
@@ -103,4 +107,17 @@ void lq_step_scale(struct lq_step_time *step, const struct lq_step_coefficients 
 double lq_step_seconds(const struct lq_step_coefficients *c, double tokens, double active_experts)
 {
     return c->fixed_s + (c->token_s + active_experts * c->expert_token_s) * tokens;
+}
+
+enum lq_bound lq_step_bound(enum lq_term term, const struct lq_step_coefficients *c, double tokens,
+                            double active_experts)
+{
+    if (term == LQ_TERM_OVERHEAD || term == LQ_TERM_EXPERT_OVERHEAD) {
+        return LQ_BOUND_OVERHEAD;
+    }
+    if (term == LQ_TERM_ALL_REDUCE) {
+        return LQ_BOUND_NETWORK;
+    }
+    const double per_token_s = (c->token_s + active_experts * c->expert_token_s) * tokens;
+    return per_token_s > c->fixed_s ? LQ_BOUND_COMPUTE : LQ_BOUND_MEMORY;
 }

@@ -47,5 +47,14 @@ struct lq_step_time lq_step_prior(const struct lq_work_table *work,
  * A part without prior work stays zero, whatever its target. */
 void lq_step_scale(struct lq_step_time *step, const struct lq_step_coefficients *target);
 
+/* What keeps a term from being faster. */
+enum lq_bound { LQ_BOUND_COMPUTE, LQ_BOUND_MEMORY, LQ_BOUND_OVERHEAD, LQ_BOUND_NETWORK };
+extern const char *const LQ_BOUND_NAMES[];
+
+/* The larger part of a term at `tokens` padded tokens: per-token work is compute, what does not
+ * depend on the tokens is memory traffic, or host time in the overhead terms. */
+enum lq_bound lq_step_bound(enum lq_term term, const struct lq_step_coefficients *c, double tokens,
+                            double active_experts);
+
 /* Seconds of one term in one stage, or of coefficients in general, for `tokens` padded tokens. */
 double lq_step_seconds(const struct lq_step_coefficients *c, double tokens, double active_experts);
