@@ -1,0 +1,245 @@
+/* Takes measured points in and gives them out again. The store keeps each as it came. */
+#include "server/api/calibrations.h"
+
+#include "server/api/lookup.h"
+#include "server/api/page.h"
+#include "server/json/calibration.h"
+#include "server/json/field.h"
+#include "server/store/sha256.h"
+#include "server/store/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { POINTS_MAX = 10000, DOCUMENT_DIGITS = 15, KEY_MAX = 128 };
+
+/* A batch while it is decoded; documents are the points' own texts. */
+struct batch {
+    struct lq_new_point *points;
+    struct lq_point_document *decoded;
+    char (*ids)[LQ_ID_MAX];
+    size_t count;
+};
+
+static void batch_free(struct batch *batch)
+{
+    for (size_t i = 0; batch->points != NULL && i < batch->count; i++) {
+        lq_text_free((void *)(uintptr_t)batch->points[i].document);
+    }
+    free(batch->points);
+    free(batch->decoded);
+    free(batch->ids);
+}
+
+static bool batch_allocate(struct batch *batch, size_t count)
+{
+    batch->count = count;
+    batch->points = calloc(count, sizeof *batch->points);
+    batch->decoded = calloc(count, sizeof *batch->decoded);
+    batch->ids = calloc(count, sizeof *batch->ids);
+    return batch->points != NULL && batch->decoded != NULL && batch->ids != NULL;
+}
+
+static void decode_points(const struct lq_call *call, const json_t *list, struct batch *batch)
+{
+    const struct lq_lookup lookup = lq_catalog_lookup(call->catalog);
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item)
+    {
+        char pointer[32];
+        size_t size = 0;
+        snprintf(pointer, sizeof pointer, "/points/%zu", i);
+        struct lq_point_document *decoded = &batch->decoded[i];
+        if (lq_point_decode(item, pointer, &lookup, decoded, call->faults) != LQ_OK) {
+            continue;
+        }
+        batch->points[i].point = decoded->point;
+        batch->points[i].measured_at = decoded->measured_at;
+        batch->points[i].document = lq_dump(item, DOCUMENT_DIGITS, &size);
+        if (batch->points[i].document == NULL) {
+            lq_faults_add(call->faults, LQ_EINTERNAL, NULL, "out of memory");
+        }
+    }
+}
+
+static json_t *ids_encode(const struct batch *batch, size_t duplicates)
+{
+    json_t *ids = json_array();
+    for (size_t i = 0; i < batch->count; i++) {
+        json_array_append_new(ids, json_string(batch->ids[i]));
+    }
+    return json_pack("{s:o, s:I}", "ids", ids, "duplicates", (json_int_t)duplicates);
+}
+
+static enum lq_code store_batch(struct lq_call *call, struct batch *batch, struct lq_reply *reply)
+{
+    const struct lq_request *request = call->request;
+    char digest[LQ_SHA256_HEX];
+    lq_sha256_hex(request->body, request->body_size, digest);
+    const struct lq_batch stored = {.points = batch->points,
+                                    .count = batch->count,
+                                    .idempotency_key = request->idempotency_key,
+                                    .body_digest = digest,
+                                    .token_name = request->token_name};
+    size_t duplicates = 0;
+    struct lq_error err = {0};
+    if (lq_store_add_points(call->store, &stored, batch->ids, &duplicates, &err) != LQ_OK) {
+        return lq_call_fail(call, &err);
+    }
+    return lq_reply_json(call, ids_encode(batch, duplicates), 201, reply);
+}
+
+static enum lq_code post_list(struct lq_call *call, const json_t *list, struct lq_reply *reply)
+{
+    struct batch batch = {.count = 0};
+    if (!batch_allocate(&batch, json_array_size(list))) {
+        batch_free(&batch);
+        return lq_faults_add(call->faults, LQ_EINTERNAL, NULL, "out of memory");
+    }
+    decode_points(call, list, &batch);
+    enum lq_code code = call->faults->count > 0 ? call->faults->items[0].code : LQ_OK;
+    if (code == LQ_OK) {
+        code = store_batch(call, &batch, reply);
+    }
+    batch_free(&batch);
+    return code;
+}
+
+static enum lq_code check_key(struct lq_call *call)
+{
+    const char *key = call->request->idempotency_key;
+    if (key != NULL && (key[0] == '\0' || strlen(key) > KEY_MAX)) {
+        return lq_faults_add(call->faults, LQ_EREQUEST, NULL,
+                             "Idempotency-Key must have 1..%d characters, got %zu", KEY_MAX,
+                             strlen(key));
+    }
+    return LQ_OK;
+}
+
+enum lq_code lq_calibrations_post(struct lq_call *call, struct lq_reply *reply)
+{
+    LQ_TRY(check_key(call));
+    json_t *root = lq_parse(call->request->body, call->request->body_size, call->faults);
+    if (root == NULL) {
+        return call->faults->items[0].code;
+    }
+    const json_t *list = NULL;
+    const struct lq_field field = {.name = "points", .kind = LQ_FIELD_JSON, .required = true};
+    enum lq_code code = lq_decode(root, "", &field, 1, &list, call->faults);
+    if (code == LQ_OK && (!json_is_array(list) || json_array_size(list) == 0)) {
+        code = lq_faults_add(call->faults, LQ_EFIELD, "/points",
+                             "must be a list of 1..%d points", POINTS_MAX);
+    } else if (code == LQ_OK && json_array_size(list) > POINTS_MAX) {
+        code = lq_faults_add(call->faults, LQ_ETOOLARGE, "/points",
+                             "must have at most %d points, got %zu", POINTS_MAX,
+                             json_array_size(list));
+    } else if (code == LQ_OK) {
+        code = post_list(call, list, reply);
+    }
+    json_decref(root);
+    return code;
+}
+
+/* A list call's filter. */
+struct query {
+    const struct lq_catalog *catalog;
+    const char *model;
+    const char *gpu;
+    const char *stack;
+    const char *source;
+    const char *dataset;
+};
+
+static bool is(const char *asked, const char *value)
+{
+    return asked == NULL || strcasecmp(asked, value) == 0;
+}
+
+static bool match(const void *context, size_t i)
+{
+    const struct query *query = context;
+    const struct lq_point *point = &query->catalog->points[i];
+    return is(query->model, point->identity.model) && is(query->gpu, point->identity.gpu) &&
+           is(query->stack, point->identity.stack) && is(query->source, point->source) &&
+           is(query->dataset, point->dataset);
+}
+
+static void key(const void *context, size_t i, char out[LQ_PAGE_KEY_MAX])
+{
+    const struct query *query = context;
+    snprintf(out, LQ_PAGE_KEY_MAX, "%s", query->catalog->points[i].id);
+}
+
+static json_t *encode(const void *context, size_t i)
+{
+    const struct query *query = context;
+    return lq_point_encode(&query->catalog->points[i]);
+}
+
+enum lq_code lq_calibrations_list(struct lq_call *call, struct lq_reply *reply)
+{
+    static const char *const NAMES[] = {"limit", "cursor", "model", "gpu",
+                                        "stack", "source", "dataset", NULL};
+    LQ_TRY(lq_query_check(call, NAMES));
+    const struct query query = {call->catalog,
+                                lq_query_get(call->request, "model"),
+                                lq_query_get(call->request, "gpu"),
+                                lq_query_get(call->request, "stack"),
+                                lq_query_get(call->request, "source"),
+                                lq_query_get(call->request, "dataset")};
+    const struct lq_list list = {.name = "calibrations",
+                                 .context = &query,
+                                 .count = call->catalog->point_count,
+                                 .match = match,
+                                 .key = key,
+                                 .encode = encode};
+    return lq_list_reply(call, &list, reply);
+}
+
+static const struct lq_point *find(const struct lq_catalog *catalog, const char *id)
+{
+    for (size_t i = 0; i < catalog->point_count; i++) {
+        if (strcasecmp(catalog->points[i].id, id) == 0) {
+            return &catalog->points[i];
+        }
+    }
+    return NULL;
+}
+
+enum lq_code lq_calibrations_get(struct lq_call *call, struct lq_reply *reply)
+{
+    LQ_TRY(lq_query_check(call, (const char *const[]){NULL}));
+    char id[LQ_ID_MAX];
+    LQ_TRY(lq_path_id(call, id));
+    const struct lq_point *point = find(call->catalog, id);
+    if (point == NULL) {
+        return lq_faults_add(call->faults, LQ_ENOTFOUND, NULL, "no calibration \"%s\"", id);
+    }
+    char *text = NULL;
+    struct lq_error err = {0};
+    if (lq_store_get_point(call->store, id, &text, &err) != LQ_OK) {
+        return lq_call_fail(call, &err);
+    }
+    struct lq_faults faults = {.count = 0};
+    json_t *document = lq_parse(text, strlen(text), &faults);
+    free(text);
+    json_t *object = lq_point_encode(point);
+    json_object_set_new(object, "document", document != NULL ? document : json_null());
+    return lq_reply_json(call, object, 200, reply);
+}
+
+enum lq_code lq_calibrations_delete(struct lq_call *call, struct lq_reply *reply)
+{
+    LQ_TRY(lq_query_check(call, (const char *const[]){NULL}));
+    char id[LQ_ID_MAX];
+    LQ_TRY(lq_path_id(call, id));
+    struct lq_error err = {0};
+    if (lq_store_delete_point(call->store, id, &err) != LQ_OK) {
+        return lq_call_fail(call, &err);
+    }
+    reply->status = 204;
+    return LQ_OK;
+}

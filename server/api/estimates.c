@@ -1,0 +1,125 @@
+/* Answers fine-tuning jobs: decode, one core call, offers, encode. */
+#include "server/api/estimates.h"
+
+#include "server/api/lookup.h"
+#include "server/api/offers.h"
+#include "server/api/page.h"
+#include "server/json/estimate.h"
+#include "server/json/field.h"
+#include "server/json/problem.h"
+#include "server/store/catalog.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { JOBS_MAX = 1000 };
+
+static struct lq_cost_line cost_line(const struct lq_offer_quote *offer)
+{
+    const struct lq_price *price = offer->price;
+    return (struct lq_cost_line){
+        .provider = price != NULL ? price->provider : "request",
+        .region = price != NULL ? price->region : "",
+        .instance_type = price != NULL ? price->instance_type : "",
+        .date = price != NULL ? price->date : "",
+        .stale = price != NULL && price->stale,
+        .instances = offer->cost.instances,
+        .instance_gpus = price != NULL ? price->gpu_count : 1,
+        .idle_gpus = offer->cost.idle_gpus,
+        .usd_per_gpu_hour = offer->cost.usd_per_gpu_h,
+        .cost_usd = offer->cost.cost_usd,
+    };
+}
+
+/* The answer of a decoded job as a new value; NULL with faults. */
+static json_t *answer_job(const struct lq_call *call, const struct lq_job_document *document,
+                          const char *pointer, struct lq_faults *faults)
+{
+    const struct lq_catalog *catalog = call->catalog;
+    const struct lq_evidence evidence = {catalog->fits, catalog->fit_count, catalog->points,
+                                         catalog->point_count};
+    struct lq_estimate estimate;
+    struct lq_error err = {0};
+    if (lq_estimate(&document->job, &evidence, &estimate, &err) != LQ_OK) {
+        lq_faults_take(faults, pointer, &err);
+        return NULL;
+    }
+    struct lq_offer_quote offers[LQ_OFFERS_MAX];
+    const size_t n = lq_offers(document, catalog, estimate.duration_s, offers);
+    if (n == 0 && document->provider_count > 0) {
+        char at[LQ_POINTER_MAX];
+        snprintf(at, sizeof at, "%s/providers", pointer);
+        lq_faults_add(faults, LQ_EUNPRICED, at, "none of the %zu named providers prices %s",
+                      document->provider_count, document->job.gpu->id);
+        return NULL;
+    }
+    struct lq_cost_line lines[LQ_OFFERS_MAX];
+    for (size_t i = 0; i < n; i++) {
+        lines[i] = cost_line(&offers[i]);
+    }
+    const struct lq_quote quote = {document, &estimate, lines, n, catalog->catalog_version,
+                                   catalog->prices_version};
+    return lq_estimate_encode(&quote);
+}
+
+/* Decodes and answers one job; NULL with faults. */
+static json_t *answer_value(const struct lq_call *call, const json_t *value, const char *pointer,
+                            struct lq_faults *faults)
+{
+    struct lq_job_document document;
+    json_t *answer = NULL;
+    const struct lq_lookup lookup = lq_catalog_lookup(call->catalog);
+    if (lq_job_decode(value, pointer, &lookup, &document, faults) == LQ_OK) {
+        answer = answer_job(call, &document, pointer, faults);
+    }
+    lq_job_release(&document);
+    return answer;
+}
+
+static enum lq_code answer_jobs(struct lq_call *call, const json_t *root, struct lq_reply *reply)
+{
+    const json_t *jobs = NULL;
+    const struct lq_field field = {.name = "jobs", .kind = LQ_FIELD_JSON, .required = true};
+    LQ_TRY(lq_decode(root, "", &field, 1, &jobs, call->faults));
+    if (!json_is_array(jobs) || json_array_size(jobs) == 0 || json_array_size(jobs) > JOBS_MAX) {
+        return lq_faults_add(call->faults, LQ_EFIELD, "/jobs", "must be a list of 1..%d jobs",
+                             JOBS_MAX);
+    }
+    json_t *results = json_array();
+    size_t i;
+    json_t *job;
+    json_array_foreach(jobs, i, job)
+    {
+        char pointer[32];
+        struct lq_faults faults = {.count = 0};
+        snprintf(pointer, sizeof pointer, "/jobs/%zu", i);
+        json_t *answer = answer_value(call, job, pointer, &faults);
+        if (answer == NULL && faults.count == 0) {
+            lq_faults_add(&faults, LQ_EINTERNAL, NULL, "out of memory");
+        }
+        json_array_append_new(results, answer != NULL
+                                           ? answer
+                                           : lq_problem_new(&faults, call->request->id));
+    }
+    json_t *object = json_object();
+    json_object_set_new(object, "results", results);
+    return lq_reply_json(call, object, 200, reply);
+}
+
+enum lq_code lq_estimates_post(struct lq_call *call, struct lq_reply *reply)
+{
+    json_t *root = lq_parse(call->request->body, call->request->body_size, call->faults);
+    if (root == NULL) {
+        return call->faults->items[0].code;
+    }
+    enum lq_code code = LQ_OK;
+    if (json_object_get(root, "jobs") != NULL) {
+        code = answer_jobs(call, root, reply);
+    } else {
+        json_t *answer = answer_value(call, root, "", call->faults);
+        code = answer != NULL ? lq_reply_json(call, answer, 200, reply)
+                              : call->faults->items[0].code;
+    }
+    json_decref(root);
+    return code;
+}

@@ -1,0 +1,121 @@
+/* Lists fits. They are made in server/jobs and never changed: other points make another fit. */
+#include "server/api/fits.h"
+
+#include "core/finetune/estimate.h"
+#include "server/api/page.h"
+#include "server/jobs/refit.h"
+#include "server/json/fit.h"
+#include "server/store/catalog.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+struct query {
+    const struct lq_catalog *catalog;
+    const char *estimator;
+    const char *model;
+    const char *gpu;
+    const char *stack;
+};
+
+static bool is(const char *asked, const char *value)
+{
+    return asked == NULL || strcasecmp(asked, value) == 0;
+}
+
+static bool match(const void *context, size_t i)
+{
+    const struct query *query = context;
+    const struct lq_fit *fit = &query->catalog->fits[i];
+    return is(query->estimator, LQ_FIT_NAMES[fit->kind]) && is(query->model, fit->identity.model) &&
+           is(query->gpu, fit->identity.gpu) && is(query->stack, fit->identity.stack);
+}
+
+static void key(const void *context, size_t i, char out[LQ_PAGE_KEY_MAX])
+{
+    const struct query *query = context;
+    snprintf(out, LQ_PAGE_KEY_MAX, "%s", query->catalog->fits[i].id);
+}
+
+static json_t *encode(const void *context, size_t i)
+{
+    const struct query *query = context;
+    return lq_fit_encode(&query->catalog->fits[i]);
+}
+
+enum lq_code lq_fits_list(struct lq_call *call, struct lq_reply *reply)
+{
+    static const char *const NAMES[] = {"limit", "cursor", "estimator", "model",
+                                        "gpu",   "stack",  NULL};
+    LQ_TRY(lq_query_check(call, NAMES));
+    const struct query query = {
+        call->catalog, lq_query_get(call->request, "estimator"),
+        lq_query_get(call->request, "model"), lq_query_get(call->request, "gpu"),
+        lq_query_get(call->request, "stack")};
+    const struct lq_list list = {.name = "fits",
+                                 .context = &query,
+                                 .count = call->catalog->fit_count,
+                                 .sorted = true,
+                                 .match = match,
+                                 .key = key,
+                                 .encode = encode};
+    return lq_list_reply(call, &list, reply);
+}
+
+static bool is_point_of(const struct lq_fit *fit, const struct lq_point *point)
+{
+    return fit->kind != LQ_FIT_MEMORY && lq_point_is_fitted(point) &&
+           lq_identity_equal(&fit->identity, &point->identity) &&
+           (fit->lengths[0] == '\0' || strcmp(fit->lengths, point->conditions.lengths) == 0);
+}
+
+static double predict(const struct lq_catalog *catalog, const struct lq_fit *fit,
+                      const struct lq_point *point)
+{
+    struct lq_observation o = lq_observation_of(point);
+    struct lq_job job;
+    if (!lq_job_of(catalog, &point->identity, &job)) {
+        return 0.0;
+    }
+    if (fit->kind == LQ_FIT_STEP_TIME) {
+        o.token_scale = lq_job_prior(&job, o.row_tokens).total.token_s / fit->prior[1];
+    }
+    return lq_fit_predict(fit, &o, (double)lq_model_experts(job.model));
+}
+
+static json_t *residuals_encode(const struct lq_catalog *catalog, const struct lq_fit *fit)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < catalog->point_count; i++) {
+        const struct lq_point *point = &catalog->points[i];
+        if (!is_point_of(fit, point)) {
+            continue;
+        }
+        const double predicted = predict(catalog, fit, point);
+        json_array_append_new(
+            list, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f}", "calibration", point->id,
+                            "active_experts", (json_int_t)point->conditions.active_experts,
+                            "batch_size", (json_int_t)point->conditions.batch_size, "row_tokens",
+                            point->conditions.row_tokens, "queries_per_s", point->queries_per_s,
+                            "predicted_queries_per_s", predicted, "relative_error",
+                            predicted / point->queries_per_s - 1.0));
+    }
+    return list;
+}
+
+enum lq_code lq_fits_get(struct lq_call *call, struct lq_reply *reply)
+{
+    LQ_TRY(lq_query_check(call, (const char *const[]){NULL}));
+    const struct lq_catalog *catalog = call->catalog;
+    for (size_t i = 0; i < catalog->fit_count; i++) {
+        if (strcasecmp(catalog->fits[i].id, call->request->param) == 0) {
+            json_t *object = lq_fit_encode(&catalog->fits[i]);
+            json_object_set_new(object, "residuals",
+                                residuals_encode(catalog, &catalog->fits[i]));
+            return lq_reply_json(call, object, 200, reply);
+        }
+    }
+    return lq_faults_add(call->faults, LQ_ENOTFOUND, NULL, "no fit \"%.160s\"",
+                         call->request->param);
+}

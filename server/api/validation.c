@@ -1,0 +1,112 @@
+/* Tells how wrong each estimator was on each stored set, next to what the papers printed. */
+#include "server/api/validation.h"
+
+#include "server/api/page.h"
+#include "server/jobs/validate.h"
+#include "server/json/calibration.h"
+
+#include <string.h>
+
+/* RMSE in queries/s as Xia et al. 2024 print it for their form; those panels that print only a bound
+ * have the bound. Source: Figs. 14 and 15 and their captions. */
+static const struct {
+    const char *dataset;
+    double rmse;
+    bool is_bound;
+    const char *where;
+} PRINTED[] = {
+    {"xia2024-mixtral-cs-a40", 0.8, true, "Fig. 14"},
+    {"xia2024-blackmamba-cs-a40", 0.79, false, "Fig. 14"},
+    {"xia2024-mixtral-math-a40", 0.8, true, "Fig. 14"},
+    {"xia2024-blackmamba-math-a40", 0.8, true, "Fig. 14"},
+    {"xia2024-mixtral-math-a100-40gb", 0.6, true, "Fig. 15"},
+    {"xia2024-mixtral-math-a100-80gb", 0.6, true, "Fig. 15"},
+    {"xia2024-mixtral-math-h100", 0.55, false, "Fig. 15"},
+};
+
+static json_t *printed_encode(const struct lq_validation *row)
+{
+    for (size_t i = 0; i < sizeof PRINTED / sizeof PRINTED[0]; i++) {
+        if (row->shipped && strcmp(PRINTED[i].dataset, row->dataset) == 0) {
+            return json_pack("{s:f, s:b, s:s}", "rmse_queries_per_s", PRINTED[i].rmse, "is_bound",
+                             PRINTED[i].is_bound, "source", PRINTED[i].where);
+        }
+    }
+    return json_null();
+}
+
+static json_t *errors_encode(const struct lq_errors *e)
+{
+    return json_pack("{s:f, s:f, s:f, s:f, s:f}", "rmse_queries_per_s", e->rmse, "mape", e->mape,
+                     "median_ape", e->median, "p90_ape", e->p90, "bias", e->bias);
+}
+
+static json_t *set_encode(const struct lq_validation *row)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "dataset", json_string(row->dataset));
+    json_object_set_new(o, "estimator", json_string(LQ_FIT_NAMES[row->estimator]));
+    json_object_set_new(o, "source", json_string(row->source));
+    json_object_set_new(o, "shipped", json_boolean(row->shipped));
+    json_object_set_new(o, "held_out", json_boolean(row->held_out));
+    json_object_set_new(o, "points", json_integer((json_int_t)row->errors.n));
+    json_t *errors = errors_encode(&row->errors);
+    json_object_update(o, errors);
+    json_decref(errors);
+    json_object_set_new(o, "leave_one_out",
+                        row->has_leave_one_out ? errors_encode(&row->leave_one_out) : json_null());
+    json_object_set_new(o, "printed", printed_encode(row));
+    json_object_set_new(o, "identity", lq_identity_encode(row->identity));
+    return o;
+}
+
+static json_t *batch_encode(const struct lq_batch_validation *row)
+{
+    const struct lq_capacity *c = row->capacity;
+    json_t *o = json_object();
+    json_object_set_new(o, "model", json_string(c->identity.model));
+    json_object_set_new(o, "gpu", json_string(c->identity.gpu));
+    json_object_set_new(o, "stack", json_string(c->identity.stack));
+    json_object_set_new(o, "active_experts", json_integer(c->active_experts));
+    json_object_set_new(o, "lengths", c->lengths[0] != '\0' ? json_string(c->lengths) : json_null());
+    json_object_set_new(o, "longest_tokens", json_integer(c->longest_tokens));
+    json_object_set_new(o, "max_batch_size", json_integer(c->max_batch_size));
+    json_object_set_new(o, "predicted_max_batch_size", json_integer(row->predicted));
+    json_object_set_new(o, "xia2024_max_batch_size",
+                        row->predicted_paper >= 0 ? json_integer(row->predicted_paper)
+                                                  : json_null());
+    json_object_set_new(o, "measured", json_boolean(c->measured));
+    json_object_set_new(o, "within_15_percent_or_one_query",
+                        json_boolean(lq_batch_is_good(row->predicted, c->max_batch_size)));
+    json_object_set_new(o, "source", json_string(c->source));
+    return o;
+}
+
+static json_t *validations_encode(const struct lq_validations *v)
+{
+    json_t *sets = json_array();
+    json_t *batches = json_array();
+    for (size_t i = 0; i < v->set_count; i++) {
+        json_array_append_new(sets, set_encode(&v->set[i]));
+    }
+    for (size_t i = 0; i < v->batch_count; i++) {
+        json_array_append_new(batches, batch_encode(&v->batch[i]));
+    }
+    return json_pack("{s:o, s:o}", "throughput", sets, "max_batch", batches);
+}
+
+enum lq_code lq_validation_get(struct lq_call *call, struct lq_reply *reply)
+{
+    LQ_TRY(lq_query_check(call, (const char *const[]){NULL}));
+    if (lq_reply_unchanged(call, call->catalog->data_version, reply)) {
+        return LQ_OK;
+    }
+    struct lq_validations validations;
+    struct lq_error err = {0};
+    if (lq_validate(call->catalog, &validations, &err) != LQ_OK) {
+        return lq_call_fail(call, &err);
+    }
+    json_t *object = validations_encode(&validations);
+    lq_validations_release(&validations);
+    return lq_reply_json(call, object, 200, reply);
+}

@@ -1,0 +1,324 @@
+/* Groups stored points by identity and hands each group to core's fits. Fits are made in a fixed
+ * order from nothing but the catalog, so the same data always gives the same coefficients and ids. */
+#include "server/jobs/refit.h"
+
+#include "core/finetune/estimate.h"
+#include "core/finetune/memory.h"
+#include "core/finetune/xia2024.h"
+#include "server/jobs/refit_memory.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Stage times of Fig. 4, summed: profiled runs at one length, kept to check the fits against. */
+static const char HELD_OUT[] = "xia2024-fig4";
+
+/* A growing list of fits. */
+struct fits {
+    struct lq_fit *item;
+    size_t count;
+    size_t capacity;
+    bool failed;
+};
+
+/* The next free fit, zeroed; NULL when out of memory. It stays unless the caller drops the count. */
+static struct lq_fit *next_fit(struct fits *fits)
+{
+    if (fits->count == fits->capacity) {
+        const size_t capacity = fits->capacity > 0 ? 2 * fits->capacity : 16;
+        struct lq_fit *item = realloc(fits->item, capacity * sizeof *item);
+        if (item == NULL) {
+            fits->failed = true;
+            return NULL;
+        }
+        fits->item = item;
+        fits->capacity = capacity;
+    }
+    struct lq_fit *fit = &fits->item[fits->count++];
+    memset(fit, 0, sizeof *fit);
+    return fit;
+}
+
+bool lq_point_is_fitted(const struct lq_point *point)
+{
+    return strcmp(point->source, HELD_OUT) != 0;
+}
+
+struct lq_observation lq_observation_of(const struct lq_point *point)
+{
+    return (struct lq_observation){
+        .batch_size = (double)point->conditions.batch_size,
+        .active_experts = (double)point->conditions.active_experts,
+        .row_tokens = point->conditions.row_tokens,
+        .queries_per_row = point->conditions.queries_per_row,
+        .gpu_count = (double)point->identity.gpu_count,
+        .token_scale = 1.0,
+        .queries_per_s = point->queries_per_s,
+    };
+}
+
+bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *identity,
+               struct lq_job *job)
+{
+    const struct lq_model_entry *model = lq_catalog_model(catalog, identity->model);
+    const struct lq_gpu_entry *gpu = lq_catalog_gpu(catalog, identity->gpu);
+    if (model == NULL || gpu == NULL) {
+        return false;
+    }
+    *job = (struct lq_job){.model = &model->model,
+                           .gpu = &gpu->gpu,
+                           .gpu_count = identity->gpu_count,
+                           .method = identity->method,
+                           .training = {.precision = identity->precision,
+                                        .optimizer = identity->optimizer,
+                                        .checkpointing = identity->checkpointing,
+                                        .accumulation_steps = 1},
+                           .stack = identity->stack};
+    return true;
+}
+
+static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
+{
+    const unsigned char *byte = data;
+    for (size_t i = 0; i < size; i++) {
+        hash = (hash ^ byte[i]) * 1099511628211ULL; /* FNV-1a */
+    }
+    return hash;
+}
+
+/* Names a fit after what it is of, and after its points: other points make another id. */
+static void name_fit(struct lq_fit *fit, uint64_t hash)
+{
+    const struct lq_identity *id = &fit->identity;
+    char text[LQ_FIT_ID_MAX];
+    snprintf(text, sizeof text, "%s-%.32s-%s-%s%.24s-%.24s-%s%s", LQ_FIT_NAMES[fit->kind], id->model,
+             LQ_METHOD_NAMES[id->method.kind], id->gpu[0] != '\0' ? "" : "any-gpu", id->gpu,
+             id->stack, fit->lengths[0] != '\0' ? fit->lengths : "", fit->lengths[0] != '\0' ? "-" : "");
+    for (char *c = text; *c != '\0'; c++) {
+        *c = (char)tolower((unsigned char)*c);
+    }
+    snprintf(fit->id, sizeof fit->id, "%.140s%08llx", text,
+             (unsigned long long)((hash ^ (hash >> 32)) & 0xffffffffULL));
+}
+
+static uint64_t hash_identity(const struct lq_identity *id)
+{
+    char text[512];
+    const int size = snprintf(
+        text, sizeof text, "%s|%s|%s|%lld|%d|%lld|%u|%d|%d|%d|%d|%d", id->model, id->gpu, id->stack,
+        (long long)id->gpu_count, (int)id->method.kind, (long long)id->method.rank,
+        id->method.targets, (int)id->method.quantization, (int)id->method.train_embeddings,
+        (int)id->precision, (int)id->optimizer, (int)id->checkpointing);
+    return hash_bytes(14695981039346656037ULL, text, (size_t)size);
+}
+
+/* Adds a source to a sorted-by-arrival list of distinct ones, as far as there is room. */
+static void add_source(struct lq_fit *fit, const char *source)
+{
+    const size_t length = strlen(source);
+    const char *at = fit->sources;
+    while (length > 0 && (at = strstr(at, source)) != NULL) {
+        if ((at == fit->sources || at[-1] == ',') && (at[length] == ',' || at[length] == '\0')) {
+            return;
+        }
+        at += length;
+    }
+    const size_t used = strlen(fit->sources);
+    if (length > 0 && used + length + 2 < sizeof fit->sources) {
+        snprintf(fit->sources + used, sizeof fit->sources - used, "%s%s", used > 0 ? "," : "",
+                 source);
+    }
+}
+
+/* Names the fit and its sources after the points it was made of. */
+static void sign_fit(struct lq_fit *fit, const struct lq_group *group)
+{
+    uint64_t hash = hash_identity(&fit->identity);
+    for (size_t i = 0; i < group->count; i++) {
+        const struct lq_point *point = group->points[i];
+        hash = hash_bytes(hash, point->id, strlen(point->id));
+        hash = hash_bytes(hash, &point->queries_per_s, sizeof point->queries_per_s);
+        add_source(fit, point->source);
+    }
+    name_fit(fit, hash);
+}
+
+/* The group's observations without `skip`, with their work per token relative to the mean row. */
+static size_t observe_group(const struct lq_group *group, const struct lq_point *skip,
+                            const struct lq_job *job, struct lq_observation *out,
+                            struct lq_step_coefficients *prior)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < group->count; i++) {
+        if (group->points[i] != skip) {
+            out[n++] = lq_observation_of(group->points[i]);
+        }
+    }
+    if (n == 0) {
+        return 0;
+    }
+    *prior = lq_job_prior(job, lq_observations_mean_row(out, n)).total;
+    for (size_t i = 0; i < n; i++) {
+        out[i].token_scale = lq_job_prior(job, out[i].row_tokens).total.token_s / prior->token_s;
+    }
+    return n;
+}
+
+enum lq_code lq_refit_step_time(const struct lq_catalog *catalog, const struct lq_group *group,
+                                const struct lq_point *skip, struct lq_fit *out,
+                                struct lq_error *err)
+{
+    struct lq_job job;
+    memset(out, 0, sizeof *out);
+    out->identity = group->points[0]->identity;
+    if (!lq_job_of(catalog, &out->identity, &job)) {
+        return lq_fail(err, LQ_EFIT, NULL, "%s or %s is not in the catalog any more",
+                       out->identity.model, out->identity.gpu);
+    }
+    struct lq_observation *observations = calloc(group->count, sizeof *observations);
+    double *workspace = calloc(lq_fit_workspace(group->count), sizeof *workspace);
+    enum lq_code code = LQ_EINTERNAL;
+    if (observations == NULL || workspace == NULL) {
+        code = lq_fail(err, LQ_EINTERNAL, NULL, "out of memory");
+    } else {
+        struct lq_step_coefficients prior = {0};
+        const size_t n = observe_group(group, skip, &job, observations, &prior);
+        code = lq_fit_step_time(observations, n, &prior, LQ_OBJECTIVE_ROBUST, workspace, out, err);
+    }
+    free(observations);
+    free(workspace);
+    return code;
+}
+
+static void fit_step_time(const struct lq_catalog *catalog, const struct lq_group *group,
+                          struct fits *fits)
+{
+    struct lq_fit *fit = next_fit(fits);
+    if (fit == NULL) {
+        return;
+    }
+    struct lq_error err = {0};
+    const enum lq_code code = lq_refit_step_time(catalog, group, NULL, fit, &err);
+    if (code != LQ_OK) {
+        fits->failed = fits->failed || code == LQ_EINTERNAL;
+        fits->count--;
+        return;
+    }
+    sign_fit(fit, group);
+}
+
+/* One paper form on the points of one named distribution. */
+static void fit_form(const struct lq_catalog *catalog, const struct lq_group *group,
+                     enum lq_fit_kind kind, struct fits *fits)
+{
+    const struct lq_point *first = group->points[0];
+    const struct lq_model_entry *model = lq_catalog_model(catalog, first->identity.model);
+    struct lq_observation *observations = calloc(group->count, sizeof *observations);
+    struct lq_fit *fit = next_fit(fits);
+    if (model == NULL || observations == NULL || fit == NULL) {
+        fits->failed = fits->failed || observations == NULL;
+        fits->count -= fit != NULL ? 1 : 0;
+        free(observations);
+        return;
+    }
+    for (size_t i = 0; i < group->count; i++) {
+        observations[i] = lq_observation_of(group->points[i]);
+    }
+    struct lq_error err = {0};
+    fit->identity = first->identity;
+    snprintf(fit->lengths, sizeof fit->lengths, "%s", first->conditions.lengths);
+    const double experts = (double)lq_model_experts(&model->model);
+    if (lq_fit_xia2024(kind, observations, group->count, experts, lq_xia2024_c3(first->identity.model),
+                       fit, &err) == LQ_OK) {
+        sign_fit(fit, group);
+    } else {
+        fits->count--;
+    }
+    free(observations);
+}
+
+/* By identity, then distribution, then age: groups are runs. */
+static int by_group(const void *a, const void *b)
+{
+    const struct lq_point *left = *(const struct lq_point *const *)a;
+    const struct lq_point *right = *(const struct lq_point *const *)b;
+    int order = lq_identity_compare(&left->identity, &right->identity);
+    order = order != 0 ? order : strcmp(left->conditions.lengths, right->conditions.lengths);
+    return order != 0 ? order : (left > right) - (left < right);
+}
+
+/* Length of the run from `start` whose points share an identity and, if asked, a distribution. */
+static size_t run_length(const struct lq_point *const *points, size_t start, size_t n, bool lengths)
+{
+    const struct lq_point *first = points[start];
+    size_t end = start + 1;
+    while (end < n && lq_identity_equal(&points[end]->identity, &first->identity) &&
+           (!lengths || strcmp(points[end]->conditions.lengths, first->conditions.lengths) == 0)) {
+        end++;
+    }
+    return end - start;
+}
+
+static void fit_points(const struct lq_catalog *catalog, const struct lq_point *const *points,
+                       size_t n, struct fits *fits)
+{
+    for (size_t i = 0; i < n; i += run_length(points, i, n, false)) {
+        const struct lq_group group = {&points[i], run_length(points, i, n, false)};
+        fit_step_time(catalog, &group, fits);
+    }
+    for (size_t i = 0; i < n; i += run_length(points, i, n, true)) {
+        const struct lq_group group = {&points[i], run_length(points, i, n, true)};
+        if (points[i]->conditions.lengths[0] != '\0') {
+            fit_form(catalog, &group, LQ_FIT_XIA2024, fits);
+            fit_form(catalog, &group, LQ_FIT_XIA2024_PRINTED, fits);
+        }
+    }
+}
+
+static void add_memory_fit(void *context, const struct lq_fit *fit, uint64_t hash)
+{
+    struct fits *fits = context;
+    struct lq_fit *out = next_fit(fits);
+    if (out != NULL) {
+        *out = *fit;
+        name_fit(out, hash);
+    }
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct lq_fit *left = a;
+    const struct lq_fit *right = b;
+    return strcmp(left->id, right->id);
+}
+
+enum lq_code lq_refit(const struct lq_catalog *catalog, struct lq_fit **out, size_t *count,
+                      struct lq_error *err)
+{
+    struct fits fits = {.count = 0};
+    const struct lq_point **points = calloc(catalog->point_count + 1, sizeof *points);
+    size_t n = 0;
+    for (size_t i = 0; points != NULL && i < catalog->point_count; i++) {
+        if (lq_point_is_fitted(&catalog->points[i])) {
+            points[n++] = &catalog->points[i];
+        }
+    }
+    if (points != NULL) {
+        qsort(points, n, sizeof *points, by_group);
+        fit_points(catalog, points, n, &fits);
+    }
+    const bool complete = points != NULL && lq_refit_memory(catalog, add_memory_fit, &fits);
+    free(points);
+    if (!complete || fits.failed) {
+        free(fits.item);
+        return lq_fail(err, LQ_EINTERNAL, NULL, "out of memory while fitting");
+    }
+    if (fits.count > 0) {
+        qsort(fits.item, fits.count, sizeof *fits.item, by_id);
+    }
+    *out = fits.item;
+    *count = fits.count;
+    return LQ_OK;
+}

@@ -1,0 +1,323 @@
+/* Decodes and encodes measured points. Whether a point is plausible is not decided here. */
+#include "server/json/calibration.h"
+
+#include "server/json/field.h"
+#include "server/json/lengths.h"
+#include "server/json/lookup.h"
+#include "server/json/method.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct members {
+    char model[LQ_ID_MAX];
+    char gpu[LQ_ID_MAX];
+    int64_t gpu_count;
+    const json_t *method;
+    char stack[LQ_ID_MAX];
+    int precision;
+    int optimizer;
+    const json_t *gradient_checkpointing;
+    int64_t gradient_accumulation_steps;
+    int64_t active_experts;
+    int64_t batch_size;
+    int64_t sequence_tokens;
+    const json_t *lengths;
+    int padding;
+    int64_t padding_multiple;
+    int64_t cutoff_tokens;
+    double queries_per_s;
+    double step_time_s;
+    double peak_memory_bytes;
+    const json_t *phases;
+    const json_t *expert_load;
+    const json_t *device;
+    char measured_at[40];
+    char source[LQ_ID_MAX];
+    char dataset[LQ_ID_MAX];
+    char note[512];
+};
+
+#define AT(member) .offset = offsetof(struct members, member)
+static const struct lq_field FIELDS[] = {
+    {.name = "model", .kind = LQ_FIELD_ID, .required = true, AT(model), .size = LQ_ID_MAX},
+    {.name = "gpu", .kind = LQ_FIELD_ID, .required = true, AT(gpu), .size = LQ_ID_MAX},
+    {.name = "gpu_count", .kind = LQ_FIELD_COUNT, AT(gpu_count), .min = 1, .max = 65536},
+    {.name = "method", .kind = LQ_FIELD_JSON, .required = true, AT(method)},
+    {.name = "stack", .kind = LQ_FIELD_ID, .required = true, AT(stack), .size = LQ_ID_MAX},
+    {.name = "precision", .kind = LQ_FIELD_NAME, AT(precision), .names = LQ_PRECISION_NAMES},
+    {.name = "optimizer", .kind = LQ_FIELD_NAME, AT(optimizer), .names = LQ_OPTIMIZER_NAMES},
+    {.name = "gradient_checkpointing", .kind = LQ_FIELD_JSON, AT(gradient_checkpointing)},
+    {.name = "gradient_accumulation_steps", .kind = LQ_FIELD_COUNT, AT(gradient_accumulation_steps),
+     .min = 1, .max = 1e6},
+    {.name = "active_experts", .kind = LQ_FIELD_COUNT, AT(active_experts), .min = 1, .max = 65536},
+    {.name = "batch_size", .kind = LQ_FIELD_COUNT, .required = true, AT(batch_size), .min = 1,
+     .max = 1e9},
+    {.name = "sequence_tokens", .kind = LQ_FIELD_COUNT, AT(sequence_tokens), .min = 1,
+     .max = 16777216},
+    {.name = "lengths", .kind = LQ_FIELD_JSON, AT(lengths)},
+    {.name = "padding", .kind = LQ_FIELD_NAME, AT(padding), .names = LQ_PADDING_NAMES},
+    {.name = "padding_multiple", .kind = LQ_FIELD_COUNT, AT(padding_multiple), .min = 1,
+     .max = 65536},
+    {.name = "cutoff_tokens", .kind = LQ_FIELD_COUNT, AT(cutoff_tokens), .min = 1, .max = 16777216},
+    {.name = "queries_per_s", .kind = LQ_FIELD_NUMBER, AT(queries_per_s), .min = 1e-9, .max = 1e9},
+    {.name = "step_time_s", .kind = LQ_FIELD_NUMBER, AT(step_time_s), .min = 1e-9, .max = 1e9},
+    {.name = "peak_memory_bytes", .kind = LQ_FIELD_NUMBER, AT(peak_memory_bytes), .min = 1,
+     .max = 1e15},
+    {.name = "phases", .kind = LQ_FIELD_JSON, AT(phases)},
+    {.name = "expert_load", .kind = LQ_FIELD_JSON, AT(expert_load)},
+    {.name = "device", .kind = LQ_FIELD_JSON, AT(device)},
+    {.name = "measured_at", .kind = LQ_FIELD_STRING, AT(measured_at), .size = 40},
+    {.name = "source", .kind = LQ_FIELD_ID, AT(source), .size = LQ_ID_MAX},
+    {.name = "dataset", .kind = LQ_FIELD_ID, AT(dataset), .size = LQ_ID_MAX},
+    {.name = "note", .kind = LQ_FIELD_STRING, AT(note), .size = 512},
+};
+#undef AT
+
+struct context {
+    const char *pointer;
+    const struct lq_lookup *lookup;
+    struct lq_point *point;
+    struct lq_faults *faults;
+};
+
+static const char *below(const struct context *c, const char *member, char at[LQ_POINTER_MAX])
+{
+    snprintf(at, LQ_POINTER_MAX, "%s/%s", c->pointer, member);
+    return at;
+}
+
+static void fault(const struct context *c, const char *member, const char *detail)
+{
+    char at[LQ_POINTER_MAX];
+    lq_faults_add(c->faults, LQ_EFIELD, below(c, member, at), "%s", detail);
+}
+
+static void decode_identity(const struct context *c, const struct members *m)
+{
+    char at[LQ_POINTER_MAX];
+    struct lq_identity *id = &c->point->identity;
+    const struct lq_model *model = c->lookup->model(c->lookup->context, m->model);
+    const struct lq_gpu *gpu = c->lookup->gpu(c->lookup->context, m->gpu);
+    if (m->model[0] != '\0' && model == NULL) {
+        lq_faults_add(c->faults, LQ_EREFERENCE, below(c, "model", at), "no model \"%s\"", m->model);
+    }
+    if (m->gpu[0] != '\0' && gpu == NULL) {
+        lq_faults_add(c->faults, LQ_EREFERENCE, below(c, "gpu", at), "no GPU \"%s\"", m->gpu);
+    }
+    snprintf(id->model, sizeof id->model, "%s", model != NULL ? model->id : m->model);
+    snprintf(id->gpu, sizeof id->gpu, "%s", gpu != NULL ? gpu->id : m->gpu);
+    snprintf(id->stack, sizeof id->stack, "%s", m->stack);
+    id->gpu_count = m->gpu_count;
+    id->precision = (enum lq_precision)m->precision;
+    id->optimizer = (enum lq_optimizer)m->optimizer;
+    id->checkpointing = LQ_CHECKPOINTING_FULL;
+    if (m->method != NULL) {
+        (void)lq_method_decode(m->method, below(c, "method", at), &id->method, c->faults);
+    }
+    if (m->gradient_checkpointing != NULL) {
+        (void)lq_checkpointing_decode(m->gradient_checkpointing,
+                                      below(c, "gradient_checkpointing", at), &id->checkpointing,
+                                      c->faults);
+    }
+    if (model == NULL) {
+        return;
+    }
+    const int64_t experts = lq_model_experts(model);
+    c->point->conditions.active_experts =
+        m->active_experts > 0 ? m->active_experts : lq_model_active_experts(model);
+    if (m->active_experts > experts) {
+        lq_faults_add(c->faults, LQ_EFIELD, below(c, "active_experts", at),
+                      "the model has %lld experts, got %lld", (long long)experts,
+                      (long long)m->active_experts);
+    }
+}
+
+/* The rows: one fixed length, or a distribution under a padding rule; the mean padded row of an
+ * inline distribution is worked out here, since only named ones can be looked up later. */
+static void decode_rows(const struct context *c, const struct members *m)
+{
+    struct lq_conditions *run = &c->point->conditions;
+    run->batch_size = m->batch_size;
+    run->accumulation_steps = m->gradient_accumulation_steps;
+    run->rule = (struct lq_padding_rule){(enum lq_padding)m->padding, m->cutoff_tokens,
+                                         m->padding_multiple};
+    if ((m->sequence_tokens > 0) == (m->lengths != NULL)) {
+        fault(c, m->lengths != NULL ? "lengths" : "sequence_tokens",
+              "exactly one of sequence_tokens and lengths is required");
+        return;
+    }
+    if (m->sequence_tokens > 0) {
+        run->sequence_tokens = m->sequence_tokens;
+        run->row_tokens = (double)m->sequence_tokens;
+        run->queries_per_row = 1.0;
+        return;
+    }
+    if (m->padding == LQ_PADDING_PACKED && m->cutoff_tokens == 0) {
+        fault(c, "cutoff_tokens", "is required where rows are packed: it is their length");
+        return;
+    }
+    char at[LQ_POINTER_MAX];
+    struct lq_lengths_document document;
+    if (lq_lengths_decode(m->lengths, below(c, "lengths", at), c->lookup, &run->rule, 0.0,
+                          &document, c->faults) &&
+        m->batch_size > 0) {
+        snprintf(run->lengths, sizeof run->lengths, "%s", document.name);
+        run->row_tokens = lq_lengths_mean_row(&document.lengths, m->batch_size);
+        run->queries_per_row = document.lengths.queries_per_row;
+        run->sequence_tokens =
+            document.fixed_tokens > 0 ? document.lengths.longest_tokens : 0;
+    }
+    lq_lengths_release(&document);
+}
+
+static void decode_rate(const struct context *c, const struct members *m)
+{
+    if ((m->queries_per_s > 0.0) == (m->step_time_s > 0.0)) {
+        fault(c, "queries_per_s", "exactly one of queries_per_s and step_time_s is required");
+    }
+    c->point->queries_per_s = m->queries_per_s;
+    c->point->step_time_s = m->step_time_s;
+    c->point->peak_memory_bytes = m->peak_memory_bytes;
+}
+
+struct phases {
+    double forward_s;
+    double backward_s;
+    double optimizer_s;
+    const json_t *kernels;
+};
+
+static const struct lq_field PHASE_FIELDS[] = {
+    {.name = "forward_s", .kind = LQ_FIELD_NUMBER, .offset = offsetof(struct phases, forward_s),
+     .min = 0, .max = 1e9},
+    {.name = "backward_s", .kind = LQ_FIELD_NUMBER, .offset = offsetof(struct phases, backward_s),
+     .min = 0, .max = 1e9},
+    {.name = "optimizer_s", .kind = LQ_FIELD_NUMBER, .offset = offsetof(struct phases, optimizer_s),
+     .min = 0, .max = 1e9},
+    {.name = "kernels", .kind = LQ_FIELD_JSON, .offset = offsetof(struct phases, kernels)},
+};
+
+/* Evidence that is kept with the point as it came; its shape is checked, nothing is computed. */
+static void check_evidence(const struct context *c, const struct members *m)
+{
+    char at[LQ_POINTER_MAX];
+    if (m->phases != NULL) {
+        struct phases phases = {0};
+        if (lq_decode(m->phases, below(c, "phases", at), PHASE_FIELDS,
+                      sizeof PHASE_FIELDS / sizeof PHASE_FIELDS[0], &phases, c->faults) != LQ_OK) {
+            return;
+        }
+    }
+    if (m->device != NULL && !json_is_object(m->device)) {
+        fault(c, "device", "must be an object");
+    }
+    if (m->expert_load == NULL) {
+        return;
+    }
+    if (!json_is_array(m->expert_load)) {
+        fault(c, "expert_load", "must be a list of tokens per expert");
+        return;
+    }
+    size_t i;
+    json_t *item;
+    json_array_foreach(m->expert_load, i, item)
+    {
+        double tokens = 0.0;
+        snprintf(at, sizeof at, "%s/expert_load/%zu", c->pointer, i);
+        (void)lq_decode_number(item, at, 0.0, 1e15, &tokens, c->faults);
+    }
+}
+
+/* 2026-07-20T10:00:00Z, with an optional fraction. */
+static bool is_utc_time(const char *text)
+{
+    static const char SHAPE[] = "dddd-dd-ddTdd:dd:dd";
+    size_t i = 0;
+    for (; SHAPE[i] != '\0'; i++) {
+        const bool digit = text[i] >= '0' && text[i] <= '9';
+        if (SHAPE[i] == 'd' ? !digit : text[i] != SHAPE[i]) {
+            return false;
+        }
+    }
+    if (text[i] == '.') {
+        i++;
+        while (text[i] >= '0' && text[i] <= '9') {
+            i++;
+        }
+    }
+    return strcmp(text + i, "Z") == 0;
+}
+
+enum lq_code lq_point_decode(const json_t *value, const char *pointer,
+                             const struct lq_lookup *lookup, struct lq_point_document *out,
+                             struct lq_faults *faults)
+{
+    const size_t before = faults->count;
+    memset(out, 0, sizeof *out);
+    struct members m = {.gpu_count = 1, .gradient_accumulation_steps = 1, .padding_multiple = 8};
+    const struct context c = {pointer, lookup, &out->point, faults};
+    /* what is wrong so far stands in `faults`; the members that could be read are looked at further */
+    const enum lq_code table =
+        lq_decode(value, pointer, FIELDS, sizeof FIELDS / sizeof FIELDS[0], &m, faults);
+    if (table == LQ_OK || json_is_object(value)) {
+        decode_identity(&c, &m);
+        decode_rows(&c, &m);
+        decode_rate(&c, &m);
+        check_evidence(&c, &m);
+        if (m.measured_at[0] != '\0' && !is_utc_time(m.measured_at)) {
+            fault(&c, "measured_at", "must be an RFC 3339 time in UTC like 2026-07-20T10:00:00Z");
+        }
+    }
+    snprintf(out->measured_at, sizeof out->measured_at, "%s", m.measured_at);
+    snprintf(out->point.source, sizeof out->point.source, "%s", m.source);
+    snprintf(out->point.dataset, sizeof out->point.dataset, "%s", m.dataset);
+    return faults->count == before ? LQ_OK
+                                   : faults->items[before < LQ_FAULTS_MAX ? before : 0].code;
+}
+
+json_t *lq_identity_encode(const struct lq_identity *id)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "model", json_string(id->model));
+    json_object_set_new(o, "gpu", id->gpu[0] != '\0' ? json_string(id->gpu) : json_null());
+    json_object_set_new(o, "gpu_count", json_integer(id->gpu_count));
+    json_object_set_new(o, "method", lq_method_encode(&id->method));
+    json_object_set_new(o, "stack", json_string(id->stack));
+    json_object_set_new(o, "precision", json_string(LQ_PRECISION_NAMES[id->precision]));
+    json_object_set_new(o, "optimizer", json_string(LQ_OPTIMIZER_NAMES[id->optimizer]));
+    json_object_set_new(o, "gradient_checkpointing", lq_checkpointing_encode(id->checkpointing));
+    return o;
+}
+
+json_t *lq_point_encode(const struct lq_point *point)
+{
+    const struct lq_conditions *run = &point->conditions;
+    json_t *o = lq_identity_encode(&point->identity);
+    json_object_set_new(o, "id", json_string(point->id));
+    json_object_set_new(o, "active_experts", json_integer(run->active_experts));
+    json_object_set_new(o, "batch_size", json_integer(run->batch_size));
+    json_object_set_new(o, "gradient_accumulation_steps", json_integer(run->accumulation_steps));
+    if (run->sequence_tokens > 0) {
+        json_object_set_new(o, "sequence_tokens", json_integer(run->sequence_tokens));
+    } else {
+        json_object_set_new(o, "lengths",
+                            run->lengths[0] != '\0' ? json_pack("{s:s}", "name", run->lengths)
+                                                    : json_null());
+        json_object_set_new(o, "padding", json_string(LQ_PADDING_NAMES[run->rule.padding]));
+        json_object_set_new(o, "padding_multiple", json_integer(run->rule.padding_multiple));
+        json_object_set_new(o, "cutoff_tokens",
+                            run->rule.cutoff_tokens > 0 ? json_integer(run->rule.cutoff_tokens)
+                                                        : json_null());
+    }
+    json_object_set_new(o, "row_tokens", json_real(run->row_tokens));
+    json_object_set_new(o, "queries_per_s", json_real(point->queries_per_s));
+    json_object_set_new(o, "step_time_s", json_real(point->step_time_s));
+    json_object_set_new(o, "peak_memory_bytes",
+                        point->peak_memory_bytes > 0.0 ? json_real(point->peak_memory_bytes)
+                                                       : json_null());
+    json_object_set_new(o, "source", point->source[0] != '\0' ? json_string(point->source) : json_null());
+    json_object_set_new(o, "dataset", point->dataset[0] != '\0' ? json_string(point->dataset) : json_null());
+    json_object_set_new(o, "shipped", json_boolean(point->shipped));
+    return o;
+}

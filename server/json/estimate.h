@@ -1,0 +1,37 @@
+/* The answer to one job. */
+#pragma once
+
+#include "core/finetune/estimate.h"
+#include "server/json/job.h"
+
+#include <jansson.h>
+#include <stddef.h>
+
+struct lq_catalog;
+
+/* One line of the cost list. Strings are borrowed, "" where there is none. */
+struct lq_cost_line {
+    const char *provider;
+    const char *region;
+    const char *instance_type;
+    const char *date;
+    bool stale;
+    int64_t instances;
+    int64_t instance_gpus;
+    int64_t idle_gpus;
+    double usd_per_gpu_hour;
+    double cost_usd;
+};
+
+/* Everything the answer is made of. Borrowed. */
+struct lq_quote {
+    const struct lq_job_document *document;
+    const struct lq_estimate *estimate;
+    const struct lq_cost_line *costs; /* cheapest first */
+    size_t cost_count;
+    const char *catalog_version;
+    const char *prices_version;
+};
+
+/* The answer as a new object, members in the order of the contract. */
+json_t *lq_estimate_encode(const struct lq_quote *quote);

@@ -1,0 +1,390 @@
+/* Decodes jobs. Each member that needs more than the field table has one function here. */
+#include "server/json/job.h"
+
+#include "server/json/field.h"
+#include "server/json/lookup.h"
+#include "server/json/method.h"
+#include "server/json/model_config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Members as they stand in the document. */
+struct members {
+    const json_t *model;
+    char gpu[LQ_ID_MAX];
+    int64_t gpu_count;
+    const json_t *method;
+    int precision;
+    int optimizer;
+    int attention;
+    bool master_weights;
+    const json_t *gradient_checkpointing;
+    int64_t gradient_accumulation_steps;
+    int64_t active_experts;
+    const json_t *dataset;
+    double epochs;
+    const json_t *batch_size;
+    char stack[LQ_ID_MAX];
+    int estimator;
+    const json_t *providers;
+    double usd_per_gpu_hour;
+    double confidence;
+    const json_t *layout;
+};
+
+#define AT(member) .offset = offsetof(struct members, member)
+static const struct lq_field FIELDS[] = {
+    {.name = "model", .kind = LQ_FIELD_JSON, .required = true, AT(model)},
+    {.name = "gpu", .kind = LQ_FIELD_ID, .required = true, AT(gpu), .size = LQ_ID_MAX},
+    {.name = "gpu_count", .kind = LQ_FIELD_COUNT, AT(gpu_count), .min = 1, .max = 65536},
+    {.name = "method", .kind = LQ_FIELD_JSON, AT(method)},
+    {.name = "precision", .kind = LQ_FIELD_NAME, AT(precision), .names = LQ_PRECISION_NAMES},
+    {.name = "optimizer", .kind = LQ_FIELD_NAME, AT(optimizer), .names = LQ_OPTIMIZER_NAMES},
+    {.name = "attention", .kind = LQ_FIELD_NAME, AT(attention), .names = LQ_ATTENTION_NAMES},
+    {.name = "master_weights", .kind = LQ_FIELD_BOOL, AT(master_weights)},
+    {.name = "gradient_checkpointing", .kind = LQ_FIELD_JSON, AT(gradient_checkpointing)},
+    {.name = "gradient_accumulation_steps", .kind = LQ_FIELD_COUNT, AT(gradient_accumulation_steps),
+     .min = 1, .max = 1e6},
+    {.name = "active_experts", .kind = LQ_FIELD_COUNT, AT(active_experts), .min = 1, .max = 65536},
+    {.name = "dataset", .kind = LQ_FIELD_JSON, .required = true, AT(dataset)},
+    {.name = "epochs", .kind = LQ_FIELD_NUMBER, AT(epochs), .min = 1e-9, .max = 1e6},
+    {.name = "batch_size", .kind = LQ_FIELD_JSON, AT(batch_size)},
+    {.name = "stack", .kind = LQ_FIELD_ID, AT(stack), .size = LQ_ID_MAX},
+    {.name = "estimator", .kind = LQ_FIELD_NAME, AT(estimator), .names = LQ_ESTIMATOR_NAMES},
+    {.name = "providers", .kind = LQ_FIELD_JSON, AT(providers)},
+    {.name = "usd_per_gpu_hour", .kind = LQ_FIELD_NUMBER, AT(usd_per_gpu_hour), .min = 1e-9,
+     .max = 1e6},
+    {.name = "confidence", .kind = LQ_FIELD_NUMBER, AT(confidence), .min = 0.01, .max = 0.999},
+    {.name = "layout", .kind = LQ_FIELD_JSON, AT(layout)},
+};
+#undef AT
+
+/* What every member function needs. */
+struct context {
+    const char *pointer;
+    const struct lq_lookup *lookup;
+    struct lq_job_document *out;
+    struct lq_faults *faults;
+};
+
+static const char *below(const struct context *c, const char *member, char at[LQ_POINTER_MAX])
+{
+    snprintf(at, LQ_POINTER_MAX, "%s/%s", c->pointer, member);
+    return at;
+}
+
+static void decode_model(const struct context *c, const json_t *value)
+{
+    char at[LQ_POINTER_MAX];
+    if (json_is_object(value)) {
+        if (lq_model_decode_json("inline", value, below(c, "model", at), &c->out->inline_model,
+                                 c->faults) == LQ_OK) {
+            c->out->job.model = &c->out->inline_model;
+        }
+        return;
+    }
+    const char *id = json_string_value(value);
+    if (id == NULL) {
+        lq_faults_add(c->faults, LQ_EFIELD, below(c, "model", at),
+                      "must be a catalog id or a config.json object");
+        return;
+    }
+    c->out->job.model = c->lookup->model(c->lookup->context, id);
+    if (c->out->job.model == NULL) {
+        lq_faults_add(c->faults, LQ_EREFERENCE, below(c, "model", at),
+                      "no model \"%.60s\"; GET /v1/models lists them, or give its config.json", id);
+    }
+}
+
+static void decode_gpu(const struct context *c, const char *id)
+{
+    c->out->job.gpu = c->lookup->gpu(c->lookup->context, id);
+    if (c->out->job.gpu == NULL) {
+        char at[LQ_POINTER_MAX];
+        lq_faults_add(c->faults, LQ_EREFERENCE, below(c, "gpu", at),
+                      "no GPU \"%.60s\"; GET /v1/gpus lists them", id);
+    }
+}
+
+static void decode_stack(const struct context *c, const char *label)
+{
+    const char *known = c->lookup->stack(c->lookup->context, label);
+    if (known == NULL) {
+        char at[LQ_POINTER_MAX];
+        lq_faults_add(c->faults, LQ_EREFERENCE, below(c, "stack", at),
+                      "no stack \"%.60s\"; GET /v1/stacks lists them", label);
+        return;
+    }
+    snprintf(c->out->stack, sizeof c->out->stack, "%s", known);
+}
+
+static void decode_batch(const struct context *c, const json_t *value)
+{
+    if (value == NULL ||
+        (json_is_string(value) && strcmp(json_string_value(value), "max") == 0)) {
+        return;
+    }
+    char at[LQ_POINTER_MAX];
+    if (json_is_string(value)) {
+        lq_faults_add(c->faults, LQ_EFIELD, below(c, "batch_size", at),
+                      "must be a count or \"max\", got \"%.40s\"", json_string_value(value));
+        return;
+    }
+    (void)lq_decode_count(value, below(c, "batch_size", at), 1.0, 1e9, &c->out->job.batch_size,
+                          c->faults);
+}
+
+struct dataset {
+    int64_t queries;
+    const json_t *lengths;
+    int64_t cutoff_tokens;
+    int padding;
+    int64_t padding_multiple;
+};
+
+static const struct lq_field DATASET_FIELDS[] = {
+    {.name = "queries", .kind = LQ_FIELD_COUNT, .offset = offsetof(struct dataset, queries),
+     .min = 1, .max = 1e15},
+    {.name = "lengths", .kind = LQ_FIELD_JSON, .required = true,
+     .offset = offsetof(struct dataset, lengths)},
+    {.name = "cutoff_tokens", .kind = LQ_FIELD_COUNT,
+     .offset = offsetof(struct dataset, cutoff_tokens), .min = 1, .max = 16777216},
+    {.name = "padding", .kind = LQ_FIELD_NAME, .offset = offsetof(struct dataset, padding),
+     .names = LQ_PADDING_NAMES},
+    {.name = "padding_multiple", .kind = LQ_FIELD_COUNT,
+     .offset = offsetof(struct dataset, padding_multiple), .min = 1, .max = 65536},
+};
+
+static void decode_dataset(const struct context *c, const json_t *value)
+{
+    char at[LQ_POINTER_MAX];
+    char inner[LQ_POINTER_MAX];
+    below(c, "dataset", at);
+    struct dataset d = {.padding = LQ_PADDING_LONGEST, .padding_multiple = 8};
+    if (lq_decode(value, at, DATASET_FIELDS, sizeof DATASET_FIELDS / sizeof DATASET_FIELDS[0], &d,
+                  c->faults) != LQ_OK) {
+        return;
+    }
+    const struct lq_padding_rule rule = {(enum lq_padding)d.padding, d.cutoff_tokens,
+                                         d.padding_multiple};
+    if (rule.padding == LQ_PADDING_PACKED && rule.cutoff_tokens == 0) {
+        lq_faults_add(c->faults, LQ_EFIELD, below(c, "dataset/cutoff_tokens", inner),
+                      "is required where rows are packed: it is their length");
+        return;
+    }
+    struct lq_lengths_document *lengths = &c->out->lengths;
+    if (!lq_lengths_decode(d.lengths, below(c, "dataset/lengths", inner), c->lookup, &rule,
+                           (double)d.queries, lengths, c->faults)) {
+        return;
+    }
+    c->out->job.lengths = &lengths->lengths;
+    c->out->job.lengths_id = lengths->name;
+    c->out->job.fixed_tokens = lengths->fixed_tokens > 0 ? lengths->lengths.longest_tokens : 0;
+    c->out->job.queries = d.queries > 0 ? (double)d.queries : lengths->queries;
+    if (!(c->out->job.queries > 0.0)) {
+        lq_faults_add(c->faults, LQ_EFIELD, below(c, "dataset/queries", inner),
+                      "is required: the lengths do not tell how many queries there are");
+    }
+}
+
+static void decode_providers(const struct context *c, const json_t *value)
+{
+    char at[LQ_POINTER_MAX];
+    if (!json_is_array(value) || json_array_size(value) == 0 ||
+        json_array_size(value) > LQ_PROVIDERS_MAX) {
+        lq_faults_add(c->faults, LQ_EFIELD, below(c, "providers", at),
+                      "must be a list of 1..%d provider ids", LQ_PROVIDERS_MAX);
+        return;
+    }
+    size_t i;
+    json_t *item;
+    json_array_foreach(value, i, item)
+    {
+        snprintf(at, sizeof at, "%s/providers/%zu", c->pointer, i);
+        const char *id = json_string_value(item);
+        if (id == NULL) {
+            lq_faults_add(c->faults, LQ_EFIELD, at, "must be a provider id");
+            continue;
+        }
+        const char *provider = c->lookup->provider(c->lookup->context, id);
+        if (provider == NULL) {
+            lq_faults_add(c->faults, LQ_EREFERENCE, at,
+                          "no provider \"%.60s\"; GET /v1/providers lists them", id);
+            continue;
+        }
+        c->out->providers[c->out->provider_count++] = provider;
+    }
+}
+
+static void decode_prices(const struct context *c, const struct members *m)
+{
+    if (m->providers != NULL) {
+        decode_providers(c, m->providers);
+    }
+    c->out->usd_per_gpu_hour = m->usd_per_gpu_hour;
+    if (m->providers != NULL && m->usd_per_gpu_hour > 0.0) {
+        char at[LQ_POINTER_MAX];
+        lq_faults_add(c->faults, LQ_EFIELD, below(c, "usd_per_gpu_hour", at),
+                      "goes without providers: give one or the other");
+    }
+}
+
+static const struct lq_field LAYOUT_FIELDS[] = {
+    {.name = "data", .kind = LQ_FIELD_COUNT, .offset = 0, .min = 1, .max = 65536},
+    {.name = "tensor", .kind = LQ_FIELD_COUNT, .offset = 8, .min = 1, .max = 65536},
+    {.name = "pipeline", .kind = LQ_FIELD_COUNT, .offset = 16, .min = 1, .max = 65536},
+    {.name = "expert", .kind = LQ_FIELD_COUNT, .offset = 24, .min = 1, .max = 65536},
+    {.name = "context", .kind = LQ_FIELD_COUNT, .offset = 32, .min = 1, .max = 65536},
+    {.name = "zero_stage", .kind = LQ_FIELD_COUNT, .offset = 40, .min = 0, .max = 3},
+    {.name = "nodes", .kind = LQ_FIELD_COUNT, .offset = 48, .min = 1, .max = 65536},
+};
+enum { LAYOUT_COUNT = sizeof LAYOUT_FIELDS / sizeof LAYOUT_FIELDS[0], LAYOUT_ZERO = 5 };
+
+/* Replicas on one node are estimated: data = gpu_count, everything else trivial. */
+static void decode_layout(const struct context *c, const json_t *value)
+{
+    char at[LQ_POINTER_MAX];
+    below(c, "layout", at);
+    if (value == NULL || (json_is_string(value) && strcmp(json_string_value(value), "auto") == 0)) {
+        return;
+    }
+    if (!json_is_object(value)) {
+        lq_faults_add(c->faults, LQ_EFIELD, at, "must be \"auto\" or an object");
+        return;
+    }
+    int64_t degree[LAYOUT_COUNT] = {c->out->job.gpu_count, 1, 1, 1, 1, 0, 1};
+    if (lq_decode(value, at, LAYOUT_FIELDS, LAYOUT_COUNT, degree, c->faults) != LQ_OK) {
+        return;
+    }
+    bool replicas = degree[0] == c->out->job.gpu_count;
+    for (int i = 1; i < LAYOUT_COUNT; i++) {
+        replicas = replicas && degree[i] == (i == LAYOUT_ZERO ? 0 : 1);
+    }
+    if (!replicas) {
+        lq_faults_add(c->faults, LQ_EIMPOSSIBLE, at,
+                      "only replicas on one node are estimated: data = gpu_count (%lld), no sharding",
+                      (long long)c->out->job.gpu_count);
+    }
+}
+
+static void check_experts(const struct context *c, int64_t asked)
+{
+    struct lq_job *job = &c->out->job;
+    if (job->model == NULL) {
+        return;
+    }
+    char at[LQ_POINTER_MAX];
+    const int64_t experts = lq_model_experts(job->model);
+    job->active_experts = asked > 0 ? asked : lq_model_active_experts(job->model);
+    if (asked > experts) {
+        lq_faults_add(c->faults, LQ_EFIELD, below(c, "active_experts", at),
+                      experts > 0 ? "must be 1..%lld, the model's experts, got %lld"
+                                  : "is for mixture-of-experts models; this one has %lld experts, got %lld",
+                      (long long)experts, (long long)asked);
+    }
+}
+
+static void decode_training(const struct context *c, const struct members *m)
+{
+    char at[LQ_POINTER_MAX];
+    struct lq_job *job = &c->out->job;
+    job->training = (struct lq_training){
+        .precision = (enum lq_precision)m->precision,
+        .optimizer = (enum lq_optimizer)m->optimizer,
+        .attention = (enum lq_attention)m->attention,
+        .checkpointing = LQ_CHECKPOINTING_FULL,
+        .master_weights = m->master_weights,
+        .accumulation_steps = m->gradient_accumulation_steps,
+    };
+    job->method = lq_method_default();
+    if (m->method != NULL) {
+        (void)lq_method_decode(m->method, below(c, "method", at), &job->method, c->faults);
+    }
+    if (m->gradient_checkpointing != NULL) {
+        (void)lq_checkpointing_decode(m->gradient_checkpointing,
+                                      below(c, "gradient_checkpointing", at),
+                                      &job->training.checkpointing, c->faults);
+    }
+}
+
+static enum lq_code first_fault(const struct lq_faults *faults, size_t before)
+{
+    return faults->items[before < LQ_FAULTS_MAX ? before : 0].code;
+}
+
+enum lq_code lq_job_decode(const json_t *value, const char *pointer,
+                           const struct lq_lookup *lookup, struct lq_job_document *out,
+                           struct lq_faults *faults)
+{
+    const size_t before = faults->count;
+    memset(out, 0, sizeof *out);
+    struct members m = {.gpu_count = 1,
+                        .gradient_accumulation_steps = 1,
+                        .epochs = 1.0,
+                        .stack = "hf-2024",
+                        .confidence = 0.9};
+    const struct context c = {pointer, lookup, out, faults};
+    /* what is wrong so far stands in `faults`; the members that could be read are looked at further */
+    const enum lq_code table =
+        lq_decode(value, pointer, FIELDS, sizeof FIELDS / sizeof FIELDS[0], &m, faults);
+    struct lq_job *job = &out->job;
+    job->gpu_count = m.gpu_count;
+    job->epochs = m.epochs;
+    job->confidence = m.confidence;
+    job->estimator = (enum lq_estimator)m.estimator;
+    if (m.model != NULL) {
+        decode_model(&c, m.model);
+    }
+    if (m.gpu[0] != '\0') {
+        decode_gpu(&c, m.gpu);
+    }
+    decode_stack(&c, m.stack);
+    job->stack = out->stack;
+    decode_training(&c, &m);
+    if (m.dataset != NULL) {
+        decode_dataset(&c, m.dataset);
+    }
+    decode_batch(&c, m.batch_size);
+    decode_prices(&c, &m);
+    decode_layout(&c, m.layout);
+    check_experts(&c, m.active_experts);
+    return table != LQ_OK || faults->count > before ? first_fault(faults, before) : LQ_OK;
+}
+
+void lq_job_release(struct lq_job_document *document)
+{
+    lq_lengths_release(&document->lengths);
+}
+
+json_t *lq_job_encode(const struct lq_job_document *document)
+{
+    const struct lq_job *job = &document->job;
+    const struct lq_lengths *lengths = job->lengths;
+    json_t *o = json_object();
+    json_object_set_new(o, "gpu_count", json_integer(job->gpu_count));
+    json_object_set_new(o, "method", lq_method_encode(&job->method));
+    json_object_set_new(o, "active_experts", json_integer(job->active_experts));
+    json_object_set_new(o, "precision", json_string(LQ_PRECISION_NAMES[job->training.precision]));
+    json_object_set_new(o, "optimizer", json_string(LQ_OPTIMIZER_NAMES[job->training.optimizer]));
+    json_object_set_new(o, "master_weights", json_boolean(job->training.master_weights));
+    json_object_set_new(o, "attention", json_string(LQ_ATTENTION_NAMES[job->training.attention]));
+    json_object_set_new(o, "gradient_checkpointing",
+                        lq_checkpointing_encode(job->training.checkpointing));
+    json_object_set_new(o, "gradient_accumulation_steps",
+                        json_integer(job->training.accumulation_steps));
+    json_object_set_new(o, "batch_size",
+                        job->batch_size > 0 ? json_integer(job->batch_size) : json_string("max"));
+    json_object_set_new(o, "queries", json_integer((json_int_t)job->queries));
+    json_object_set_new(o, "epochs", json_real(job->epochs));
+    json_object_set_new(o, "padding", json_string(LQ_PADDING_NAMES[lengths->padding]));
+    json_object_set_new(o, "padding_multiple", json_integer(lengths->padding_multiple));
+    json_object_set_new(o, "cutoff_tokens",
+                        lengths->cutoff_tokens > 0 ? json_integer(lengths->cutoff_tokens)
+                                                   : json_null());
+    json_object_set_new(o, "stack", json_string(job->stack));
+    json_object_set_new(o, "estimator", json_string(LQ_ESTIMATOR_NAMES[job->estimator]));
+    json_object_set_new(o, "confidence", json_real(job->confidence));
+    json_object_set_new(o, "layout", json_string("auto"));
+    return o;
+}
