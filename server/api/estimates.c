@@ -103,7 +103,7 @@ static enum lq_code answer_jobs(struct lq_call *call, const json_t *root, struct
     }
     json_t *object = json_object();
     json_object_set_new(object, "results", results);
-    return lq_reply_json(call, object, 200, reply);
+    return lq_reply_computed(call, object, reply);
 }
 
 enum lq_code lq_estimates_post(struct lq_call *call, struct lq_reply *reply)
@@ -117,7 +117,7 @@ enum lq_code lq_estimates_post(struct lq_call *call, struct lq_reply *reply)
         code = answer_jobs(call, root, reply);
     } else {
         json_t *answer = answer_value(call, root, "", call->faults);
-        code = answer != NULL ? lq_reply_json(call, answer, 200, reply)
+        code = answer != NULL ? lq_reply_computed(call, answer, reply)
                               : call->faults->items[0].code;
     }
     json_decref(root);

@@ -113,7 +113,7 @@ enum lq_code lq_fits_get(struct lq_call *call, struct lq_reply *reply)
             json_t *object = lq_fit_encode(&catalog->fits[i]);
             json_object_set_new(object, "residuals",
                                 residuals_encode(catalog, &catalog->fits[i]));
-            return lq_reply_json(call, object, 200, reply);
+            return lq_reply_computed(call, object, reply);
         }
     }
     return lq_faults_add(call->faults, LQ_ENOTFOUND, NULL, "no fit \"%.160s\"",

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
-enum { RETURNED_DIGITS = 15 };
+/* Stored decimals come back as they were written; computed numbers are not worth more than ten. */
+enum { STORED_DIGITS = 15, COMPUTED_DIGITS = 10 };
 
 struct page {
     size_t limit;
@@ -211,10 +212,11 @@ bool lq_reply_unchanged(const struct lq_call *call, const char *version, struct 
     return true;
 }
 
-enum lq_code lq_reply_json(struct lq_call *call, json_t *value, int status, struct lq_reply *reply)
+static enum lq_code reply_with(struct lq_call *call, json_t *value, int digits, int status,
+                               struct lq_reply *reply)
 {
     size_t size = 0;
-    char *text = value != NULL ? lq_dump(value, RETURNED_DIGITS, &size) : NULL;
+    char *text = value != NULL ? lq_dump(value, digits, &size) : NULL;
     json_decref(value);
     if (text == NULL) {
         return lq_faults_add(call->faults, LQ_EINTERNAL, NULL, "out of memory for the answer");
@@ -224,6 +226,16 @@ enum lq_code lq_reply_json(struct lq_call *call, json_t *value, int status, stru
     reply->body_size = size;
     reply->free_body = lq_text_free;
     return LQ_OK;
+}
+
+enum lq_code lq_reply_json(struct lq_call *call, json_t *value, int status, struct lq_reply *reply)
+{
+    return reply_with(call, value, STORED_DIGITS, status, reply);
+}
+
+enum lq_code lq_reply_computed(struct lq_call *call, json_t *value, struct lq_reply *reply)
+{
+    return reply_with(call, value, COMPUTED_DIGITS, 200, reply);
 }
 
 json_t *lq_provenance_encode(const struct lq_provenance *provenance)

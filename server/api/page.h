@@ -46,6 +46,10 @@ bool lq_etag_matches(const char *field, const char *etag);
 LQ_MUST_USE enum lq_code lq_reply_json(struct lq_call *call, json_t *value, int status,
                                        struct lq_reply *reply);
 
+/* The same with status 200 for what was computed: ten significant digits, no more than it is worth. */
+LQ_MUST_USE enum lq_code lq_reply_computed(struct lq_call *call, json_t *value,
+                                           struct lq_reply *reply);
+
 /* Where a catalog entry comes from, as a new object. */
 json_t *lq_provenance_encode(const struct lq_provenance *provenance);
 

@@ -108,5 +108,5 @@ enum lq_code lq_validation_get(struct lq_call *call, struct lq_reply *reply)
     }
     json_t *object = validations_encode(&validations);
     lq_validations_release(&validations);
-    return lq_reply_json(call, object, 200, reply);
+    return lq_reply_computed(call, object, reply);
 }
