@@ -70,13 +70,14 @@ static size_t pad_bins(const struct lq_length_bin *raw, size_t n,
         if (rule->cutoff_tokens > 0 && cut > rule->cutoff_tokens) {
             cut = rule->cutoff_tokens;
         }
-        const int64_t padded = round_up(cut, rule->padding_multiple);
         queries += raw[i].queries;
         tokens += raw[i].queries * (double)cut;
-        if (count > 0 && out[count - 1].tokens == padded) {
+        /* lengths ascend: one within the last bin's padded length needs no division */
+        if (count > 0 && cut <= out[count - 1].tokens) {
             out[count - 1].queries += raw[i].queries;
         } else {
-            out[count++] = (struct lq_length_bin){.tokens = padded, .queries = raw[i].queries};
+            out[count++] = (struct lq_length_bin){
+                .tokens = round_up(cut, rule->padding_multiple), .queries = raw[i].queries};
         }
     }
     lengths->mean_tokens = tokens / queries;

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { POINTS_MAX = 10000, DOCUMENT_DIGITS = 15, KEY_MAX = 128 };
+enum { POINTS_MAX = 10000, KEY_MAX = 128 };
 
 /* A batch while it is decoded; documents are the points' own texts. */
 struct batch {
@@ -58,7 +58,7 @@ static void decode_points(const struct lq_call *call, const json_t *list, struct
         }
         batch->points[i].point = decoded->point;
         batch->points[i].measured_at = decoded->measured_at;
-        batch->points[i].document = lq_dump(item, DOCUMENT_DIGITS, &size);
+        batch->points[i].document = lq_dump_canonical(item, &size);
         if (batch->points[i].document == NULL) {
             lq_faults_add(call->faults, LQ_EINTERNAL, NULL, "out of memory");
         }

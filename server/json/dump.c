@@ -31,20 +31,29 @@ static int sink_write(const char *buffer, size_t size, void *context)
     return 0;
 }
 
-char *lq_dump(const json_t *value, int digits, size_t *size)
+static char *dump(const json_t *value, size_t flags, size_t *size)
 {
     struct sink sink = {.text = lq_arena_malloc(FIRST_CAPACITY), .capacity = FIRST_CAPACITY};
     if (sink.text == NULL) {
         return NULL;
     }
-    size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION((size_t)digits);
-    if (json_dump_callback(value, sink_write, &sink, flags) != 0) {
+    if (json_dump_callback(value, sink_write, &sink, flags | JSON_COMPACT | JSON_ENCODE_ANY) != 0) {
         lq_arena_free(sink.text);
         return NULL;
     }
     sink.text[sink.size] = '\0';
     *size = sink.size;
     return sink.text;
+}
+
+char *lq_dump(const json_t *value, int digits, size_t *size)
+{
+    return dump(value, JSON_REAL_PRECISION((size_t)digits), size);
+}
+
+char *lq_dump_canonical(const json_t *value, size_t *size)
+{
+    return dump(value, JSON_SORT_KEYS | JSON_REAL_PRECISION(15), size);
 }
 
 void lq_text_free(void *text)
