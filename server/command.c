@@ -1,4 +1,4 @@
-/* Commands: token create, list and revoke, routes, --version, --help. */
+/* Commands: token create, list and revoke, --print-routes, --version, --help. */
 #include "server/command.h"
 
 #include "server/config.h"
@@ -38,7 +38,7 @@ static int print_help(void)
          "PATH]\n"
          "       llmquote-server token list [--db PATH]\n"
          "       llmquote-server token revoke ID [--db PATH]\n"
-         "       llmquote-server routes                       print the calls it answers\n"
+         "       llmquote-server --print-routes               print the calls it answers\n"
          "       llmquote-server --help | --version\n"
          "\n"
          "Scopes: calibrations:write, catalog:write, admin (every scope); several are given by\n"
@@ -202,6 +202,11 @@ static int run_token(int argc, char *const *argv, const struct lq_hooks *hooks)
     return LQ_EXIT_OK;
 }
 
+static bool is_command_flag(const char *argument)
+{
+    return strcmp(argument, "--version") == 0 || strcmp(argument, "--print-routes") == 0;
+}
+
 int lq_command_run(int argc, char *const *argv, const struct lq_hooks *hooks)
 {
     for (int i = 1; i < argc; i++) {
@@ -209,14 +214,14 @@ int lq_command_run(int argc, char *const *argv, const struct lq_hooks *hooks)
             return print_help();
         }
     }
-    if (argc < 2 || (strncmp(argv[1], "--", 2) == 0 && strcmp(argv[1], "--version") != 0)) {
+    if (argc < 2 || (strncmp(argv[1], "--", 2) == 0 && !is_command_flag(argv[1]))) {
         return -1;
     }
     if (strcmp(argv[1], "--version") == 0) {
         puts("llmquote-server " LQ_VERSION);
         return LQ_EXIT_OK;
     }
-    if (strcmp(argv[1], "routes") == 0 && argc == 2) {
+    if (strcmp(argv[1], "--print-routes") == 0) {
         lq_route_print(stdout);
         return LQ_EXIT_OK;
     }

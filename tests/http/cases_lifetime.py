@@ -92,7 +92,7 @@ def case_help_and_version_are_printed(server):
 
 
 def case_routes_are_printed_one_per_line(server):
-    done = run(server, "routes")
+    done = run(server, "--print-routes")
     lines = done.stdout.splitlines()
     assert done.returncode == 0 and "POST /v1/estimates" in lines and "GET /healthz" in lines
     assert len(lines) == len(set(lines))

@@ -319,7 +319,7 @@ def case_heads_and_bodies_may_come_in_pieces(server):
 
 
 def case_each_request_is_one_line_of_the_log(server):
-    server.get("/v1/models/x%22%0A?a=1", {"X-Request-Id": "logged-1"})
+    server.get("/v1/models/x%22%0A", {"X-Request-Id": "logged-1"})
 
     def lines():
         return [line for line in server.log_lines() if line.get("id") == "logged-1"]
@@ -327,8 +327,8 @@ def case_each_request_is_one_line_of_the_log(server):
     wait_until(lambda: lines(), "the log line")
     (line,) = lines()
     assert line["method"] == "GET" and line["route"] == "/v1/models/{id}", line
-    assert line["path"] == "/v1/models/x%22%0A?a=1" and line["ms"] >= 0 and line["bytes"] > 0, line
-    assert line["status"] in (200, 404) and line["level"] == "info", line
+    assert line["path"] == "/v1/models/x%22%0A" and line["ms"] >= 0 and line["bytes"] > 0, line
+    assert line["status"] == 404 and line["level"] == "info", line
     assert line["time"].endswith("Z") and line["time"][10] == "T" and line["time"][19] == ".", line
 
 
