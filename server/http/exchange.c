@@ -2,8 +2,8 @@
 #include "server/http/exchange.h"
 
 #include "server/http/auth.h"
-#include "server/json/problem.h"
 #include "server/http/respond.h"
+#include "server/json/problem.h"
 #include "server/log.h"
 
 #include <stdio.h>
@@ -14,20 +14,27 @@
 enum {
     IGNORED_BODY_CAP = 1024 * 1024,         /* of calls that take no body */
     DISCARDED_MAX_BYTES = 64 * 1024 * 1024, /* read on beyond a cap, to answer in peace */
-    FIRST_BODY_CAPACITY = 16 * 1024
+    FIRST_BODY_CAPACITY = 16 * 1024,
+    REQUEST_ID_BYTES = 16
 };
 
 static void make_request_id(char id[LQ_REQUEST_ID_MAX])
 {
-    unsigned char bytes[16];
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
-        memset(bytes, 0, sizeof bytes); /* cannot happen for 16 bytes once the system is up */
+    static _Thread_local unsigned char pool[256]; /* getrandom never gives less at once */
+    static _Thread_local size_t left;
+    if (left < REQUEST_ID_BYTES) {
+        left = getrandom(pool, sizeof pool, 0) == (ssize_t)sizeof pool ? sizeof pool : 0;
     }
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        id[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
-        id[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
+    if (left == 0) {
+        snprintf(id, LQ_REQUEST_ID_MAX, "no-entropy"); /* only before the system has booted */
+        return;
     }
-    id[2 * sizeof bytes] = '\0';
+    for (size_t i = 0; i < REQUEST_ID_BYTES; i++) {
+        unsigned char byte = pool[--left];
+        id[2 * i] = "0123456789abcdef"[byte >> 4];
+        id[2 * i + 1] = "0123456789abcdef"[byte & 15];
+    }
+    id[2 * REQUEST_ID_BYTES] = '\0';
 }
 
 struct lq_exchange *lq_exchange_new(struct lq_service *service, const char *target)
@@ -42,7 +49,10 @@ struct lq_exchange *lq_exchange_new(struct lq_service *service, const char *targ
     }
     memcpy(text, target, size);
     memcpy(text + size, target, size);
-    *exchange = (struct lq_exchange){.service = service, .text = text};
+    memset(exchange, 0, offsetof(struct lq_exchange, faults));
+    exchange->faults.count = 0;
+    exchange->service = service;
+    exchange->text = text;
     clock_gettime(CLOCK_MONOTONIC, &exchange->start);
     atomic_fetch_add(&service->in_flight, 1);
     return exchange;

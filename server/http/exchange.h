@@ -46,7 +46,6 @@ struct lq_exchange {
     struct lq_uri uri;
     struct lq_match match;
     struct lq_token token;
-    struct lq_faults faults;
     struct lq_reply reply;
     struct lq_answer answer;
     char method[LQ_METHOD_MAX];
@@ -58,6 +57,7 @@ struct lq_exchange {
     bool too_large;
     bool body_unread; /* refused while the client may still be sending */
     struct timespec start;
+    struct lq_faults faults; /* last and large: only its count is zeroed, items when added */
 };
 
 /* Starts an exchange for a request target; NULL when out of memory. */
