@@ -91,7 +91,7 @@ static enum lq_code refuse(const struct lq_job *job, const struct lq_memory *mem
         advise(job, memory, activation_factor, advice, sizeof advice);
     }
     return lq_fail(err, LQ_ENOFIT, batch_size > 1 ? "/batch_size" : "/gpu",
-                   "a batch of %lld rows of up to %lld tokens needs %.0f bytes, %.0f more than the "
+                   "batch size %lld with rows of up to %lld tokens needs %.0f bytes, %.0f more than the "
                    "%.0f of %s; %s",
                    (long long)batch_size, (long long)job->lengths->longest_tokens, needed,
                    needed - job->gpu->memory_bytes, job->gpu->memory_bytes, job->gpu->id, advice);

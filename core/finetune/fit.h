@@ -47,6 +47,7 @@ struct lq_fit {
     double mape;         /* mean |predicted / measured - 1| */
     double bias;         /* mean of predicted / measured - 1 */
     double residual_log; /* standard deviation of ln(predicted / measured), robust */
+    char newest_at[32];          /* measured_at of the newest point; "" = not known */
     char sources[LQ_ID_MAX * 2]; /* distinct sources, comma-separated, ascending */
 };
 

@@ -56,6 +56,11 @@ static void decode_points(const struct lq_call *call, const json_t *list, struct
         if (lq_point_decode(item, pointer, &lookup, decoded, call->faults) != LQ_OK) {
             continue;
         }
+        if (decoded->point.source[0] == '\0' && call->request->token_name != NULL) {
+            /* whoever posts stands for what has no other source */
+            snprintf(decoded->point.source, sizeof decoded->point.source, "%s",
+                     call->request->token_name);
+        }
         batch->points[i].point = decoded->point;
         batch->points[i].measured_at = decoded->measured_at;
         batch->points[i].document = lq_dump_canonical(item, &size);

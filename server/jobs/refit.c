@@ -141,6 +141,9 @@ static void sign_fit(struct lq_fit *fit, const struct lq_group *group)
         hash = hash_bytes(hash, point->id, strlen(point->id));
         hash = hash_bytes(hash, &point->queries_per_s, sizeof point->queries_per_s);
         add_source(fit, point->source);
+        if (strcmp(point->measured_at, fit->newest_at) > 0) {
+            snprintf(fit->newest_at, sizeof fit->newest_at, "%s", point->measured_at);
+        }
     }
     name_fit(fit, hash);
 }

@@ -32,7 +32,7 @@ struct members {
     const json_t *phases;
     const json_t *expert_load;
     const json_t *device;
-    char measured_at[40];
+    char measured_at[32];
     char source[LQ_ID_MAX];
     char dataset[LQ_ID_MAX];
     char note[512];
@@ -67,7 +67,7 @@ static const struct lq_field FIELDS[] = {
     {.name = "phases", .kind = LQ_FIELD_JSON, AT(phases)},
     {.name = "expert_load", .kind = LQ_FIELD_JSON, AT(expert_load)},
     {.name = "device", .kind = LQ_FIELD_JSON, AT(device)},
-    {.name = "measured_at", .kind = LQ_FIELD_STRING, AT(measured_at), .size = 40},
+    {.name = "measured_at", .kind = LQ_FIELD_STRING, AT(measured_at), .size = 32},
     {.name = "source", .kind = LQ_FIELD_ID, AT(source), .size = LQ_ID_MAX},
     {.name = "dataset", .kind = LQ_FIELD_ID, AT(dataset), .size = LQ_ID_MAX},
     {.name = "note", .kind = LQ_FIELD_STRING, AT(note), .size = 512},
@@ -318,6 +318,9 @@ json_t *lq_point_encode(const struct lq_point *point)
                                                        : json_null());
     json_object_set_new(o, "source", point->source[0] != '\0' ? json_string(point->source) : json_null());
     json_object_set_new(o, "dataset", point->dataset[0] != '\0' ? json_string(point->dataset) : json_null());
+    json_object_set_new(o, "measured_at",
+                        point->measured_at[0] != '\0' ? json_string(point->measured_at)
+                                                      : json_null());
     json_object_set_new(o, "shipped", json_boolean(point->shipped));
     return o;
 }

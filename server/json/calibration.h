@@ -12,7 +12,7 @@ struct lq_lookup;
 /* A decoded point: what fits need of it, and when it was measured. */
 struct lq_point_document {
     struct lq_point point; /* of queries_per_s and step_time_s only the one that was given is set */
-    char measured_at[40];  /* RFC 3339, "" = not said */
+    char measured_at[32];  /* RFC 3339, "" = not said */
 };
 
 /* Decodes one point standing at `pointer` ; every bad field is reported.

@@ -4,6 +4,7 @@
 
 #include "server/json/method.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 static void set_real(json_t *object, const char *name, double value)
@@ -228,12 +229,20 @@ static json_t *warnings_encode(const struct lq_quote *quote)
     if (quote->cost_count == 0) {
         warning_append(list, "unpriced", "no provider in the catalog prices this GPU on demand");
     }
+    bool stale = false;
+    bool several = false;
     for (size_t i = 0; i < quote->cost_count; i++) {
-        if (quote->costs[i].stale) {
-            warning_append(list, "stale-price",
-                           "at least one listed price is marked stale: see its price_date");
-            break;
-        }
+        stale = stale || quote->costs[i].stale;
+        several = several || quote->costs[i].instances > 1;
+    }
+    if (stale) {
+        warning_append(list, "stale-price",
+                       "at least one listed price is marked stale: see its price_date");
+    }
+    if (several) {
+        warning_append(list, "several-instances",
+                       "an offer with instance_count above 1 spreads the job over machines whose "
+                       "network is not in the estimate");
     }
     return list;
 }

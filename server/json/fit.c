@@ -86,6 +86,8 @@ json_t *lq_fit_encode(const struct lq_fit *fit)
     json_object_set_new(o, "relative_standard_errors", errors_encode(fit));
     json_object_set_new(o, "prior", prior_encode(fit));
     json_object_set_new(o, "points", json_integer((json_int_t)fit->points));
+    json_object_set_new(o, "newest_point_at",
+                        fit->newest_at[0] != '\0' ? json_string(fit->newest_at) : json_null());
     json_object_set_new(o, "sources", sources_encode(fit->sources));
     if (fit->kind != LQ_FIT_MEMORY) {
         json_object_set_new(o, "rmse_queries_per_s", json_real(fit->rmse_queries_per_s));

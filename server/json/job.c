@@ -163,7 +163,8 @@ static void decode_dataset(const struct context *c, const json_t *value)
     below(c, "dataset", at);
     struct dataset d = {.padding = LQ_PADDING_LONGEST, .padding_multiple = 8};
     if (lq_decode(value, at, DATASET_FIELDS, sizeof DATASET_FIELDS / sizeof DATASET_FIELDS[0], &d,
-                  c->faults) != LQ_OK) {
+                  c->faults) != LQ_OK &&
+        d.lengths == NULL) {
         return;
     }
     const struct lq_padding_rule rule = {(enum lq_padding)d.padding, d.cutoff_tokens,

@@ -157,6 +157,9 @@ bool lq_method_decode(const json_t *value, const char *pointer, struct lq_method
         return false;
     } else if (lq_decode(value, pointer, FIELDS, sizeof FIELDS / sizeof FIELDS[0], &document,
                          faults) != LQ_OK) {
+        if (document.targets != NULL) {
+            (void)targets_decode(document.targets, pointer, faults);
+        }
         return false;
     }
     return complete(&document, pointer, out, faults);

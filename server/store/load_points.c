@@ -97,6 +97,7 @@ static enum lq_code read_point(const struct lq_statement *statement, struct lq_p
     lq_column_copy(statement, first + 14, point->dataset, sizeof point->dataset);
     lq_column_copy(statement, first + 15, point->id, sizeof point->id);
     point->shipped = lq_column_count(statement, first + 16) != 0;
+    lq_column_copy(statement, first + 17, point->measured_at, sizeof point->measured_at);
     return LQ_OK;
 }
 
@@ -108,7 +109,8 @@ static enum lq_code load_rows(struct lq_loader *loader, struct rows *rows, struc
         ", active_experts_count, batch_size_rows, accumulation_steps_count, sequence_tokens,"
         " lengths_id, padding, cutoff_tokens, padding_multiple_tokens, row_tokens,"
         " queries_per_row, queries_per_s, step_time_s, peak_memory_bytes, source, dataset, id,"
-        " is_shipped FROM calibrations ORDER BY is_shipped DESC, sequence_number";
+        " is_shipped, CASE WHEN measured_at_utc <> '' OR is_shipped THEN measured_at_utc"
+        " ELSE stored_at_utc END FROM calibrations ORDER BY is_shipped DESC, sequence_number";
     struct lq_catalog *catalog = &loader->snapshot->catalog;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(loader->database, SELECT_POINTS, &statement, err));
