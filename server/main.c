@@ -8,12 +8,16 @@
 #include "server/log.h"
 #include "server/store/store.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { STOP_PATIENCE_MS = 10 * 1000 };
+enum {
+    STOP_PATIENCE_MS = 10 * 1000,
+    LARGE_BYTES = 1024 * 1024 /* blocks of this size go back to the system when they are freed */
+};
 
 static int fail(int status, const struct lq_error *err)
 {
@@ -55,6 +59,7 @@ static int serve(const struct lq_config *config, struct lq_store *store, const s
 int main(int argc, char **argv)
 {
     static const struct lq_hooks HOOKS = {.decode_model = lq_model_decode, .refit = lq_refit};
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
     lq_arena_install();
     int status = lq_command_run(argc, argv, &HOOKS);
     if (status >= 0) {

@@ -1,5 +1,6 @@
-/* A bump arena per thread: a list of chunks, newest first, each twice the one before. The oldest
- * chunk stays with the thread between requests, the others are returned at the end of each. */
+/* A bump arena per thread: a list of chunks, newest first, each twice the one before, so that even
+ * the largest request has few. The oldest stays with the thread between requests, the others are
+ * returned at the end of each. */
 #include "server/json/arena.h"
 
 #include <jansson.h>
@@ -24,11 +25,7 @@ enum { REDZONE = 16 };
 enum { REDZONE = 0 };
 #endif
 
-enum {
-    ALIGNMENT = 16,
-    FIRST_CHUNK_BYTES = LQ_ARENA_KEPT_BYTES / 2,
-    LARGEST_CHUNK_BYTES = 8 * 1024 * 1024
-};
+enum { ALIGNMENT = 16, FIRST_CHUNK_BYTES = LQ_ARENA_KEPT_BYTES / 2 };
 
 struct chunk {
     struct chunk *older;
@@ -52,9 +49,6 @@ static void chunk_free(struct chunk *chunk)
 static struct chunk *chunk_new(size_t least)
 {
     size_t capacity = newest == NULL ? FIRST_CHUNK_BYTES : newest->capacity * 2;
-    if (capacity > LARGEST_CHUNK_BYTES) {
-        capacity = LARGEST_CHUNK_BYTES;
-    }
     if (capacity < least) {
         capacity = least;
     }

@@ -83,6 +83,22 @@ START_TEST(depth_is_limited_to_32_outside_strings)
 }
 END_TEST
 
+START_TEST(bodies_that_would_take_all_memory_are_too_large)
+{
+    enum { EMPTY_OBJECTS = 500001 };
+    size_t size = 6 + 3 * (size_t)EMPTY_OBJECTS;
+    char *body = malloc(size + 1);
+    strcpy(body, "{\"a\":[");
+    for (size_t i = 0; i < EMPTY_OBJECTS; i++) {
+        memcpy(body + 6 + 3 * i, "{},", 3);
+    }
+    body[size] = '\0';
+    memcpy(body + size - 1, "]", 1);
+    expect_refusal(body, size, LQ_ETOOLARGE, "more than 500000 objects and arrays");
+    free(body);
+}
+END_TEST
+
 START_TEST(a_root_that_is_no_object_is_a_field_fault)
 {
     expect_refusal("[1]", 3, LQ_EFIELD, "must be a JSON object");
@@ -164,6 +180,7 @@ int main(void)
     tcase_add_test(tests, numbers_out_of_range_are_refused);
     tcase_add_test(tests, invalid_utf8_and_nul_are_refused);
     tcase_add_test(tests, depth_is_limited_to_32_outside_strings);
+    tcase_add_test(tests, bodies_that_would_take_all_memory_are_too_large);
     tcase_add_test(tests, a_root_that_is_no_object_is_a_field_fault);
     tcase_add_test(tests, dump_is_compact_keeps_order_and_rounds_to_the_digits_asked);
     tcase_add_test(tests, a_request_of_any_size_fits_the_arena_and_is_given_back);
