@@ -13,13 +13,13 @@ struct lq_gpu {
     char vendor[24];
     char architecture[24];
     char compute_capability[16];
-    double memory_bytes;           /* what the driver reports where known, else nominal * GiB */
-    bool memory_is_reported;       /* false: memory_bytes is the nominal capacity */
-    double memory_nominal_bytes;   /* the marketing figure, read as GiB */
+    double memory_bytes;         /* what the driver reports where known, else nominal * GiB */
+    bool memory_is_reported;     /* false: memory_bytes is the nominal capacity */
+    double memory_nominal_bytes; /* the marketing figure, read as GiB */
     double memory_bandwidth_bytes_per_s;
-    double fp32_flop_per_s;        /* vector rate */
+    double fp32_flop_per_s; /* vector rate */
     double tf32_flop_per_s;
-    double fp16_flop_per_s;        /* fp16 and bf16 matrix rate */
+    double fp16_flop_per_s; /* fp16 and bf16 matrix rate */
     double fp8_flop_per_s;
     double int8_op_per_s;
     double fp4_flop_per_s;

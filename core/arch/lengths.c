@@ -22,9 +22,8 @@ static enum lq_code check_raw(const struct lq_length_bin *raw, size_t n, struct 
                            (long long)raw[i].tokens);
         }
         if (i > 0 && raw[i].tokens <= raw[i - 1].tokens) {
-            return lq_fail(err, LQ_EFIELD, "/lengths",
-                           "tokens must ascend, got %lld after %lld", (long long)raw[i].tokens,
-                           (long long)raw[i - 1].tokens);
+            return lq_fail(err, LQ_EFIELD, "/lengths", "tokens must ascend, got %lld after %lld",
+                           (long long)raw[i].tokens, (long long)raw[i - 1].tokens);
         }
         if (!(raw[i].queries >= 0.0) || !isfinite(raw[i].queries)) {
             return lq_fail(err, LQ_EFIELD, "/lengths", "queries must not be negative");
@@ -76,8 +75,8 @@ static size_t pad_bins(const struct lq_length_bin *raw, size_t n,
         if (count > 0 && cut <= out[count - 1].tokens) {
             out[count - 1].queries += raw[i].queries;
         } else {
-            out[count++] = (struct lq_length_bin){
-                .tokens = round_up(cut, rule->padding_multiple), .queries = raw[i].queries};
+            out[count++] = (struct lq_length_bin){.tokens = round_up(cut, rule->padding_multiple),
+                                                  .queries = raw[i].queries};
         }
     }
     lengths->mean_tokens = tokens / queries;
@@ -115,7 +114,8 @@ enum lq_code lq_lengths_prepare(const struct lq_length_bin *raw, size_t n,
     return LQ_OK;
 }
 
-/* x^n for a whole n >= 1 by squaring: a batch size is a whole number, and pow() is ten times slower. */
+/* x^n for a whole n >= 1 by squaring: a batch size is a whole number, and pow() is ten times
+ * slower. */
 static double power(double x, int64_t n)
 {
     double result = 1.0;

@@ -1,4 +1,5 @@
-/* The length distribution of a data set: bins of (tokens, queries), and what padding makes of it. */
+/* The length distribution of a data set: bins of (tokens, queries), and what padding makes of it.
+ */
 #pragma once
 
 #include "core/base/error.h"
@@ -23,7 +24,7 @@ struct lq_length_bin {
  * `bins` stays the caller's and must outlive this. */
 struct lq_lengths {
     enum lq_padding padding;
-    const struct lq_length_bin *bins; /* padded lengths, ascending, with CUMULATIVE share in queries */
+    const struct lq_length_bin *bins; /* padded, ascending; queries is the CUMULATIVE share */
     size_t count;
     double mean_tokens;     /* after the cut-off, before padding */
     int64_t longest_tokens; /* the longest padded row that can occur; sizes the batch */

@@ -1,4 +1,5 @@
-/* How a model is tuned: full, LoRA or QLoRA, which matrices, in which precision, by which optimizer. */
+/* How a model is tuned: full, LoRA or QLoRA, which matrices, in which precision, by which
+ * optimizer. */
 #pragma once
 
 #include <stdbool.h>
@@ -80,7 +81,7 @@ struct lq_training {
     enum lq_optimizer optimizer;
     enum lq_attention attention;
     enum lq_checkpointing checkpointing;
-    bool master_weights;       /* fp32 copies of trained 16-bit weights */
+    bool master_weights;        /* fp32 copies of trained 16-bit weights */
     int64_t accumulation_steps; /* micro-batches per optimizer step, >= 1 */
 };
 

@@ -19,7 +19,7 @@ struct lq_mixer {
     int64_t heads;
     int64_t kv_heads;
     int64_t head_size;
-    int64_t window_tokens;  /* sliding window or chunk; 0 = full context */
+    int64_t window_tokens;   /* sliding window or chunk; 0 = full context */
     int64_t bias_parameters; /* of q, k, v and o together, plus sinks */
     /* MLA (arXiv 2405.04434): low-rank query and key-value projections */
     int64_t q_rank; /* 0 = full-rank query */
@@ -44,7 +44,7 @@ struct lq_ffn {
     int64_t active_experts;    /* top-k as released */
     int64_t shared_size;       /* total intermediate size of the shared experts; 0 = none */
     int64_t bias_parameters;   /* dense: of the MLP; MoE: of ONE routed expert */
-    int64_t router_parameters; /* beyond hidden * experts: router bias, score correction, shared gate */
+    int64_t router_parameters; /* beyond its matrix: bias, score correction, shared gate */
     int64_t shared_bias_parameters;
 };
 
@@ -90,10 +90,10 @@ int lq_layer_matrices(const struct lq_model *model, const struct lq_layer *layer
 
 /* Parameter counts by role. All int64_t, exact. */
 struct lq_parameters {
-    int64_t total;  /* every weight, norms, biases, router, embeddings once when tied */
-    int64_t active; /* total less the routed experts that a token does not visit */
+    int64_t total;   /* every weight, norms, biases, router, embeddings once when tied */
+    int64_t active;  /* total less the routed experts that a token does not visit */
     int64_t experts; /* routed expert weights, all of them */
-    int64_t linear;  /* all matrices of the layers (what quantisation and LoRA act on), incl. router */
+    int64_t linear;  /* all matrices of the layers, incl. router: quantised, adapted */
     int64_t router;
     int64_t embedding; /* input embeddings */
     int64_t head;      /* 0 where tied */
@@ -106,7 +106,8 @@ struct lq_parameters {
 struct lq_parameters lq_model_parameters(const struct lq_model *model, int64_t active_experts);
 
 /* Trainable parameters of LoRA: rank * (rows + cols) of each matrix in the target set,
- * with the embedding (vocab x hidden) and head where targeted. Source: arXiv 2106.09685 section 4.1. */
+ * with the embedding (vocab x hidden) and head where targeted. Source: arXiv 2106.09685
+ * section 4.1. */
 int64_t lq_lora_parameters(const struct lq_model *model, const struct lq_method *method);
 
 /* The most routed experts any layer has and the largest released top-k; 0 for dense models. */

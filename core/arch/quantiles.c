@@ -18,9 +18,8 @@ static enum lq_code check(const struct lq_quantile *q, size_t n, double min_toke
     double below = min_tokens > 0.0 ? min_tokens : 1.0;
     for (size_t i = 0; i < n; i++) {
         if (!(q[i].tokens >= below)) {
-            return lq_fail(err, LQ_EFIELD, "/quantiles",
-                           "must not decrease: p%g is %g after %g", 100.0 * q[i].share,
-                           q[i].tokens, below);
+            return lq_fail(err, LQ_EFIELD, "/quantiles", "must not decrease: p%g is %g after %g",
+                           100.0 * q[i].share, q[i].tokens, below);
         }
         below = q[i].tokens;
     }

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* clang-format off */
 static const struct {
     const char *slug;
     const char *title;
@@ -13,6 +14,7 @@ static const struct {
     LQ_ERRORS(X)
 #undef X
 };
+/* clang-format on */
 
 enum lq_code lq_fail(struct lq_error *err, enum lq_code code, const char *pointer,
                      const char *format, ...)

@@ -3,7 +3,8 @@
 
 #include <stddef.h>
 
-/* id, slug (tail of the problem's type URI), title. The list is the catalogue: every code has a test. */
+/* id, slug (tail of the problem's type URI), title. The list is the catalogue: every code has a
+ * test. */
 #define LQ_ERRORS(X)                                                                               \
     X(LQ_ESYNTAX, "invalid-json", "The body is not well-formed JSON")                              \
     X(LQ_EFIELD, "invalid-field", "A field is missing, unknown or out of range")                   \

@@ -26,7 +26,8 @@ size_t lq_squares_workspace(int m, int n);
 
 /* Levenberg-Marquardt (cminpack lmdif, forward differences) from `parameters`, which becomes the
  * solution. workspace: lq_squares_workspace(m, n) doubles.
- * Errors: LQ_EFIT where the residuals are fewer than the parameters, not finite, or do not settle. */
+ * Errors: LQ_EFIT where the residuals are fewer than the parameters, not finite, or do not settle.
+ */
 LQ_MUST_USE enum lq_code lq_minimize_squares(const struct lq_squares *problem, double *parameters,
                                              double *workspace, struct lq_squares_result *result,
                                              struct lq_error *err);

@@ -1,4 +1,5 @@
-/* Unit factors used where a value enters or leaves core; inside it only s, byte, FLOP and USD exist. */
+/* Unit factors used where a value enters or leaves core; inside it only s, byte, FLOP and USD
+ * exist. */
 #pragma once
 
 #define LQ_KIB 1024.0

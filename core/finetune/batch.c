@@ -48,8 +48,7 @@ static void advise(const struct lq_job *job, const struct lq_memory *memory,
 {
     struct lq_job variant = *job;
     variant.training.checkpointing = LQ_CHECKPOINTING_FULL;
-    const int64_t row =
-        longest_row(memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
+    const int64_t row = longest_row(memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
     if (row > 0) {
         snprintf(text, size, "rows of up to %lld tokens would fit", (long long)row);
         return;
@@ -80,8 +79,8 @@ static void advise(const struct lq_job *job, const struct lq_memory *memory,
 static enum lq_code refuse(const struct lq_job *job, const struct lq_memory *memory,
                            double activation_factor, int64_t batch_size, struct lq_error *err)
 {
-    const double needed = lq_memory_total_bytes(memory, (double)batch_size,
-                                                (double)job->lengths->longest_tokens);
+    const double needed =
+        lq_memory_total_bytes(memory, (double)batch_size, (double)job->lengths->longest_tokens);
     const int64_t largest =
         lq_memory_max_batch(memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
     char advice[160];
@@ -90,11 +89,12 @@ static enum lq_code refuse(const struct lq_job *job, const struct lq_memory *mem
     } else {
         advise(job, memory, activation_factor, advice, sizeof advice);
     }
-    return lq_fail(err, LQ_ENOFIT, batch_size > 1 ? "/batch_size" : "/gpu",
-                   "batch size %lld with rows of up to %lld tokens needs %.0f bytes, %.0f more than the "
-                   "%.0f of %s; %s",
-                   (long long)batch_size, (long long)job->lengths->longest_tokens, needed,
-                   needed - job->gpu->memory_bytes, job->gpu->memory_bytes, job->gpu->id, advice);
+    return lq_fail(
+        err, LQ_ENOFIT, batch_size > 1 ? "/batch_size" : "/gpu",
+        "batch size %lld with rows of up to %lld tokens needs %.0f bytes, %.0f more than the "
+        "%.0f of %s; %s",
+        (long long)batch_size, (long long)job->lengths->longest_tokens, needed,
+        needed - job->gpu->memory_bytes, job->gpu->memory_bytes, job->gpu->id, advice);
 }
 
 /* Eq. 1's batch for the estimators named after the paper; -1 where the paper has no pair. */
@@ -136,10 +136,10 @@ static void fill_interval(const struct lq_job *job, double factor, struct lq_est
     lq_interval_around(factor, out->memory_basis.log_sd, z, factors);
     for (int i = 0; i < 2; i++) {
         const struct lq_memory memory = count_memory(job, factors[i]);
-        out->interval.memory_bytes[i] = lq_memory_total_bytes(
-            &memory, (double)out->batch_size, (double)job->lengths->longest_tokens);
-        out->interval.max_batch_size[1 - i] = lq_memory_max_batch(
-            &memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
+        out->interval.memory_bytes[i] = lq_memory_total_bytes(&memory, (double)out->batch_size,
+                                                              (double)job->lengths->longest_tokens);
+        out->interval.max_batch_size[1 - i] =
+            lq_memory_max_batch(&memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
     }
 }
 

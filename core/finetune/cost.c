@@ -10,6 +10,7 @@ struct lq_cost lq_cost_of(const struct lq_offer *offer, int64_t gpu_count, doubl
         .instances = instances,
         .idle_gpus = instances * offer->gpu_count - gpu_count,
         .usd_per_gpu_h = offer->instance_usd_per_h / (double)offer->gpu_count,
-        .cost_usd = (double)instances * offer->instance_usd_per_h * duration_s / LQ_SECONDS_PER_HOUR,
+        .cost_usd =
+            (double)instances * offer->instance_usd_per_h * duration_s / LQ_SECONDS_PER_HOUR,
     };
 }

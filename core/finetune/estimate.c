@@ -1,5 +1,5 @@
-/* Puts a quote together: batch, step time, throughput, duration, intervals. Each part is computed in
- * the file named after it. */
+/* Puts a quote together: batch, step time, throughput, duration, intervals. Each part is computed
+ * in the file named after it. */
 #include "core/finetune/estimate.h"
 
 #include "core/finetune/batch.h"
@@ -9,7 +9,8 @@
 #include <math.h>
 #include <stdio.h>
 
-const char *const LQ_ESTIMATOR_NAMES[] = {"default", "xia2024", "xia2024-printed", "measured", NULL};
+const char *const LQ_ESTIMATOR_NAMES[] = {"default", "xia2024", "xia2024-printed", "measured",
+                                          NULL};
 
 const char *const LQ_WARNING_CODES[] = {
     [LQ_WARN_PRIOR] = "prior",
@@ -32,17 +33,23 @@ const char *const LQ_WARNING_DETAILS[] = {
                             "this one for a narrower interval",
     [LQ_WARN_MEMORY_PRIOR] = "the memory of this model, method and stack was never measured: "
                              "activations are counted, not fitted",
-    [LQ_WARN_MAY_NOT_FIT] = "the batch is above the largest estimated to fit but within its interval",
-    [LQ_WARN_BATCH_MEASURED] = "the batch is above the memory model's largest, but was measured to run",
+    [LQ_WARN_MAY_NOT_FIT] =
+        "the batch is above the largest estimated to fit but within its interval",
+    [LQ_WARN_BATCH_MEASURED] =
+        "the batch is above the memory model's largest, but was measured to run",
     [LQ_WARN_OUTSIDE_POINTS] = "the padded tokens of a step lie outside those that were measured",
-    [LQ_WARN_PAPER_FORM] = "the paper's logarithmic form has no limit at either end; outside its data "
-                           "prefer the default estimator",
-    [LQ_WARN_EQ1_PRINTED] = "the pair printed for Eq. 1 does not reproduce the paper's own measured "
-                            "batch sizes",
-    [LQ_WARN_RATE_FALLBACK] = "the catalog has no matrix rate of this precision for this GPU: another "
-                              "rate was taken",
-    [LQ_WARN_MEMORY_NOMINAL] = "the memory that the driver reports is not known: the nominal capacity "
-                               "was taken",
+    [LQ_WARN_PAPER_FORM] =
+        "the paper's logarithmic form has no limit at either end; outside its data "
+        "prefer the default estimator",
+    [LQ_WARN_EQ1_PRINTED] =
+        "the pair printed for Eq. 1 does not reproduce the paper's own measured "
+        "batch sizes",
+    [LQ_WARN_RATE_FALLBACK] =
+        "the catalog has no matrix rate of this precision for this GPU: another "
+        "rate was taken",
+    [LQ_WARN_MEMORY_NOMINAL] =
+        "the memory that the driver reports is not known: the nominal capacity "
+        "was taken",
     [LQ_WARN_CONTEXT] = "rows are longer than the context the model was made for",
     [LQ_WARN_BATCH_OVER_DATA] = "one batch holds more queries than the data set",
 };
@@ -78,14 +85,14 @@ static void set_step(const struct lq_job *job, struct lq_estimate *out)
                             out->step.total.expert_token_s};
     double target[LQ_COEFFICIENTS_MAX];
     for (int j = 0; j < LQ_COEFFICIENTS_MAX; j++) {
-        target[j] =
-            fit->prior[j] > 0.0 ? fit->coefficient[j] * prior[j] / fit->prior[j] : prior[j];
+        target[j] = fit->prior[j] > 0.0 ? fit->coefficient[j] * prior[j] / fit->prior[j] : prior[j];
     }
     const struct lq_step_coefficients c = {target[0], target[1], target[2]};
     lq_step_scale(&out->step, &c);
 }
 
-/* Variance of ln(step time) from the coefficients' covariance: the gradient is each part's share. */
+/* Variance of ln(step time) from the coefficients' covariance: the gradient is each part's share.
+ */
 static double coefficient_variance(const struct lq_job *job, const struct lq_estimate *out)
 {
     const struct lq_fit *fit = out->basis.fit;
@@ -110,8 +117,7 @@ static double coefficient_variance(const struct lq_job *job, const struct lq_est
 static double default_rate(const struct lq_job *job, struct lq_estimate *out, double *log_sd)
 {
     const double tokens = out->step_tokens;
-    const double step_s =
-        lq_step_seconds(&out->step.total, tokens, (double)job->active_experts);
+    const double step_s = lq_step_seconds(&out->step.total, tokens, (double)job->active_experts);
     *log_sd = sqrt(coefficient_variance(job, out) + out->basis.log_sd * out->basis.log_sd +
                    RUN_LOG_SD * RUN_LOG_SD);
     const struct lq_fit *fit = out->basis.fit;
@@ -129,8 +135,8 @@ static enum lq_code find_form(const struct lq_job *job, const struct lq_evidence
                               const struct lq_identity *identity, struct lq_estimate *out,
                               struct lq_error *err)
 {
-    const enum lq_fit_kind kind = job->estimator == LQ_ESTIMATOR_XIA2024 ? LQ_FIT_XIA2024
-                                                                         : LQ_FIT_XIA2024_PRINTED;
+    const enum lq_fit_kind kind =
+        job->estimator == LQ_ESTIMATOR_XIA2024 ? LQ_FIT_XIA2024 : LQ_FIT_XIA2024_PRINTED;
     out->form = lq_evidence_xia2024(evidence, kind, identity, job->lengths_id);
     if (out->form == NULL) {
         return lq_fail(err, LQ_ENOCOEFFICIENTS, "/estimator",
@@ -171,8 +177,7 @@ static enum lq_code find_point(const struct lq_job *job, const struct lq_evidenc
                    nearest->id, nearest->identity.model, nearest->identity.gpu,
                    nearest->identity.stack, (long long)nearest->conditions.active_experts,
                    (long long)nearest->conditions.batch_size,
-                   nearest->conditions.lengths[0] != '\0' ? nearest->conditions.lengths
-                                                          : "fixed");
+                   nearest->conditions.lengths[0] != '\0' ? nearest->conditions.lengths : "fixed");
 }
 
 static enum lq_code set_rate(const struct lq_job *job, struct lq_estimate *out, double *log_sd,
@@ -190,8 +195,7 @@ static enum lq_code set_rate(const struct lq_job *job, struct lq_estimate *out, 
     case LQ_ESTIMATOR_XIA2024:
     case LQ_ESTIMATOR_XIA2024_PRINTED: {
         const struct lq_observation o = observe(job, out);
-        out->queries_per_s =
-            lq_fit_predict(out->form, &o, (double)lq_model_experts(job->model));
+        out->queries_per_s = lq_fit_predict(out->form, &o, (double)lq_model_experts(job->model));
         out->basis = (struct lq_basis){.kind = LQ_BASIS_CALIBRATED, .fit = out->form};
         *log_sd = hypot(out->form->residual_log, RUN_LOG_SD);
         if (!(out->queries_per_s > 0.0)) {
@@ -206,7 +210,8 @@ static enum lq_code set_rate(const struct lq_job *job, struct lq_estimate *out, 
     return LQ_OK;
 }
 
-/* Stages and terms from the step coefficients, scaled so that they sum to the answer's step time. */
+/* Stages and terms from the step coefficients, scaled so that they sum to the answer's step time.
+ */
 static void set_breakdown(const struct lq_job *job, struct lq_estimate *out)
 {
     const double active = (double)job->active_experts;

@@ -42,18 +42,18 @@ struct lq_job {
 
 /* Why an answer needs a second look; bits of `warnings`. */
 enum lq_warning {
-    LQ_WARN_PRIOR,            /* nothing measured: the throughput is a prior */
-    LQ_WARN_TRANSFERRED,      /* measured under another identity */
-    LQ_WARN_MEMORY_PRIOR,     /* no measurement of this model's, method's and stack's memory */
-    LQ_WARN_MAY_NOT_FIT,      /* the batch is within the interval of the largest, above its estimate */
-    LQ_WARN_BATCH_MEASURED,   /* the batch exceeds the memory model but was measured to run */
-    LQ_WARN_OUTSIDE_POINTS,   /* the padded tokens per step lie outside what was measured */
-    LQ_WARN_PAPER_FORM,       /* logarithmic form: negative and unbounded outside its data */
-    LQ_WARN_EQ1_PRINTED,      /* Eq. 1's printed pair does not reproduce measured batches */
-    LQ_WARN_RATE_FALLBACK,    /* the catalog lacks the matrix rate of this precision */
-    LQ_WARN_MEMORY_NOMINAL,   /* the driver's figure of the device's memory is not known */
-    LQ_WARN_CONTEXT,          /* rows are longer than the model was made for */
-    LQ_WARN_BATCH_OVER_DATA,  /* a batch holds more queries than the data set */
+    LQ_WARN_PRIOR,        /* nothing measured: the throughput is a prior */
+    LQ_WARN_TRANSFERRED,  /* measured under another identity */
+    LQ_WARN_MEMORY_PRIOR, /* no measurement of this model's, method's and stack's memory */
+    LQ_WARN_MAY_NOT_FIT,  /* the batch is within the interval of the largest, above its estimate */
+    LQ_WARN_BATCH_MEASURED,  /* the batch exceeds the memory model but was measured to run */
+    LQ_WARN_OUTSIDE_POINTS,  /* the padded tokens per step lie outside what was measured */
+    LQ_WARN_PAPER_FORM,      /* logarithmic form: negative and unbounded outside its data */
+    LQ_WARN_EQ1_PRINTED,     /* Eq. 1's printed pair does not reproduce measured batches */
+    LQ_WARN_RATE_FALLBACK,   /* the catalog lacks the matrix rate of this precision */
+    LQ_WARN_MEMORY_NOMINAL,  /* the driver's figure of the device's memory is not known */
+    LQ_WARN_CONTEXT,         /* rows are longer than the model was made for */
+    LQ_WARN_BATCH_OVER_DATA, /* a batch holds more queries than the data set */
     LQ_WARNING_COUNT
 };
 extern const char *const LQ_WARNING_CODES[];
@@ -71,17 +71,17 @@ struct lq_estimate_interval {
 struct lq_estimate {
     int64_t batch_size;
     int64_t max_batch_size;
-    double row_tokens;              /* mean padded tokens of a row at this batch */
-    double queries_per_s;           /* of the whole job */
-    double tokens_per_s;            /* padded */
+    double row_tokens;    /* mean padded tokens of a row at this batch */
+    double queries_per_s; /* of the whole job */
+    double tokens_per_s;  /* padded */
     double unpadded_tokens_per_s;
     double tokens_per_s_per_gpu;
-    double step_s;                  /* one micro-batch, its share of the optimizer included */
+    double step_s; /* one micro-batch, its share of the optimizer included */
     double stage_s[LQ_STAGE_COUNT];
-    double moe_share;               /* of forward and backward */
-    struct lq_step_time step;       /* terms; evaluate with lq_step_seconds(., step_tokens, ..) */
-    double step_tokens;             /* padded tokens of one micro-batch of one device */
-    struct lq_memory memory;        /* per device */
+    double moe_share;         /* of forward and backward */
+    struct lq_step_time step; /* terms; evaluate with lq_step_seconds(., step_tokens, ..) */
+    double step_tokens;       /* padded tokens of one micro-batch of one device */
+    struct lq_memory memory;  /* per device */
     double activation_bytes;
     double total_bytes;
     double duration_s;
@@ -95,8 +95,8 @@ struct lq_estimate {
 
 /* Answers one job.
  * Errors: LQ_ENOFIT (the largest batch is 0, or the asked one is beyond the memory interval; detail
- *   has the missing bytes and what would fit), LQ_ENOCOEFFICIENTS, LQ_ENOMEASUREMENT (detail names the
- *   nearest point), LQ_EIMPOSSIBLE (a form predicts no positive throughput), LQ_ENUMBER.
+ *   has the missing bytes and what would fit), LQ_ENOCOEFFICIENTS, LQ_ENOMEASUREMENT (detail names
+ * the nearest point), LQ_EIMPOSSIBLE (a form predicts no positive throughput), LQ_ENUMBER.
  * Thread-safe; allocates nothing. Under 5 microseconds with a prepared model and histogram. */
 LQ_MUST_USE enum lq_code lq_estimate(const struct lq_job *job, const struct lq_evidence *evidence,
                                      struct lq_estimate *out, struct lq_error *err);

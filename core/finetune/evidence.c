@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 const char *const LQ_BASIS_NAMES[] = {"calibrated", "transferred", "prior", NULL};
@@ -22,8 +21,8 @@ static const double METHOD_LOG_SD = 0.10;
 static const double STACK_LOG_SD = 0.22;
 static const double MODEL_LOG_SD = 0.35;
 static const double PRIOR_LOG_SD = 0.60;
-/* Memory: unfitted activation counts of two stacks differ by 20-25 % in the total, which is a factor
- * of about 1.7 in the activations. ASSUMED. */
+/* Memory: unfitted activation counts of two stacks differ by 20-25 % in the total, which is a
+ * factor of about 1.7 in the activations. ASSUMED. */
 static const double MEMORY_PRIOR_LOG_SD = 0.50;
 /* A fitted activation factor: the spread between rows that contradict each other, 20-25 %. */
 static const double MEMORY_FITTED_LOG_SD = 0.10;
@@ -121,15 +120,17 @@ static bool same_data(const struct lq_conditions *a, const struct lq_conditions 
         return a->sequence_tokens == b->sequence_tokens;
     }
     return a->lengths[0] != '\0' && strcmp(a->lengths, b->lengths) == 0 &&
-           a->rule.padding == b->rule.padding &&
-           a->rule.cutoff_tokens == b->rule.cutoff_tokens &&
+           a->rule.padding == b->rule.padding && a->rule.cutoff_tokens == b->rule.cutoff_tokens &&
            a->rule.padding_multiple == b->rule.padding_multiple;
 }
 
 static int64_t batch_gap(const struct lq_point *point, const struct lq_conditions *conditions)
 {
-    return point == NULL ? INT64_MAX
-                         : llabs(point->conditions.batch_size - conditions->batch_size);
+    if (point == NULL) {
+        return INT64_MAX;
+    }
+    const int64_t gap = point->conditions.batch_size - conditions->batch_size;
+    return gap < 0 ? -gap : gap;
 }
 
 const struct lq_point *lq_evidence_point(const struct lq_evidence *evidence,

@@ -20,9 +20,9 @@ extern const char *const LQ_FIT_NAMES[];
 
 /* How residuals are weighted. */
 enum lq_fit_objective {
-    LQ_OBJECTIVE_ROBUST,  /* pseudo-Huber of ln(predicted / measured) with scale 0.02 */
+    LQ_OBJECTIVE_ROBUST,   /* pseudo-Huber of ln(predicted / measured) with scale 0.02 */
     LQ_OBJECTIVE_ABSOLUTE, /* squares of predicted - measured queries/s */
-    LQ_OBJECTIVE_MINIMAX  /* largest miss in units of its resolution */
+    LQ_OBJECTIVE_MINIMAX   /* largest miss in units of its resolution */
 };
 extern const char *const LQ_OBJECTIVE_NAMES[];
 
@@ -36,7 +36,8 @@ struct lq_fit {
     char lengths[LQ_ID_MAX];     /* xia2024 forms: the distribution they hold for; else "" */
     int coefficients;
     double coefficient[LQ_COEFFICIENTS_MAX];
-    /* of ln(coefficient) for step time and memory, of the coefficient for the xia2024 forms; row-major */
+    /* of ln(coefficient) for step time and memory, of the coefficient for the xia2024 forms;
+     * row-major */
     double covariance[LQ_COEFFICIENTS_MAX * LQ_COEFFICIENTS_MAX];
     double prior[LQ_COEFFICIENTS_MAX]; /* what physics alone gives for the same coefficients */
     double row_tokens;                 /* mean padded row of the points: where `prior` holds */
@@ -44,9 +45,9 @@ struct lq_fit {
     double constant;                   /* xia2024 forms: C3 */
     size_t points;
     double rmse_queries_per_s;
-    double mape;         /* mean |predicted / measured - 1| */
-    double bias;         /* mean of predicted / measured - 1 */
-    double residual_log; /* standard deviation of ln(predicted / measured), robust */
+    double mape;                 /* mean |predicted / measured - 1| */
+    double bias;                 /* mean of predicted / measured - 1 */
+    double residual_log;         /* standard deviation of ln(predicted / measured), robust */
     char newest_at[32];          /* measured_at of the newest point; "" = not known */
     char sources[LQ_ID_MAX * 2]; /* distinct sources, comma-separated, ascending */
 };
@@ -55,11 +56,11 @@ struct lq_fit {
 struct lq_observation {
     double batch_size;
     double active_experts;
-    double row_tokens;      /* mean padded tokens of a row */
+    double row_tokens; /* mean padded tokens of a row */
     double queries_per_row;
     double gpu_count;
-    double token_scale;     /* work per token at row_tokens over that at the fit's mean row; about 1 */
-    double queries_per_s;   /* measured; > 0 */
+    double token_scale; /* work per token at row_tokens over that at the fit's mean row; about 1 */
+    double queries_per_s; /* measured; > 0 */
 };
 
 /* Queries per second that a step of `step_s` seconds means for this observation's job. */
@@ -75,9 +76,9 @@ size_t lq_fit_workspace(size_t n);
  * prior: what physics gives; with the robust objective it is one observation of each logarithm with
  *   standard deviation 1 against the points' 0.02, so that what few points cannot tell apart stays
  *   near it; the absolute objective ignores it but starts there.
- * out: kind, objective, coefficients, covariance, prior and errors are set; id and identity are not.
- * Errors: LQ_EFIT (no observation; absolute with fewer than three).
- * Source of the form: step time against padded tokens, Xia et al. 2024 throughput data. */
+ * out: kind, objective, coefficients, covariance, prior and errors are set; id and identity are
+ * not. Errors: LQ_EFIT (no observation; absolute with fewer than three). Source of the form: step
+ * time against padded tokens, Xia et al. 2024 throughput data. */
 LQ_MUST_USE enum lq_code lq_fit_step_time(const struct lq_observation *observations, size_t n,
                                           const struct lq_step_coefficients *prior,
                                           enum lq_fit_objective objective, double *workspace,
@@ -102,10 +103,10 @@ struct lq_memory_observation {
     bool is_peak; /* free_bytes was filled exactly; else the batch fitted and one more did not */
 };
 
-/* Fits the activation factor. A largest batch b says that factor * activation lies between the bytes
- * free less one row's and the bytes free; a peak says that they are equal. A miss is the logarithm
- * of the ratio over its resolution: one query or 15 %, whichever is larger. The factor minimises
- * the largest miss, since a batch is chosen where the model is worst.
- * out: as above, coefficient[0] is the factor. Errors: LQ_EFIT (no usable observation). */
+/* Fits the activation factor. A largest batch b says that factor * activation lies between the
+ * bytes free less one row's and the bytes free; a peak says that they are equal. A miss is the
+ * logarithm of the ratio over its resolution: one query or 15 %, whichever is larger. The factor
+ * minimises the largest miss, since a batch is chosen where the model is worst. out: as above,
+ * coefficient[0] is the factor. Errors: LQ_EFIT (no usable observation). */
 LQ_MUST_USE enum lq_code lq_fit_memory(const struct lq_memory_observation *observations, size_t n,
                                        struct lq_fit *out, struct lq_error *err);

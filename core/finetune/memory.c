@@ -44,8 +44,8 @@ static double adapter_saved_bytes(const struct lq_memory_job *job, const struct 
 
 /* Elements per token that the sequence mixer saves for its backward pass, norm included apart.
  * Attention: input, q, k, v, their rotated copies and the output; flash attention saves no scores
- * (arXiv 2205.14135). MLA adds its two latent vectors. Mamba (the fused kernel of arXiv 2312.00752):
- * input, the two halves of in_proj, the scan's output and the gated output. */
+ * (arXiv 2205.14135). MLA adds its two latent vectors. Mamba (the fused kernel of arXiv
+ * 2312.00752): input, the two halves of in_proj, the scan's output and the gated output. */
 static double mixer_elements(const struct lq_mixer *mixer, double hidden)
 {
     switch (mixer->kind) {
@@ -76,13 +76,14 @@ static double ffn_intermediates(const struct lq_ffn *ffn, double size)
 }
 
 struct layer_bytes {
-    double saved;     /* kept from forward to backward, per token */
-    double transient; /* gradients of the feed-forward intermediates, while the layer runs backward */
+    double saved; /* kept from forward to backward, per token */
+    double
+        transient; /* gradients of the feed-forward intermediates, while the layer runs backward */
 };
 
-/* Feed-forward part: intermediates (twice in backward, with their gradients: experts of uneven loads
- * run one after another, yet blocks of differing sizes are not reused) and, per active expert, the
- * gathered input, the output and its weighted copy. */
+/* Feed-forward part: intermediates (twice in backward, with their gradients: experts of uneven
+ * loads run one after another, yet blocks of differing sizes are not reused) and, per active
+ * expert, the gathered input, the output and its weighted copy. */
 static struct layer_bytes ffn_bytes(const struct lq_memory_job *job, const struct lq_ffn *ffn,
                                     double element_bytes)
 {
@@ -110,8 +111,7 @@ static struct layer_bytes ffn_bytes(const struct lq_memory_job *job, const struc
 }
 
 static struct layer_bytes layer_activation_bytes(const struct lq_memory_job *job,
-                                                 const struct lq_layer *layer,
-                                                 double element_bytes)
+                                                 const struct lq_layer *layer, double element_bytes)
 {
     const double hidden = (double)job->model->hidden_size;
     const double norms = (layer->mixer.kind != LQ_MIXER_NONE ? 1.0 : 0.0) +
@@ -266,6 +266,5 @@ int64_t lq_memory_max_batch(const struct lq_memory *memory, double capacity_byte
     if (!(free_bytes > 0.0)) {
         return 0;
     }
-    return (int64_t)floor(free_bytes /
-                          lq_memory_activation_bytes(memory, 1.0, (double)row_tokens));
+    return (int64_t)floor(free_bytes / lq_memory_activation_bytes(memory, 1.0, (double)row_tokens));
 }

@@ -13,8 +13,9 @@ struct lq_memory_job {
     const struct lq_method *method;
     const struct lq_training *training;
     const struct lq_stack *stack;
-    int64_t active_experts; /* routed experts per token */
-    double activation_factor; /* measured over counted activation bytes; 1 where nothing was measured */
+    int64_t active_experts;   /* routed experts per token */
+    double activation_factor; /* measured over counted activation bytes; 1 where nothing was
+                                 measured */
 };
 
 /* Memory as a function of the batch: fixed parts, and activations per row of a given length.
@@ -24,9 +25,9 @@ struct lq_memory {
     double adapter_bytes;
     double gradient_bytes;
     double optimizer_bytes;
-    double overhead_bytes;         /* context and dequantisation scratch */
-    double fragmentation;          /* share of the device the allocator cannot use */
-    double activation_token_bytes; /* per padded token, activation factor included */
+    double overhead_bytes;          /* context and dequantisation scratch */
+    double fragmentation;           /* share of the device the allocator cannot use */
+    double activation_token_bytes;  /* per padded token, activation factor included */
     double activation_square_bytes; /* per squared row length and row: eager attention's scores */
 };
 
@@ -41,7 +42,8 @@ double lq_memory_fixed_bytes(const struct lq_memory *memory);
 double lq_memory_activation_bytes(const struct lq_memory *memory, double batch_size,
                                   double row_tokens);
 
-/* Bytes of the device that a step of `batch_size` rows of `row_tokens` takes, fragmentation included. */
+/* Bytes of the device that a step of `batch_size` rows of `row_tokens` takes, fragmentation
+ * included. */
 double lq_memory_total_bytes(const struct lq_memory *memory, double batch_size, double row_tokens);
 
 /* The largest whole batch of rows of `row_tokens` (>= 1) that fits `capacity_bytes`; 0 if none. */

@@ -30,19 +30,19 @@ struct lq_conditions {
     int64_t active_experts; /* 0 for dense models */
     int64_t batch_size;     /* rows per device */
     int64_t accumulation_steps;
-    int64_t sequence_tokens;      /* every row padded to this; 0 = `lengths` tells */
-    char lengths[LQ_ID_MAX];      /* id of a named distribution, or "" */
-    struct lq_padding_rule rule;  /* with `lengths` */
-    double row_tokens;            /* mean padded tokens of a row at this batch size */
-    double queries_per_row;       /* > 1 only where rows are packed */
+    int64_t sequence_tokens;     /* every row padded to this; 0 = `lengths` tells */
+    char lengths[LQ_ID_MAX];     /* id of a named distribution, or "" */
+    struct lq_padding_rule rule; /* with `lengths` */
+    double row_tokens;           /* mean padded tokens of a row at this batch size */
+    double queries_per_row;      /* > 1 only where rows are packed */
 };
 
 struct lq_point {
     char id[LQ_ID_MAX];
     struct lq_identity identity;
     struct lq_conditions conditions;
-    double queries_per_s;     /* of the whole job, all devices; > 0 */
-    double step_time_s;       /* of one micro-batch: batch * queries_per_row * gpus / queries_per_s */
+    double queries_per_s; /* of the whole job, all devices; > 0 */
+    double step_time_s;   /* of one micro-batch: batch * queries_per_row * gpus / queries_per_s */
     double peak_memory_bytes; /* of the fullest device; 0 = not measured */
     char source[LQ_ID_MAX];   /* xia2024, a worker's name, a paper */
     char dataset[LQ_ID_MAX];  /* the stored set it belongs to in /v1/validation; "" = none */

@@ -73,7 +73,8 @@ struct lq_step_time lq_step_prior(const struct lq_work_table *work,
     }
     const double per_micro_batch = 1.0 / (double)device->accumulation_steps;
     step.term[LQ_TERM_OPTIMIZER][LQ_STAGE_OPTIMIZER].fixed_s *= per_micro_batch;
-    step.term[LQ_TERM_ALL_REDUCE][LQ_STAGE_OPTIMIZER].fixed_s = all_reduce_s(device) * per_micro_batch;
+    step.term[LQ_TERM_ALL_REDUCE][LQ_STAGE_OPTIMIZER].fixed_s =
+        all_reduce_s(device) * per_micro_batch;
     for (int t = 0; t < LQ_TERM_COUNT; t++) {
         for (int s = 0; s < LQ_STAGE_COUNT; s++) {
             step.total.fixed_s += step.term[t][s].fixed_s;

@@ -26,25 +26,25 @@ struct lq_step_device {
     const struct lq_gpu *gpu;
     const struct lq_stack *stack;
     enum lq_precision precision;
-    int64_t gpu_count;      /* data-parallel devices */
-    double gradient_bytes;  /* reduced among them once per optimizer step */
+    int64_t gpu_count;     /* data-parallel devices */
+    double gradient_bytes; /* reduced among them once per optimizer step */
     int64_t accumulation_steps;
-    double row_tokens;      /* mean padded row: attention's scores grow with it */
-    int64_t window_tokens;  /* longest row a score sees; 0 = no window */
+    double row_tokens;     /* mean padded row: attention's scores grow with it */
+    int64_t window_tokens; /* longest row a score sees; 0 = no window */
 };
 
 /* The peak matrix rate the precision runs at on this GPU, FLOP/s: the tensor rate where the catalog
  * has one, else the vector rate. `*fallback` is set where the exact rate is not in the catalog. */
 double lq_peak_flop_per_s(const struct lq_gpu *gpu, enum lq_precision precision, bool *fallback);
 
-/* Work over rates: what the step takes if the stack's efficiencies hold. A prior, not a measurement.
- * All-reduce: ring over the slower direction of the interconnect, 2 (n-1)/n of the gradient bytes,
- * not overlapped (arXiv 1802.05799). */
+/* Work over rates: what the step takes if the stack's efficiencies hold. A prior, not a
+ * measurement. All-reduce: ring over the slower direction of the interconnect, 2 (n-1)/n of the
+ * gradient bytes, not overlapped (arXiv 1802.05799). */
 struct lq_step_time lq_step_prior(const struct lq_work_table *work,
                                   const struct lq_step_device *device);
 
-/* Scales the fixed, per-token and per-expert parts of every term so that the totals become `target`.
- * A part without prior work stays zero, whatever its target. */
+/* Scales the fixed, per-token and per-expert parts of every term so that the totals become
+ * `target`. A part without prior work stays zero, whatever its target. */
 void lq_step_scale(struct lq_step_time *step, const struct lq_step_coefficients *target);
 
 /* What keeps a term from being faster. */

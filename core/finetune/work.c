@@ -3,14 +3,22 @@
 
 #include <stdbool.h>
 
-const char *const LQ_TERM_NAMES[] = {"embedding",     "attention",
-                                     "mamba",         "mlp",
-                                     "router",        "expert_matmul",
-                                     "shared_expert", "head",
-                                     "dequantization", "expert_dequantization",
-                                     "lora",          "overhead",
-                                     "expert_overhead", "optimizer",
-                                     "all_reduce",    NULL};
+const char *const LQ_TERM_NAMES[] = {"embedding",
+                                     "attention",
+                                     "mamba",
+                                     "mlp",
+                                     "router",
+                                     "expert_matmul",
+                                     "shared_expert",
+                                     "head",
+                                     "dequantization",
+                                     "expert_dequantization",
+                                     "lora",
+                                     "overhead",
+                                     "expert_overhead",
+                                     "optimizer",
+                                     "all_reduce",
+                                     NULL};
 
 /* Everything that counting one model's work needs, and the table it fills. */
 struct count {
@@ -64,7 +72,8 @@ static enum lq_term matrix_term(const struct lq_matrix *matrix)
     return matrix->target == LQ_TARGET_ROUTER ? LQ_TERM_ROUTER : LQ_TERM_MLP;
 }
 
-/* Adds `flop` per token of forward work; backward gets `backward` times as much and the recomputation. */
+/* Adds `flop` per token of forward work; backward gets `backward` times as much and the
+ * recomputation. */
 static void add_flop(struct count *c, enum lq_term term, bool per_expert, double flop,
                      double backward)
 {
@@ -117,9 +126,9 @@ static void add_weights(struct count *c, enum lq_term term, double parameters, d
     }
     const double bytes =
         parameters * (lq_quantization_bytes(c->method->quantization) + 2.0 * c->element_bytes);
-    add_bytes(c, term == LQ_TERM_EXPERT_MATMUL ? LQ_TERM_EXPERT_DEQUANTIZATION
-                                               : LQ_TERM_DEQUANTIZATION,
-              bytes, 1.0);
+    add_bytes(
+        c, term == LQ_TERM_EXPERT_MATMUL ? LQ_TERM_EXPERT_DEQUANTIZATION : LQ_TERM_DEQUANTIZATION,
+        bytes, 1.0);
 }
 
 static void add_matrix(struct count *c, const struct lq_matrix *matrix, double layers)
@@ -155,19 +164,21 @@ static void add_scores(struct count *c, const struct lq_mixer *mixer, double lay
     c->table.term[LQ_TERM_ATTENTION][LQ_STAGE_BACKWARD].score_flop += flop * (2.5 + c->recomputed);
 }
 
-/* The selective scan: 9 FLOPs per channel and state in forward (discretise, update, output), and the
- * convolution. Source: arXiv 2312.00752 section 3.3; count ours. */
+/* The selective scan: 9 FLOPs per channel and state in forward (discretise, update, output), and
+ * the convolution. Source: arXiv 2312.00752 section 3.3; count ours. */
 static void add_scan(struct count *c, const struct lq_mixer *mixer, double layers)
 {
     const double channels = (double)mixer->inner_size;
-    const double flop = channels * (9.0 * (double)mixer->state_size + 2.0 * (double)mixer->conv_size);
+    const double flop =
+        channels * (9.0 * (double)mixer->state_size + 2.0 * (double)mixer->conv_size);
     add_flop(c, LQ_TERM_MAMBA, false, flop * layers, 2.0);
 }
 
 static void add_head(struct count *c)
 {
     const double cells = (double)c->model->vocab_size * (double)c->model->hidden_size;
-    const double backward = c->method->kind == LQ_METHOD_FULL || c->method->train_embeddings ? 2.0 : 1.0;
+    const double backward =
+        c->method->kind == LQ_METHOD_FULL || c->method->train_embeddings ? 2.0 : 1.0;
     const double recomputed = c->recomputed;
     c->recomputed = 0.0; /* the head lies outside the checkpointed layers */
     add_flop(c, LQ_TERM_HEAD, false, 2.0 * cells, backward);

@@ -8,20 +8,20 @@
 /* A term of the step time. The order is that of a layer's execution. */
 enum lq_term {
     LQ_TERM_EMBEDDING,
-    LQ_TERM_ATTENTION,       /* projections and scores */
-    LQ_TERM_MAMBA,           /* projections, convolution and scan */
-    LQ_TERM_MLP,             /* dense feed-forward */
+    LQ_TERM_ATTENTION, /* projections and scores */
+    LQ_TERM_MAMBA,     /* projections, convolution and scan */
+    LQ_TERM_MLP,       /* dense feed-forward */
     LQ_TERM_ROUTER,
-    LQ_TERM_EXPERT_MATMUL,   /* routed experts */
+    LQ_TERM_EXPERT_MATMUL, /* routed experts */
     LQ_TERM_SHARED_EXPERT,
-    LQ_TERM_HEAD,            /* output projection and loss */
-    LQ_TERM_DEQUANTIZATION,  /* of everything but the experts */
+    LQ_TERM_HEAD,           /* output projection and loss */
+    LQ_TERM_DEQUANTIZATION, /* of everything but the experts */
     LQ_TERM_EXPERT_DEQUANTIZATION,
     LQ_TERM_LORA,            /* adapters' matmuls */
     LQ_TERM_OVERHEAD,        /* host time of the calls outside experts */
     LQ_TERM_EXPERT_OVERHEAD, /* host time of selecting and calling experts */
     LQ_TERM_OPTIMIZER,
-    LQ_TERM_ALL_REDUCE,      /* gradients of data-parallel devices */
+    LQ_TERM_ALL_REDUCE, /* gradients of data-parallel devices */
     LQ_TERM_COUNT
 };
 extern const char *const LQ_TERM_NAMES[];
@@ -45,11 +45,11 @@ struct lq_work_table {
 };
 
 /* Counts a step's work. Full tuning runs forward 1x and backward 2x the matmul FLOPs (gradients of
- * inputs and of weights); frozen weights need no weight gradient; full checkpointing adds one forward
- * to the backward stage. An expert that is hit costs its weights and calls whatever its load: all
- * experts count as hit, as they are beyond a few dozen tokens.
- * Pointers are borrowed; the result is complete. Source: Xia et al. 2024 section IV-B for the stages;
- * 2 FLOPs per multiply-add; causal attention computes half of the scores. */
+ * inputs and of weights); frozen weights need no weight gradient; full checkpointing adds one
+ * forward to the backward stage. An expert that is hit costs its weights and calls whatever its
+ * load: all experts count as hit, as they are beyond a few dozen tokens. Pointers are borrowed; the
+ * result is complete. Source: Xia et al. 2024 section IV-B for the stages; 2 FLOPs per
+ * multiply-add; causal attention computes half of the scores. */
 struct lq_work_table lq_work_count(const struct lq_model *model, const struct lq_method *method,
                                    const struct lq_training *training);
 

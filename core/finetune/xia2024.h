@@ -1,5 +1,6 @@
 /* The forms of Xia et al. 2024 (arXiv 2408.04693), as fitted and as printed: largest batch (Eq. 1),
- * throughput (Eq. 2). They are kept to reproduce the paper; the default estimator is not built on them. */
+ * throughput (Eq. 2). They are kept to reproduce the paper; the default estimator is not built on
+ * them. */
 #pragma once
 
 #include "core/base/error.h"
@@ -7,7 +8,8 @@
 
 #include <stdint.h>
 
-/* Coefficients of Eq. 1: floor(C0 * (gpu_gb - model_gb) / (tokens * ((1 - C1) + C1 * sparsity))). */
+/* Coefficients of Eq. 1: floor(C0 * (gpu_gb - model_gb) / (tokens * ((1 - C1) + C1 * sparsity))).
+ */
 struct lq_xia2024_batch {
     double c0;
     double c1;

@@ -135,8 +135,8 @@ enum lq_code lq_calibrations_post(struct lq_call *call, struct lq_reply *reply)
     const struct lq_field field = {.name = "points", .kind = LQ_FIELD_JSON, .required = true};
     enum lq_code code = lq_decode(root, "", &field, 1, &list, call->faults);
     if (code == LQ_OK && (!json_is_array(list) || json_array_size(list) == 0)) {
-        code = lq_faults_add(call->faults, LQ_EFIELD, "/points",
-                             "must be a list of 1..%d points", POINTS_MAX);
+        code = lq_faults_add(call->faults, LQ_EFIELD, "/points", "must be a list of 1..%d points",
+                             POINTS_MAX);
     } else if (code == LQ_OK && json_array_size(list) > POINTS_MAX) {
         code = lq_faults_add(call->faults, LQ_ETOOLARGE, "/points",
                              "must have at most %d points, got %zu", POINTS_MAX,
@@ -186,7 +186,7 @@ static json_t *encode(const void *context, size_t i)
 
 enum lq_code lq_calibrations_list(struct lq_call *call, struct lq_reply *reply)
 {
-    static const char *const NAMES[] = {"limit", "cursor", "model", "gpu",
+    static const char *const NAMES[] = {"limit", "cursor", "model",   "gpu",
                                         "stack", "source", "dataset", NULL};
     LQ_TRY(lq_query_check(call, NAMES));
     const struct query query = {call->catalog,

@@ -32,7 +32,8 @@ struct lq_request {
     char id[LQ_REQUEST_ID_MAX];
 };
 
-/* Filled by the handler; `body` is freed with `free_body` once it is copied (may be NULL: static). */
+/* Filled by the handler; `body` is freed with `free_body` once it is copied (may be NULL: static).
+ */
 struct lq_reply {
     int status;               /* 0 means 200 */
     const char *content_type; /* NULL means application/json */

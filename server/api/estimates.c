@@ -57,8 +57,8 @@ static json_t *answer_job(const struct lq_call *call, const struct lq_job_docume
     for (size_t i = 0; i < n; i++) {
         lines[i] = cost_line(&offers[i]);
     }
-    const struct lq_quote quote = {document, &estimate, lines, n, catalog->catalog_version,
-                                   catalog->prices_version};
+    const struct lq_quote quote = {
+        document, &estimate, lines, n, catalog->catalog_version, catalog->prices_version};
     return lq_estimate_encode(&quote);
 }
 
@@ -97,9 +97,8 @@ static enum lq_code answer_jobs(struct lq_call *call, const json_t *root, struct
         if (answer == NULL && faults.count == 0) {
             lq_faults_add(&faults, LQ_EINTERNAL, NULL, "out of memory");
         }
-        json_array_append_new(results, answer != NULL
-                                           ? answer
-                                           : lq_problem_new(&faults, call->request->id));
+        json_array_append_new(results,
+                              answer != NULL ? answer : lq_problem_new(&faults, call->request->id));
     }
     json_t *object = json_object();
     json_object_set_new(object, "results", results);
@@ -117,8 +116,8 @@ enum lq_code lq_estimates_post(struct lq_call *call, struct lq_reply *reply)
         code = answer_jobs(call, root, reply);
     } else {
         json_t *answer = answer_value(call, root, "", call->faults);
-        code = answer != NULL ? lq_reply_computed(call, answer, reply)
-                              : call->faults->items[0].code;
+        code =
+            answer != NULL ? lq_reply_computed(call, answer, reply) : call->faults->items[0].code;
     }
     json_decref(root);
     return code;

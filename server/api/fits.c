@@ -49,10 +49,10 @@ enum lq_code lq_fits_list(struct lq_call *call, struct lq_reply *reply)
     static const char *const NAMES[] = {"limit", "cursor", "estimator", "model",
                                         "gpu",   "stack",  NULL};
     LQ_TRY(lq_query_check(call, NAMES));
-    const struct query query = {
-        call->catalog, lq_query_get(call->request, "estimator"),
-        lq_query_get(call->request, "model"), lq_query_get(call->request, "gpu"),
-        lq_query_get(call->request, "stack")};
+    const struct query query = {call->catalog, lq_query_get(call->request, "estimator"),
+                                lq_query_get(call->request, "model"),
+                                lq_query_get(call->request, "gpu"),
+                                lq_query_get(call->request, "stack")};
     const struct lq_list list = {.name = "fits",
                                  .context = &query,
                                  .count = call->catalog->fit_count,
@@ -111,8 +111,7 @@ enum lq_code lq_fits_get(struct lq_call *call, struct lq_reply *reply)
     for (size_t i = 0; i < catalog->fit_count; i++) {
         if (strcasecmp(catalog->fits[i].id, call->request->param) == 0) {
             json_t *object = lq_fit_encode(&catalog->fits[i]);
-            json_object_set_new(object, "residuals",
-                                residuals_encode(catalog, &catalog->fits[i]));
+            json_object_set_new(object, "residuals", residuals_encode(catalog, &catalog->fits[i]));
             return lq_reply_computed(call, object, reply);
         }
     }

@@ -46,7 +46,8 @@ bool lq_etag_matches(const char *field, const char *etag);
 LQ_MUST_USE enum lq_code lq_reply_json(struct lq_call *call, json_t *value, int status,
                                        struct lq_reply *reply);
 
-/* The same with status 200 for what was computed: ten significant digits, no more than it is worth. */
+/* The same with status 200 for what was computed: ten significant digits, no more than it is worth.
+ */
 LQ_MUST_USE enum lq_code lq_reply_computed(struct lq_call *call, json_t *value,
                                            struct lq_reply *reply);
 

@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-/* RMSE in queries/s as Xia et al. 2024 print it for their form; those panels that print only a bound
- * have the bound. Source: Figs. 14 and 15 and their captions. */
+/* RMSE in queries/s as Xia et al. 2024 print it for their form; those panels that print only a
+ * bound have the bound. Source: Figs. 14 and 15 and their captions. */
 static const struct {
     const char *dataset;
     double rmse;
@@ -68,7 +68,8 @@ static json_t *batch_encode(const struct lq_batch_validation *row)
     json_object_set_new(o, "gpu", json_string(c->identity.gpu));
     json_object_set_new(o, "stack", json_string(c->identity.stack));
     json_object_set_new(o, "active_experts", json_integer(c->active_experts));
-    json_object_set_new(o, "lengths", c->lengths[0] != '\0' ? json_string(c->lengths) : json_null());
+    json_object_set_new(o, "lengths",
+                        c->lengths[0] != '\0' ? json_string(c->lengths) : json_null());
     json_object_set_new(o, "longest_tokens", json_integer(c->longest_tokens));
     json_object_set_new(o, "max_batch_size", json_integer(c->max_batch_size));
     json_object_set_new(o, "predicted_max_batch_size", json_integer(row->predicted));

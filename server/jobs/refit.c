@@ -1,5 +1,6 @@
 /* Groups stored points by identity and hands each group to core's fits. Fits are made in a fixed
- * order from nothing but the catalog, so the same data always gives the same coefficients and ids. */
+ * order from nothing but the catalog, so the same data always gives the same coefficients and ids.
+ */
 #include "server/jobs/refit.h"
 
 #include "core/finetune/estimate.h"
@@ -23,7 +24,8 @@ struct fits {
     bool failed;
 };
 
-/* The next free fit, zeroed; NULL when out of memory. It stays unless the caller drops the count. */
+/* The next free fit, zeroed; NULL when out of memory. It stays unless the caller drops the count.
+ */
 static struct lq_fit *next_fit(struct fits *fits)
 {
     if (fits->count == fits->capacity) {
@@ -93,9 +95,10 @@ static void name_fit(struct lq_fit *fit, uint64_t hash)
 {
     const struct lq_identity *id = &fit->identity;
     char text[LQ_FIT_ID_MAX];
-    snprintf(text, sizeof text, "%s-%.32s-%s-%s%.24s-%.24s-%s%s", LQ_FIT_NAMES[fit->kind], id->model,
-             LQ_METHOD_NAMES[id->method.kind], id->gpu[0] != '\0' ? "" : "any-gpu", id->gpu,
-             id->stack, fit->lengths[0] != '\0' ? fit->lengths : "", fit->lengths[0] != '\0' ? "-" : "");
+    snprintf(text, sizeof text, "%s-%.32s-%s-%s%.24s-%.24s-%s%s", LQ_FIT_NAMES[fit->kind],
+             id->model, LQ_METHOD_NAMES[id->method.kind], id->gpu[0] != '\0' ? "" : "any-gpu",
+             id->gpu, id->stack, fit->lengths[0] != '\0' ? fit->lengths : "",
+             fit->lengths[0] != '\0' ? "-" : "");
     for (char *c = text; *c != '\0'; c++) {
         *c = (char)tolower((unsigned char)*c);
     }
@@ -106,11 +109,11 @@ static void name_fit(struct lq_fit *fit, uint64_t hash)
 static uint64_t hash_identity(const struct lq_identity *id)
 {
     char text[512];
-    const int size = snprintf(
-        text, sizeof text, "%s|%s|%s|%lld|%d|%lld|%u|%d|%d|%d|%d|%d", id->model, id->gpu, id->stack,
-        (long long)id->gpu_count, (int)id->method.kind, (long long)id->method.rank,
-        id->method.targets, (int)id->method.quantization, (int)id->method.train_embeddings,
-        (int)id->precision, (int)id->optimizer, (int)id->checkpointing);
+    const int size = snprintf(text, sizeof text, "%s|%s|%s|%lld|%d|%lld|%u|%d|%d|%d|%d|%d",
+                              id->model, id->gpu, id->stack, (long long)id->gpu_count,
+                              (int)id->method.kind, (long long)id->method.rank, id->method.targets,
+                              (int)id->method.quantization, (int)id->method.train_embeddings,
+                              (int)id->precision, (int)id->optimizer, (int)id->checkpointing);
     return hash_bytes(14695981039346656037ULL, text, (size_t)size);
 }
 
@@ -233,8 +236,8 @@ static void fit_form(const struct lq_catalog *catalog, const struct lq_group *gr
     fit->identity = first->identity;
     snprintf(fit->lengths, sizeof fit->lengths, "%s", first->conditions.lengths);
     const double experts = (double)lq_model_experts(&model->model);
-    if (lq_fit_xia2024(kind, observations, group->count, experts, lq_xia2024_c3(first->identity.model),
-                       fit, &err) == LQ_OK) {
+    if (lq_fit_xia2024(kind, observations, group->count, experts,
+                       lq_xia2024_c3(first->identity.model), fit, &err) == LQ_OK) {
         sign_fit(fit, group);
     } else {
         fits->count--;

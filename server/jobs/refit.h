@@ -7,9 +7,9 @@
 
 #include <stddef.h>
 
-/* Fits every estimator to every identity of the catalog's points and capacities, in a fixed order, so
- * that the same data gives the same fits and ids. `*fits` is new (free()), ascending by id; a group
- * that does not determine its coefficients has none. Errors: LQ_EINTERNAL (out of memory).
+/* Fits every estimator to every identity of the catalog's points and capacities, in a fixed order,
+ * so that the same data gives the same fits and ids. `*fits` is new (free()), ascending by id; a
+ * group that does not determine its coefficients has none. Errors: LQ_EINTERNAL (out of memory).
  * Held-out evidence (source xia2024-fig4) is left out. */
 LQ_MUST_USE enum lq_code lq_refit(const struct lq_catalog *catalog, struct lq_fit **fits,
                                   size_t *count, struct lq_error *err);
@@ -20,8 +20,8 @@ struct lq_observation lq_observation_of(const struct lq_point *point);
 /* True where a point may be part of fits. */
 bool lq_point_is_fitted(const struct lq_point *point);
 
-/* A job that stands for an identity: what the prior needs. False where the catalog does not know the
- * model or the GPU any more. Pointers are borrowed from both arguments. */
+/* A job that stands for an identity: what the prior needs. False where the catalog does not know
+ * the model or the GPU any more. Pointers are borrowed from both arguments. */
 bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *identity,
                struct lq_job *job);
 

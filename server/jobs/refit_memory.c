@@ -33,17 +33,18 @@ static size_t gather(const struct lq_catalog *catalog, struct evidence *out)
     for (size_t i = 0; i < catalog->capacity_count; i++) {
         const struct lq_capacity *c = &catalog->capacities[i];
         if (c->measured) {
-            out[n++] = (struct evidence){without_gpu(&c->identity), c->identity.gpu, c->source,
-                                         c->active_experts, c->max_batch_size,
-                                         (double)c->longest_tokens, 0.0};
+            out[n++] = (struct evidence){
+                without_gpu(&c->identity), c->identity.gpu,           c->source, c->active_experts,
+                c->max_batch_size,         (double)c->longest_tokens, 0.0};
         }
     }
     for (size_t i = 0; i < catalog->point_count; i++) {
         const struct lq_point *p = &catalog->points[i];
         if (p->peak_memory_bytes > 0.0) {
-            out[n++] = (struct evidence){without_gpu(&p->identity), p->identity.gpu, p->source,
-                                         p->conditions.active_experts, p->conditions.batch_size,
-                                         p->conditions.row_tokens, p->peak_memory_bytes};
+            out[n++] = (struct evidence){
+                without_gpu(&p->identity),    p->identity.gpu,          p->source,
+                p->conditions.active_experts, p->conditions.batch_size, p->conditions.row_tokens,
+                p->peak_memory_bytes};
         }
     }
     return n;
@@ -87,9 +88,8 @@ static bool observe(const struct lq_catalog *catalog, const struct evidence *e,
                                              .active_experts = e->active_experts,
                                              .activation_factor = 1.0};
     const struct lq_memory memory = lq_memory_count(&memory_job);
-    const double held = e->peak_bytes > 0.0
-                            ? e->peak_bytes
-                            : job.gpu->memory_bytes * (1.0 - memory.fragmentation);
+    const double held =
+        e->peak_bytes > 0.0 ? e->peak_bytes : job.gpu->memory_bytes * (1.0 - memory.fragmentation);
     *out = (struct lq_memory_observation){
         .activation_bytes =
             lq_memory_activation_bytes(&memory, (double)e->batch_size, e->row_tokens),

@@ -1,5 +1,5 @@
-/* Validation: predictions of each estimator for each labelled set of points, and of the memory model
- * for each largest batch. Nothing is stored; the same catalog gives the same figures. */
+/* Validation: predictions of each estimator for each labelled set of points, and of the memory
+ * model for each largest batch. Nothing is stored; the same catalog gives the same figures. */
 #include "server/jobs/validate.h"
 
 #include "core/finetune/estimate.h"
@@ -210,8 +210,7 @@ static bool validate_capacity(const struct lq_catalog *catalog, const struct lq_
     const double experts = (double)lq_model_experts(job.model);
     *out = (struct lq_batch_validation){
         .capacity = capacity,
-        .predicted =
-            lq_memory_max_batch(&memory, job.gpu->memory_bytes, capacity->longest_tokens),
+        .predicted = lq_memory_max_batch(&memory, job.gpu->memory_bytes, capacity->longest_tokens),
         .predicted_paper = -1};
     if (pair != NULL && experts > 0.0) {
         out->predicted_paper = lq_xia2024_max_batch(

@@ -48,21 +48,37 @@ static const struct lq_field FIELDS[] = {
     {.name = "precision", .kind = LQ_FIELD_NAME, AT(precision), .names = LQ_PRECISION_NAMES},
     {.name = "optimizer", .kind = LQ_FIELD_NAME, AT(optimizer), .names = LQ_OPTIMIZER_NAMES},
     {.name = "gradient_checkpointing", .kind = LQ_FIELD_JSON, AT(gradient_checkpointing)},
-    {.name = "gradient_accumulation_steps", .kind = LQ_FIELD_COUNT, AT(gradient_accumulation_steps),
-     .min = 1, .max = 1e6},
+    {.name = "gradient_accumulation_steps",
+     .kind = LQ_FIELD_COUNT,
+     AT(gradient_accumulation_steps),
+     .min = 1,
+     .max = 1e6},
     {.name = "active_experts", .kind = LQ_FIELD_COUNT, AT(active_experts), .min = 1, .max = 65536},
-    {.name = "batch_size", .kind = LQ_FIELD_COUNT, .required = true, AT(batch_size), .min = 1,
+    {.name = "batch_size",
+     .kind = LQ_FIELD_COUNT,
+     .required = true,
+     AT(batch_size),
+     .min = 1,
      .max = 1e9},
-    {.name = "sequence_tokens", .kind = LQ_FIELD_COUNT, AT(sequence_tokens), .min = 1,
+    {.name = "sequence_tokens",
+     .kind = LQ_FIELD_COUNT,
+     AT(sequence_tokens),
+     .min = 1,
      .max = 16777216},
     {.name = "lengths", .kind = LQ_FIELD_JSON, AT(lengths)},
     {.name = "padding", .kind = LQ_FIELD_NAME, AT(padding), .names = LQ_PADDING_NAMES},
-    {.name = "padding_multiple", .kind = LQ_FIELD_COUNT, AT(padding_multiple), .min = 1,
+    {.name = "padding_multiple",
+     .kind = LQ_FIELD_COUNT,
+     AT(padding_multiple),
+     .min = 1,
      .max = 65536},
     {.name = "cutoff_tokens", .kind = LQ_FIELD_COUNT, AT(cutoff_tokens), .min = 1, .max = 16777216},
     {.name = "queries_per_s", .kind = LQ_FIELD_NUMBER, AT(queries_per_s), .min = 1e-9, .max = 1e9},
     {.name = "step_time_s", .kind = LQ_FIELD_NUMBER, AT(step_time_s), .min = 1e-9, .max = 1e9},
-    {.name = "peak_memory_bytes", .kind = LQ_FIELD_NUMBER, AT(peak_memory_bytes), .min = 1,
+    {.name = "peak_memory_bytes",
+     .kind = LQ_FIELD_NUMBER,
+     AT(peak_memory_bytes),
+     .min = 1,
      .max = 1e15},
     {.name = "phases", .kind = LQ_FIELD_JSON, AT(phases)},
     {.name = "expert_load", .kind = LQ_FIELD_JSON, AT(expert_load)},
@@ -165,8 +181,7 @@ static void decode_rows(const struct context *c, const struct members *m)
         snprintf(run->lengths, sizeof run->lengths, "%s", document.name);
         run->row_tokens = lq_lengths_mean_row(&document.lengths, m->batch_size);
         run->queries_per_row = document.lengths.queries_per_row;
-        run->sequence_tokens =
-            document.fixed_tokens > 0 ? document.lengths.longest_tokens : 0;
+        run->sequence_tokens = document.fixed_tokens > 0 ? document.lengths.longest_tokens : 0;
     }
     lq_lengths_release(&document);
 }
@@ -189,12 +204,21 @@ struct phases {
 };
 
 static const struct lq_field PHASE_FIELDS[] = {
-    {.name = "forward_s", .kind = LQ_FIELD_NUMBER, .offset = offsetof(struct phases, forward_s),
-     .min = 0, .max = 1e9},
-    {.name = "backward_s", .kind = LQ_FIELD_NUMBER, .offset = offsetof(struct phases, backward_s),
-     .min = 0, .max = 1e9},
-    {.name = "optimizer_s", .kind = LQ_FIELD_NUMBER, .offset = offsetof(struct phases, optimizer_s),
-     .min = 0, .max = 1e9},
+    {.name = "forward_s",
+     .kind = LQ_FIELD_NUMBER,
+     .offset = offsetof(struct phases, forward_s),
+     .min = 0,
+     .max = 1e9},
+    {.name = "backward_s",
+     .kind = LQ_FIELD_NUMBER,
+     .offset = offsetof(struct phases, backward_s),
+     .min = 0,
+     .max = 1e9},
+    {.name = "optimizer_s",
+     .kind = LQ_FIELD_NUMBER,
+     .offset = offsetof(struct phases, optimizer_s),
+     .min = 0,
+     .max = 1e9},
     {.name = "kernels", .kind = LQ_FIELD_JSON, .offset = offsetof(struct phases, kernels)},
 };
 
@@ -257,7 +281,8 @@ enum lq_code lq_point_decode(const json_t *value, const char *pointer,
     memset(out, 0, sizeof *out);
     struct members m = {.gpu_count = 1, .gradient_accumulation_steps = 1, .padding_multiple = 8};
     const struct context c = {pointer, lookup, &out->point, faults};
-    /* what is wrong so far stands in `faults`; the members that could be read are looked at further */
+    /* what is wrong so far stands in `faults`; the members that could be read are looked at further
+     */
     const enum lq_code table =
         lq_decode(value, pointer, FIELDS, sizeof FIELDS / sizeof FIELDS[0], &m, faults);
     if (table == LQ_OK || json_is_object(value)) {
@@ -316,8 +341,10 @@ json_t *lq_point_encode(const struct lq_point *point)
     json_object_set_new(o, "peak_memory_bytes",
                         point->peak_memory_bytes > 0.0 ? json_real(point->peak_memory_bytes)
                                                        : json_null());
-    json_object_set_new(o, "source", point->source[0] != '\0' ? json_string(point->source) : json_null());
-    json_object_set_new(o, "dataset", point->dataset[0] != '\0' ? json_string(point->dataset) : json_null());
+    json_object_set_new(o, "source",
+                        point->source[0] != '\0' ? json_string(point->source) : json_null());
+    json_object_set_new(o, "dataset",
+                        point->dataset[0] != '\0' ? json_string(point->dataset) : json_null());
     json_object_set_new(o, "measured_at",
                         point->measured_at[0] != '\0' ? json_string(point->measured_at)
                                                       : json_null());

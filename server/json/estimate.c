@@ -1,5 +1,5 @@
-/* Encodes estimates. Every number is core's; nothing is computed here but the sum of a term's stages
- * and the cost's interval, which is the duration's. */
+/* Encodes estimates. Every number is core's; nothing is computed here but the sum of a term's
+ * stages and the cost's interval, which is the duration's. */
 #include "server/json/estimate.h"
 
 #include "server/json/method.h"
@@ -73,8 +73,7 @@ static json_t *terms_encode(const struct lq_job *job, const struct lq_estimate *
         json_t *o = json_object();
         set_text(o, "name", LQ_TERM_NAMES[t]);
         set_real(o, "time_s", seconds);
-        set_text(o, "bound",
-                 LQ_BOUND_NAMES[lq_step_bound(term, &sum, e->step_tokens, active)]);
+        set_text(o, "bound", LQ_BOUND_NAMES[lq_step_bound(term, &sum, e->step_tokens, active)]);
         json_array_append_new(list, o);
     }
     return list;

@@ -1,4 +1,5 @@
-/* The faults of one request: decoding reports every bad field, up to a bound, and counts the rest. */
+/* The faults of one request: decoding reports every bad field, up to a bound, and counts the rest.
+ */
 #pragma once
 
 #include "core/base/error.h"
@@ -7,7 +8,8 @@
 
 enum { LQ_FAULTS_MAX = 16 };
 
-/* items[0] decides the problem's code and title; count may exceed LQ_FAULTS_MAX. Zero-initialise. */
+/* items[0] decides the problem's code and title; count may exceed LQ_FAULTS_MAX. Zero-initialise.
+ */
 struct lq_faults {
     struct lq_error items[LQ_FAULTS_MAX];
     size_t count;

@@ -26,8 +26,8 @@ struct lq_field {
     enum lq_field_kind kind;
     bool required;
     size_t offset;
-    size_t size;              /* STRING, ID: capacity with the terminator */
-    double min;               /* COUNT, NUMBER: inclusive range; both 0 = any */
+    size_t size; /* STRING, ID: capacity with the terminator */
+    double min;  /* COUNT, NUMBER: inclusive range; both 0 = any */
     double max;
     const char *const *names; /* NAME */
 };
@@ -40,10 +40,10 @@ LQ_MUST_USE enum lq_code lq_decode(const json_t *object, const char *pointer,
                                    struct lq_faults *faults);
 
 /* One value as a count or a finite number in [min, max]; false and a fault otherwise. */
-bool lq_decode_count(const json_t *value, const char *pointer, double min, double max,
-                     int64_t *out, struct lq_faults *faults);
-bool lq_decode_number(const json_t *value, const char *pointer, double min, double max,
-                      double *out, struct lq_faults *faults);
+bool lq_decode_count(const json_t *value, const char *pointer, double min, double max, int64_t *out,
+                     struct lq_faults *faults);
+bool lq_decode_number(const json_t *value, const char *pointer, double min, double max, double *out,
+                      struct lq_faults *faults);
 
 /* Index of `text` in a NULL-terminated list, or -1. */
 int lq_name_index(const char *text, const char *const *names);

@@ -15,7 +15,8 @@ static const char *const NAMES[][LQ_COEFFICIENTS_MAX] = {
 };
 
 static const char *const FORMULAS[] = {
-    [LQ_FIT_STEP_TIME] = "step_s = t0 + (t1 + active_experts * t1_expert) * batch * mean_longest(batch)",
+    [LQ_FIT_STEP_TIME] =
+        "step_s = t0 + (t1 + active_experts * t1_expert) * batch * mean_longest(batch)",
     [LQ_FIT_XIA2024] = "queries_per_s = a + c * ln(batch) / (sparsity * c3)",
     [LQ_FIT_XIA2024_PRINTED] = "queries_per_s = c2 * ln(batch / (sparsity * c3)) + c4",
     [LQ_FIT_MEMORY] = "activation_bytes = activation_factor * counted_bytes",

@@ -5,6 +5,6 @@
 
 #include <jansson.h>
 
-/* A fit as a new object: what it is of, coefficients by name with unit and standard error, objective,
- * errors on its own points. */
+/* A fit as a new object: what it is of, coefficients by name with unit and standard error,
+ * objective, errors on its own points. */
 json_t *lq_fit_encode(const struct lq_fit *fit);

@@ -44,8 +44,11 @@ static const struct lq_field FIELDS[] = {
     {.name = "attention", .kind = LQ_FIELD_NAME, AT(attention), .names = LQ_ATTENTION_NAMES},
     {.name = "master_weights", .kind = LQ_FIELD_BOOL, AT(master_weights)},
     {.name = "gradient_checkpointing", .kind = LQ_FIELD_JSON, AT(gradient_checkpointing)},
-    {.name = "gradient_accumulation_steps", .kind = LQ_FIELD_COUNT, AT(gradient_accumulation_steps),
-     .min = 1, .max = 1e6},
+    {.name = "gradient_accumulation_steps",
+     .kind = LQ_FIELD_COUNT,
+     AT(gradient_accumulation_steps),
+     .min = 1,
+     .max = 1e6},
     {.name = "active_experts", .kind = LQ_FIELD_COUNT, AT(active_experts), .min = 1, .max = 65536},
     {.name = "dataset", .kind = LQ_FIELD_JSON, .required = true, AT(dataset)},
     {.name = "epochs", .kind = LQ_FIELD_NUMBER, AT(epochs), .min = 1e-9, .max = 1e6},
@@ -53,7 +56,10 @@ static const struct lq_field FIELDS[] = {
     {.name = "stack", .kind = LQ_FIELD_ID, AT(stack), .size = LQ_ID_MAX},
     {.name = "estimator", .kind = LQ_FIELD_NAME, AT(estimator), .names = LQ_ESTIMATOR_NAMES},
     {.name = "providers", .kind = LQ_FIELD_JSON, AT(providers)},
-    {.name = "usd_per_gpu_hour", .kind = LQ_FIELD_NUMBER, AT(usd_per_gpu_hour), .min = 1e-9,
+    {.name = "usd_per_gpu_hour",
+     .kind = LQ_FIELD_NUMBER,
+     AT(usd_per_gpu_hour),
+     .min = 1e-9,
      .max = 1e6},
     {.name = "confidence", .kind = LQ_FIELD_NUMBER, AT(confidence), .min = 0.01, .max = 0.999},
     {.name = "layout", .kind = LQ_FIELD_JSON, AT(layout)},
@@ -121,8 +127,7 @@ static void decode_stack(const struct context *c, const char *label)
 
 static void decode_batch(const struct context *c, const json_t *value)
 {
-    if (value == NULL ||
-        (json_is_string(value) && strcmp(json_string_value(value), "max") == 0)) {
+    if (value == NULL || (json_is_string(value) && strcmp(json_string_value(value), "max") == 0)) {
         return;
     }
     char at[LQ_POINTER_MAX];
@@ -135,58 +140,18 @@ static void decode_batch(const struct context *c, const json_t *value)
                           c->faults);
 }
 
-struct dataset {
-    int64_t queries;
-    const json_t *lengths;
-    int64_t cutoff_tokens;
-    int padding;
-    int64_t padding_multiple;
-};
-
-static const struct lq_field DATASET_FIELDS[] = {
-    {.name = "queries", .kind = LQ_FIELD_COUNT, .offset = offsetof(struct dataset, queries),
-     .min = 1, .max = 1e15},
-    {.name = "lengths", .kind = LQ_FIELD_JSON, .required = true,
-     .offset = offsetof(struct dataset, lengths)},
-    {.name = "cutoff_tokens", .kind = LQ_FIELD_COUNT,
-     .offset = offsetof(struct dataset, cutoff_tokens), .min = 1, .max = 16777216},
-    {.name = "padding", .kind = LQ_FIELD_NAME, .offset = offsetof(struct dataset, padding),
-     .names = LQ_PADDING_NAMES},
-    {.name = "padding_multiple", .kind = LQ_FIELD_COUNT,
-     .offset = offsetof(struct dataset, padding_multiple), .min = 1, .max = 65536},
-};
-
 static void decode_dataset(const struct context *c, const json_t *value)
 {
     char at[LQ_POINTER_MAX];
-    char inner[LQ_POINTER_MAX];
-    below(c, "dataset", at);
-    struct dataset d = {.padding = LQ_PADDING_LONGEST, .padding_multiple = 8};
-    if (lq_decode(value, at, DATASET_FIELDS, sizeof DATASET_FIELDS / sizeof DATASET_FIELDS[0], &d,
-                  c->faults) != LQ_OK &&
-        d.lengths == NULL) {
+    struct lq_dataset_document *dataset = &c->out->dataset;
+    if (!lq_dataset_decode(value, below(c, "dataset", at), c->lookup, dataset, c->faults)) {
         return;
     }
-    const struct lq_padding_rule rule = {(enum lq_padding)d.padding, d.cutoff_tokens,
-                                         d.padding_multiple};
-    if (rule.padding == LQ_PADDING_PACKED && rule.cutoff_tokens == 0) {
-        lq_faults_add(c->faults, LQ_EFIELD, below(c, "dataset/cutoff_tokens", inner),
-                      "is required where rows are packed: it is their length");
-        return;
-    }
-    struct lq_lengths_document *lengths = &c->out->lengths;
-    if (!lq_lengths_decode(d.lengths, below(c, "dataset/lengths", inner), c->lookup, &rule,
-                           (double)d.queries, lengths, c->faults)) {
-        return;
-    }
+    const struct lq_lengths_document *lengths = &dataset->lengths;
     c->out->job.lengths = &lengths->lengths;
     c->out->job.lengths_id = lengths->name;
     c->out->job.fixed_tokens = lengths->fixed_tokens > 0 ? lengths->lengths.longest_tokens : 0;
-    c->out->job.queries = d.queries > 0 ? (double)d.queries : lengths->queries;
-    if (!(c->out->job.queries > 0.0)) {
-        lq_faults_add(c->faults, LQ_EFIELD, below(c, "dataset/queries", inner),
-                      "is required: the lengths do not tell how many queries there are");
-    }
+    c->out->job.queries = dataset->queries;
 }
 
 static void decode_providers(const struct context *c, const json_t *value)
@@ -263,9 +228,10 @@ static void decode_layout(const struct context *c, const json_t *value)
         replicas = replicas && degree[i] == (i == LAYOUT_ZERO ? 0 : 1);
     }
     if (!replicas) {
-        lq_faults_add(c->faults, LQ_EIMPOSSIBLE, at,
-                      "only replicas on one node are estimated: data = gpu_count (%lld), no sharding",
-                      (long long)c->out->job.gpu_count);
+        lq_faults_add(
+            c->faults, LQ_EIMPOSSIBLE, at,
+            "only replicas on one node are estimated: data = gpu_count (%lld), no sharding",
+            (long long)c->out->job.gpu_count);
     }
 }
 
@@ -280,8 +246,9 @@ static void check_experts(const struct context *c, int64_t asked)
     job->active_experts = asked > 0 ? asked : lq_model_active_experts(job->model);
     if (asked > experts) {
         lq_faults_add(c->faults, LQ_EFIELD, below(c, "active_experts", at),
-                      experts > 0 ? "must be 1..%lld, the model's experts, got %lld"
-                                  : "is for mixture-of-experts models; this one has %lld experts, got %lld",
+                      experts > 0
+                          ? "must be 1..%lld, the model's experts, got %lld"
+                          : "is for mixture-of-experts models; this one has %lld experts, got %lld",
                       (long long)experts, (long long)asked);
     }
 }
@@ -314,9 +281,8 @@ static enum lq_code first_fault(const struct lq_faults *faults, size_t before)
     return faults->items[before < LQ_FAULTS_MAX ? before : 0].code;
 }
 
-enum lq_code lq_job_decode(const json_t *value, const char *pointer,
-                           const struct lq_lookup *lookup, struct lq_job_document *out,
-                           struct lq_faults *faults)
+enum lq_code lq_job_decode(const json_t *value, const char *pointer, const struct lq_lookup *lookup,
+                           struct lq_job_document *out, struct lq_faults *faults)
 {
     const size_t before = faults->count;
     memset(out, 0, sizeof *out);
@@ -326,7 +292,8 @@ enum lq_code lq_job_decode(const json_t *value, const char *pointer,
                         .stack = "hf-2024",
                         .confidence = 0.9};
     const struct context c = {pointer, lookup, out, faults};
-    /* what is wrong so far stands in `faults`; the members that could be read are looked at further */
+    /* what is wrong so far stands in `faults`; the members that could be read are looked at further
+     */
     const enum lq_code table =
         lq_decode(value, pointer, FIELDS, sizeof FIELDS / sizeof FIELDS[0], &m, faults);
     struct lq_job *job = &out->job;
@@ -355,7 +322,7 @@ enum lq_code lq_job_decode(const json_t *value, const char *pointer,
 
 void lq_job_release(struct lq_job_document *document)
 {
-    lq_lengths_release(&document->lengths);
+    lq_lengths_release(&document->dataset.lengths);
 }
 
 json_t *lq_job_encode(const struct lq_job_document *document)

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "core/finetune/estimate.h"
+#include "server/json/dataset.h"
 #include "server/json/faults.h"
-#include "server/json/lengths.h"
 
 #include <jansson.h>
 #include <stddef.h>
@@ -17,18 +17,19 @@ enum { LQ_PROVIDERS_MAX = 64 };
 struct lq_job_document {
     struct lq_job job;
     struct lq_model inline_model; /* where `model` was a config.json */
-    struct lq_lengths_document lengths;
+    struct lq_dataset_document dataset;
     char stack[LQ_ID_MAX];
     const char *providers[LQ_PROVIDERS_MAX]; /* in the catalog's spelling */
     size_t provider_count;                   /* 0 = all */
-    double usd_per_gpu_hour; /* 0 = catalog prices */
+    double usd_per_gpu_hour;                 /* 0 = catalog prices */
 };
 
 /* Decodes one job standing at `pointer`. All bad fields are reported: LQ_EFIELD for bad values,
- * LQ_EREFERENCE for ids the catalog does not know, LQ_EIMPOSSIBLE for layouts that are not estimated. */
+ * LQ_EREFERENCE for ids the catalog does not know, LQ_EIMPOSSIBLE for layouts that are not
+ * estimated. */
 LQ_MUST_USE enum lq_code lq_job_decode(const json_t *value, const char *pointer,
-                                       const struct lq_lookup *lookup,
-                                       struct lq_job_document *out, struct lq_faults *faults);
+                                       const struct lq_lookup *lookup, struct lq_job_document *out,
+                                       struct lq_faults *faults);
 
 /* Safe after a failed decode. */
 void lq_job_release(struct lq_job_document *document);

@@ -21,8 +21,8 @@ struct lq_lengths_document {
 };
 
 /* Decodes exactly one of {"name"}, {"fixed_tokens"}, {"histogram": [[tokens, queries], ...]},
- * {"quantiles": {"p50", ..., "max", optional "min"}}, {"sample": [tokens, ...]} and prepares it under
- * `rule`. `queries` sizes the tail of quantiles (0: 10,000). Faults stand below `pointer`.
+ * {"quantiles": {"p50", ..., "max", optional "min"}}, {"sample": [tokens, ...]} and prepares it
+ * under `rule`. `queries` sizes the tail of quantiles (0: 10,000). Faults stand below `pointer`.
  * Errors: LQ_EFIELD, LQ_EREFERENCE (unknown name). */
 bool lq_lengths_decode(const json_t *value, const char *pointer, const struct lq_lookup *lookup,
                        const struct lq_padding_rule *rule, double queries,

@@ -148,7 +148,8 @@ bool lq_method_decode(const json_t *value, const char *pointer, struct lq_method
     if (json_is_string(value)) {
         document.kind = lq_name_index(json_string_value(value), LQ_METHOD_NAMES);
         if (document.kind < 0) {
-            lq_faults_add(faults, LQ_EFIELD, pointer, "must be one of full, lora, qlora, got \"%.40s\"",
+            lq_faults_add(faults, LQ_EFIELD, pointer,
+                          "must be one of full, lora, qlora, got \"%.40s\"",
                           json_string_value(value));
             return false;
         }

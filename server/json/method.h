@@ -20,6 +20,6 @@ struct lq_method lq_method_default(void);
 json_t *lq_method_encode(const struct lq_method *method);
 
 /* Decodes gradient_checkpointing: true, false or "selective". */
-bool lq_checkpointing_decode(const json_t *value, const char *pointer,
-                             enum lq_checkpointing *out, struct lq_faults *faults);
+bool lq_checkpointing_decode(const json_t *value, const char *pointer, enum lq_checkpointing *out,
+                             struct lq_faults *faults);
 json_t *lq_checkpointing_encode(enum lq_checkpointing checkpointing);

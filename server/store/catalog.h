@@ -24,7 +24,7 @@ struct lq_provenance {
 
 struct lq_model_entry {
     struct lq_model model;
-    const char *config; /* the config.json as it came, one line of JSON */
+    const char *config;           /* the config.json as it came, one line of JSON */
     int64_t published_parameters; /* 0 = unknown */
     int64_t published_active_parameters;
     struct lq_parameters parameters; /* computed, at the released top-k */

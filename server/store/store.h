@@ -43,13 +43,12 @@ LQ_MUST_USE enum lq_code lq_store_put_model(struct lq_store *store, const char *
 LQ_MUST_USE enum lq_code lq_store_delete_model(struct lq_store *store, const char *id,
                                                struct lq_error *err);
 LQ_MUST_USE enum lq_code lq_store_put_gpu(struct lq_store *store, const struct lq_gpu *gpu,
-                                          const char *source, bool *created,
-                                          struct lq_error *err);
+                                          const char *source, bool *created, struct lq_error *err);
 
 /* Calibrations: what the decoder made of each point plus the point as it came. */
 struct lq_new_point {
-    struct lq_point point; /* id is assigned by the store; source, dataset may be "" */
-    const char *document;  /* the point as posted, one line of JSON, borrowed */
+    struct lq_point point;   /* id is assigned by the store; source, dataset may be "" */
+    const char *document;    /* the point as posted, one line of JSON, borrowed */
     const char *measured_at; /* RFC 3339 or "" */
 };
 
@@ -69,8 +68,8 @@ LQ_MUST_USE enum lq_code lq_store_add_points(struct lq_store *store, const struc
                                              char (*ids)[LQ_ID_MAX], size_t *duplicates,
                                              struct lq_error *err);
 /* The point as it came; `*document` is new (free()). LQ_ENOTFOUND. */
-LQ_MUST_USE enum lq_code lq_store_get_point(struct lq_store *store, const char *id,
-                                            char **document, struct lq_error *err);
+LQ_MUST_USE enum lq_code lq_store_get_point(struct lq_store *store, const char *id, char **document,
+                                            struct lq_error *err);
 /* LQ_ENOTFOUND; LQ_ECONFLICT for a shipped point. */
 LQ_MUST_USE enum lq_code lq_store_delete_point(struct lq_store *store, const char *id,
                                                struct lq_error *err);
@@ -79,9 +78,9 @@ LQ_MUST_USE enum lq_code lq_store_delete_point(struct lq_store *store, const cha
 struct lq_token {
     char id[LQ_ID_MAX];
     char name[LQ_ID_MAX];
-    char scopes[128];  /* space-separated */
-    char created[32];  /* RFC 3339 */
-    char expires[32];  /* "" = never */
+    char scopes[128]; /* space-separated */
+    char created[32]; /* RFC 3339 */
+    char expires[32]; /* "" = never */
     bool revoked;
 };
 /* `*secret` gets the token's text, shown once. Errors: LQ_EFIELD (unknown scope, bad date). */

@@ -1,5 +1,6 @@
-/* Times one core estimate with a prepared model and histogram beside a yardstick of the same run: one
- * expectation of the longest of a batch computed with pow() over the raw histogram. Prints medians. */
+/* Times one core estimate with a prepared model and histogram beside a yardstick of the same run:
+ * one expectation of the longest of a batch computed with pow() over the raw histogram. Prints
+ * medians. */
 #include "core/finetune/estimate.h"
 #include "server/jobs/refit.h"
 #include "server/json/arena.h"

@@ -1,5 +1,5 @@
-/* The figures of Xia et al. 2024 (arXiv 2408.04693) and of the fits to their data, as the service's own
- * seed and fits give them. Source and tolerance stand with each case. */
+/* The figures of Xia et al. 2024 (arXiv 2408.04693) and of the fits to their data, as the service's
+ * own seed and fits give them. Source and tolerance stand with each case. */
 #include "core/finetune/cost.h"
 #include "core/finetune/xia2024.h"
 #include "server/jobs/refit.h"
@@ -74,8 +74,8 @@ START_TEST(openorca_costs_3460_dollars)
 }
 END_TEST
 
-/* RMSE in queries/s. The paper's forms: fit_results.csv, to 1 % of the figure or its last digit. The
- * default's are upper bounds for one joint fit per GPU by the robust objective. */
+/* RMSE in queries/s. The paper's forms: fit_results.csv, to 1 % of the figure or its last digit.
+ * The default's are upper bounds for one joint fit per GPU by the robust objective. */
 static const struct {
     const char *dataset;
     double xia2024;
@@ -111,9 +111,10 @@ START_TEST(validation_reproduces_the_forms_and_beats_them)
     ck_assert_int_eq(lq_validate(catalog, &v, &err), LQ_OK);
     for (int i = 0; i < SETS; i++) {
         const char *set = RMSE[i].dataset;
-        assert_near(set, find_row(&v, set, LQ_FIT_XIA2024)->errors.rmse, RMSE[i].xia2024, 0.0, 0.01);
-        assert_near(set, find_row(&v, set, LQ_FIT_XIA2024_PRINTED)->errors.rmse, RMSE[i].printed, 0.0,
+        assert_near(set, find_row(&v, set, LQ_FIT_XIA2024)->errors.rmse, RMSE[i].xia2024, 0.0,
                     0.01);
+        assert_near(set, find_row(&v, set, LQ_FIT_XIA2024_PRINTED)->errors.rmse, RMSE[i].printed,
+                    0.0, 0.01);
         const struct lq_validation *own = find_row(&v, set, LQ_FIT_STEP_TIME);
         ck_assert_msg(own->errors.rmse <= RMSE[i].default_at_most, "%s: %.4f > %.4f", set,
                       own->errors.rmse, RMSE[i].default_at_most);
@@ -149,7 +150,8 @@ static struct lq_fit fit_selection(const struct lq_selection *selection,
     return fit;
 }
 
-/* README of the data: fitted on CS, MATH on the A40 is predicted with 0.7 % and 8.8 % mean error. */
+/* README of the data: fitted on CS, MATH on the A40 is predicted with 0.7 % and 8.8 % mean error.
+ */
 static const struct {
     const char *model;
     const char *from;
@@ -175,8 +177,8 @@ START_TEST(a_fit_on_cs_predicts_math)
 }
 END_TEST
 
-/* README of the data: Mixtral on A40, both data sets: t0 2.70 s, 1.21 and 4.44 s per 1000 padded tokens
- * with 2 and 8 active experts. */
+/* README of the data: Mixtral on A40, both data sets: t0 2.70 s, 1.21 and 4.44 s per 1000 padded
+ * tokens with 2 and 8 active experts. */
 static void assert_mixtral_a40(enum lq_fit_objective objective, double tolerance)
 {
     const struct lq_selection all = {"mixtral-8x7b", "A40", NULL};
@@ -227,8 +229,8 @@ static bool contradicted_and_met(const struct lq_validations *v, size_t row)
     return false;
 }
 
-/* max_batch.csv, rows whose kind begins with "measured": within 15 % of the padded tokens or one query;
- * where two rows contradict each other meeting either counts; 0 never passes. */
+/* max_batch.csv, rows whose kind begins with "measured": within 15 % of the padded tokens or one
+ * query; where two rows contradict each other meeting either counts; 0 never passes. */
 START_TEST(the_largest_batches_are_met)
 {
     struct lq_validations v;
@@ -253,8 +255,8 @@ START_TEST(the_largest_batches_are_met)
 }
 END_TEST
 
-/* Fit on one GPU, predict another by physics: the spread that `transferred` intervals carry. The bound
- * is twice core/finetune/evidence.c's GPU_LOG_SD. */
+/* Fit on one GPU, predict another by physics: the spread that `transferred` intervals carry. The
+ * bound is twice core/finetune/evidence.c's GPU_LOG_SD. */
 START_TEST(one_gpu_predicts_another)
 {
     static const char *const GPUS[] = {"A40", "A100-40GB-PCIe", "A100-80GB-PCIe", "H100-PCIe-80GB"};
