@@ -6,29 +6,67 @@
 
 #include <string.h>
 
-/* matmul_efficiency 0.42, bandwidth_efficiency 0.77, quantized_call_s 0.5 ms, expert_call_s 0.5 ms:
- * read off the step times of Mixtral-8x7B QLoRA on A40, A100-40, A100-80 and H100 (Xia et al. 2024,
- * arXiv 2408.04693, throughput.csv). The slope per active expert is 64, 116, 133 and 328 TFLOP/s of
- * 150, 312, 312 and 756; t0 falls as 0.82 TB over the bandwidth plus 1.5 s, which is 4.5 bytes for
- * each of 3 * 46.4e9 dequantised weights and 2 ms for each of 768 calls of an expert's three
- * layers. linear_call_s 0.1 ms: BlackMamba's t0 of 0.38 s on A40 less its weight and optimizer
- * traffic. lora_call_s: ASSUMED twice linear_call_s (three matmuls for one); measured by one LoRA
- * step. context 1 GiB, fragmentation 8 %: ASSUMED within what the largest batches of max_batch.csv
- * on 40, 48 and 80 GB devices allow; measured by torch.cuda.memory_stats of a run. lora_input_bytes
- * 9: fp32 cast, dropped copy and mask (PEFT 0.7 LoRA on bitsandbytes 4-bit). head 14: bf16 and fp32
- * logits, their shifted copy and the gradient (Transformers 4.36 loss). norm 6: the 16-bit input
- * and its fp32 cast (Transformers RMSNorm). Stacks other than hf-2024 share its values where
- * nothing of their own was measured. */
+/* Each constant: value, source, date, where it holds. "Mixtral t0, t1" are the step times of
+ * Mixtral-8x7B QLoRA on A40, A100-40, A100-80 and H100 in Xia et al. 2024 (arXiv 2408.04693). */
+
+/* 0.42: Mixtral's t1 per active expert is 64, 116, 133 and 328 TFLOP/s of 150, 312, 312, 756. */
+#define HF_MATMUL_EFFICIENCY 0.42
+
+/* 0.77: Mixtral's t0 falls as 0.82 TB over the bandwidth: 4.5 bytes for each of 3 * 46.4e9 weights
+ * that are dequantised and read. */
+#define HF_BANDWIDTH_EFFICIENCY 0.77
+
+/* 0.1 ms: BlackMamba's t0 of 0.38 s on A40 (2024) less its weight and optimizer traffic, over its
+ * calls. Unfused PyTorch. */
+#define HF_LINEAR_CALL_S 1e-4
+
+/* 0.2 ms: ASSUMED twice a plain layer, for three matmuls in place of one; one LoRA step tells. */
+#define HF_LORA_CALL_S 2e-4
+
+/* 0.5 ms each: the 1.5 s of Mixtral's t0 that no bandwidth shortens are 2 ms for each of 768 calls
+ * of an expert (32 layers, 8 experts, 3 passes), made of its selection and three adapted layers. */
+#define HF_QUANTIZED_CALL_S 5e-4
+#define HF_EXPERT_CALL_S 5e-4
+
+/* 1 GiB and 8 %: ASSUMED within what the largest batches on 40, 48 and 80 GB devices allow
+ * (max_batch.csv, 2024); torch.cuda.memory_stats of one run tells. */
+#define HF_CONTEXT_BYTES (1.0 * LQ_GIB)
+#define HF_FRAGMENTATION 0.08
+
+/* 4: PEFT keeps adapters in fp32 beside 16-bit and quantised weights (autocast_adapter_dtype). */
+#define HF_ADAPTER_BYTES 4.0
+
+/* 9: fp32 cast, its dropped-out copy and the mask (PEFT 0.7, LoRA on bitsandbytes 4-bit, 2023). */
+#define HF_LORA_INPUT_BYTES 9.0
+
+/* 14: 16-bit and fp32 logits, their shifted copy and the gradient (Transformers 4.36, 2023). */
+#define HF_HEAD_BYTES_PER_LOGIT 14.0
+
+/* 6: the 16-bit input and its fp32 cast (Transformers RMSNorm). */
+#define NORM_BYTES_PER_ELEMENT 6.0
+
+/* Native PyTorch trainers keep adapters in 16 bit and cast nothing on the way to them: dropped-out
+ * copy and mask; logits, fp32 loss input and gradient. 5 % fragmentation ASSUMED as above. */
+#define NATIVE_FRAGMENTATION 0.05
+#define NATIVE_ADAPTER_BYTES 2.0
+#define NATIVE_LORA_INPUT_BYTES 3.0
+#define NATIVE_HEAD_BYTES_PER_LOGIT 10.0
+
+/* Stacks other than hf-2024 share its times: nothing of their own was measured yet. */
 #define HF_TIME                                                                                    \
-    .matmul_efficiency = 0.42, .bandwidth_efficiency = 0.77, .linear_call_s = 1e-4,                \
-    .lora_call_s = 2e-4, .quantized_call_s = 5e-4, .expert_call_s = 5e-4
+    .matmul_efficiency = HF_MATMUL_EFFICIENCY, .bandwidth_efficiency = HF_BANDWIDTH_EFFICIENCY,    \
+    .linear_call_s = HF_LINEAR_CALL_S, .lora_call_s = HF_LORA_CALL_S,                              \
+    .quantized_call_s = HF_QUANTIZED_CALL_S, .expert_call_s = HF_EXPERT_CALL_S
 #define HF_MEMORY                                                                                  \
-    .context_bytes = 1.0 * LQ_GIB, .fragmentation = 0.08, .adapter_bytes = 4.0,                    \
-    .lora_input_bytes = 9.0, .head_bytes_per_logit = 14.0, .norm_bytes_per_element = 6.0
-/* Native PyTorch trainers keep adapters in 16 bit and cast nothing to fp32 on the way to LoRA. */
+    .context_bytes = HF_CONTEXT_BYTES, .fragmentation = HF_FRAGMENTATION,                          \
+    .adapter_bytes = HF_ADAPTER_BYTES, .lora_input_bytes = HF_LORA_INPUT_BYTES,                    \
+    .head_bytes_per_logit = HF_HEAD_BYTES_PER_LOGIT,                                               \
+    .norm_bytes_per_element = NORM_BYTES_PER_ELEMENT
 #define NATIVE_MEMORY                                                                              \
-    .context_bytes = 1.0 * LQ_GIB, .fragmentation = 0.05, .adapter_bytes = 2.0,                    \
-    .lora_input_bytes = 3.0, .head_bytes_per_logit = 10.0, .norm_bytes_per_element = 6.0
+    .context_bytes = HF_CONTEXT_BYTES, .fragmentation = NATIVE_FRAGMENTATION,                      \
+    .adapter_bytes = NATIVE_ADAPTER_BYTES, .lora_input_bytes = NATIVE_LORA_INPUT_BYTES,            \
+    .head_bytes_per_logit = NATIVE_HEAD_BYTES_PER_LOGIT,                                           \
+    .norm_bytes_per_element = NORM_BYTES_PER_ELEMENT
 
 const struct lq_stack LQ_STACKS[] = {
     {.id = "gpt-fast",
