@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""The examples of openapi.yaml: what is asked, and how the answers get into the contract.
+
+usage: examples.py SERVER [--write]
+
+Asks a fresh server everything in the table below, in this order. With --write the examples in
+openapi.yaml become what it answered (build again afterwards: the contract is embedded); without, the
+differences are printed. cases_contract.py does the same in the tests.
+"""
+import dataclasses
+import json
+import math
+import pathlib
+import sys
+
+import yaml
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+CONTRACT = ROOT / "openapi.yaml"
+MARK = "  # Below this line tests/http/examples.py --write writes.\n"
+RELATIVE_TOLERANCE = 1e-6  # compilers and libm versions differ in the last digits
+
+
+@dataclasses.dataclass
+class Example:
+    """One call. Without a body of its own it repeats the one of `again`."""
+    name: str
+    summary: str
+    method: str
+    path: str
+    body: object = None
+    again: str = None
+    status: int = 200
+    scope: str = None
+    headers: dict = dataclasses.field(default_factory=dict)
+    cut: dict = dataclasses.field(default_factory=dict)  # list's name -> entries that are shown
+    is_bad: bool = False  # the request breaks its schema: shown in words only
+
+
+MATH = {"queries": 15000, "lengths": {"name": "xia2024-math"}, "cutoff_tokens": 1024}
+QLORA = {"kind": "qlora", "rank": 16, "targets": ["experts", "router"]}
+MIXTRAL = {"model": "mixtral-8x7b", "gpu": "A40", "method": QLORA, "dataset": MATH, "epochs": 10,
+           "providers": ["cudo-2024"]}
+SMALL = {"model": "llama-3.1-8b", "gpu": "H100-SXM-80GB", "usd_per_gpu_hour": 2.5, "dataset": {
+    "queries": 10000, "lengths": {"quantiles": {"p50": 174, "p90": 271, "max": 1470}}}}
+MISTRAL = {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "hidden_size": 4096,
+           "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+           "intermediate_size": 14336, "vocab_size": 32000, "max_position_embeddings": 32768,
+           "sliding_window": 4096, "rope_theta": 10000.0, "torch_dtype": "bfloat16",
+           "transformers_version": "4.34.0"}
+GPU = {"vendor": "NVIDIA", "memory_bytes": 25757220864, "memory_bandwidth_bytes_per_s": 1.008e12,
+       "fp16_flop_per_s": 1.652e14, "source": "vendor data sheet"}
+POINT = {"model": "llama-3.1-8b", "gpu": "H100-SXM-80GB", "method": "lora", "stack": "torchtune",
+         "batch_size": 4, "sequence_tokens": 512, "queries_per_s": 14.2,
+         "peak_memory_bytes": 3.1e10, "measured_at": "2026-07-20T10:00:00Z", "source": "my-lab",
+         "device": {"name": "NVIDIA H100 80GB HBM3", "driver": "570.86"}}
+A40_FIT = "xia2024-mixtral-8x7b-qlora-a40-hf-2024-xia2024-math-6529a978"
+
+EXAMPLES = [
+    Example("estimate_calibrated", "Measured on this model, method, GPU and stack",
+            "POST", "/v1/estimates", MIXTRAL),
+    Example("estimate_measured", "The measured point itself: Table IV of Xia et al. 2024",
+            "POST", "/v1/estimates", {**MIXTRAL, "gpu": "A100-80GB-PCIe", "batch_size": 17,
+                                      "estimator": "measured"}),
+    Example("estimate_xia2024", "The paper's logarithmic form",
+            "POST", "/v1/estimates", {**MIXTRAL, "estimator": "xia2024", "confidence": 0.5}),
+    Example("estimate_defaults", "Nothing but what is required, and a price; nothing measured",
+            "POST", "/v1/estimates", SMALL),
+    Example("estimate_jobs", "Two jobs, one of them bad",
+            "POST", "/v1/estimates", {"jobs": [MIXTRAL, {**SMALL, "gpu": "H100-SXM-81GB"}]}),
+    Example("estimate_bad_fields", "Three bad fields",
+            "POST", "/v1/estimates", {"model": "mixtral-8x7b", "bach_size": 4, "epochs": 0,
+                                      "dataset": MATH}, status=400, is_bad=True),
+    Example("estimate_does_not_fit", "Full fine-tuning of 70 billion parameters on one device",
+            "POST", "/v1/estimates", {"model": "llama-3.1-70b", "gpu": "A40", "method": "full",
+                                      "dataset": MATH}, status=422),
+    Example("estimate_unpriced", "The named provider does not offer the GPU",
+            "POST", "/v1/estimates", {**MIXTRAL, "gpu": "H100-SXM-80GB"}, status=422),
+    Example("models_page", "One model a page", "GET", "/v1/models?type=mixtral&limit=1"),
+    Example("model", "A shipped model", "GET", "/v1/models/mixtral-8x7b"),
+    Example("model_unknown", "No such model", "GET", "/v1/models/mixtral-9x7b", status=404),
+    Example("gpus_page", "One GPU a page", "GET", "/v1/gpus?vendor=amd&limit=1"),
+    Example("gpu", "A shipped GPU", "GET", "/v1/gpus/a40"),
+    Example("prices_page", "The two cheapest offers of a GPU", "GET", "/v1/prices?gpu=A40&limit=2"),
+    Example("providers_page", "Four sources", "GET", "/v1/providers?limit=4"),
+    Example("datasets_page", "Both data sets", "GET", "/v1/datasets"),
+    Example("dataset", "A data set with its histogram", "GET", "/v1/datasets/xia2024-math",
+            cut={"histogram": 5}),
+    Example("stacks_page", "Three stacks", "GET", "/v1/stacks?limit=3"),
+    Example("calibrations_page", "One point a page",
+            "GET", "/v1/calibrations?dataset=xia2024-mixtral-math-a40&limit=1"),
+    Example("calibration", "A shipped point", "GET", "/v1/calibrations/xia2024-037"),
+    Example("fits_page", "One fit a page",
+            "GET", "/v1/fits?estimator=default&model=mixtral-8x7b&limit=1"),
+    Example("fit", "A fit with its residuals", "GET", f"/v1/fits/{A40_FIT}"),
+    Example("validation", "Errors of the estimators", "GET", "/v1/validation",
+            cut={"throughput": 3, "max_batch": 2}),
+    Example("health", "Alive", "GET", "/healthz"),
+    Example("readiness", "Ready", "GET", "/readyz"),
+    Example("model_put", "A config.json as published", "PUT", "/v1/models/my-mistral", MISTRAL,
+            status=201, scope="catalog:write"),
+    Example("model_put_again", "The same once more", "PUT", "/v1/models/my-mistral",
+            again="model_put", scope="catalog:write"),
+    Example("model_put_shipped", "A shipped model is read-only", "PUT", "/v1/models/mixtral-8x7b",
+            again="model_put", status=409, scope="catalog:write"),
+    Example("gpu_put", "A GPU of one's own", "PUT", "/v1/gpus/my-4090", GPU, status=201,
+            scope="catalog:write"),
+    Example("gpu_put_again", "The same once more", "PUT", "/v1/gpus/my-4090", again="gpu_put",
+            scope="catalog:write"),
+    Example("gpu_put_shipped", "A shipped GPU is read-only", "PUT", "/v1/gpus/A40", again="gpu_put",
+            status=409, scope="catalog:write"),
+    Example("calibrations_post", "One measured point", "POST", "/v1/calibrations",
+            {"points": [POINT]}, status=201, scope="calibrations:write",
+            headers={"Idempotency-Key": "run-1"}),
+    Example("calibrations_post_conflict", "The key was used with another body", "POST",
+            "/v1/calibrations", {"points": [{**POINT, "queries_per_s": 14.3}]}, status=409,
+            scope="calibrations:write", headers={"Idempotency-Key": "run-1"}),
+    Example("calibrations_post_bad", "A point without its rows' length, with two rates", "POST",
+            "/v1/calibrations",
+            {"points": [{"model": "llama-3.1-8b", "gpu": "A40", "method": "lora", "stack": "torchtune",
+                         "batch_size": 0, "queries_per_s": 14.2, "step_time_s": 0.3}]},
+            status=400, scope="calibrations:write", is_bad=True),
+    Example("calibrations_post_no_token", "No token", "POST", "/v1/calibrations",
+            again="calibrations_post", status=401),
+    Example("calibration_delete_shipped", "A shipped point is read-only", "DELETE",
+            "/v1/calibrations/xia2024-037", status=409, scope="calibrations:write"),
+]
+
+
+def body_of(example):
+    if example.again is None:
+        return example.body
+    return next(other.body for other in EXAMPLES if other.name == example.again)
+
+
+def ask(server, example):
+    """The answer; its request id is the example's name, so that problems are repeatable too."""
+    headers = {**example.headers, "X-Request-Id": example.name}
+    if example.scope is not None:
+        headers.update(server.bearer(example.scope))
+    return server.request(example.method, example.path, body_of(example), headers)
+
+
+def shown(example, value):
+    """The answer with its long lists cut."""
+    if not example.cut:
+        return value
+    return {key: item[:example.cut[key]] if key in example.cut else item
+            for key, item in value.items()}
+
+
+def entries(server):
+    """components/examples: the requests and the answers to them."""
+    result = {}
+    for example in EXAMPLES:
+        answer = ask(server, example)
+        assert answer.status == example.status, f"{example.name}: {answer}"
+        summary = example.summary
+        if example.cut:
+            summary += " (lists cut to their first entries)"
+        entry = {"summary": summary}
+        if example.is_bad:
+            entry["description"] = f"Asked with `{json.dumps(example.body)}`"
+        elif example.body is not None:
+            result[f"{example.name}_request"] = {"summary": example.summary, "value": example.body}
+        result[example.name] = {**entry, "value": shown(example, answer.json)}
+    return result
+
+
+def written(server):
+    """openapi.yaml with the examples as the server answers now."""
+    head, mark, _ = CONTRACT.read_text().partition(MARK)
+    assert mark, f"openapi.yaml has no line {MARK!r}"
+    dumper = yaml.SafeDumper
+    dumper.ignore_aliases = lambda self, data: True
+    text = yaml.dump({"examples": entries(server)}, Dumper=dumper, default_flow_style=None,
+                     sort_keys=False, allow_unicode=True, width=96)
+    return head + mark + "".join(f"  {line}\n" for line in text.splitlines())
+
+
+def differences(got, want, at="#"):
+    """Where two values differ; numbers may by RELATIVE_TOLERANCE."""
+    if isinstance(want, dict) and isinstance(got, dict):
+        for key in {**want, **got}:
+            if key not in got or key not in want:
+                yield f"{at}/{key}: only in the {'contract' if key in want else 'answer'}"
+            else:
+                yield from differences(got[key], want[key], f"{at}/{key}")
+    elif isinstance(want, list) and isinstance(got, list):
+        if len(got) != len(want):
+            yield f"{at}: {len(got)} entries, {len(want)} in the contract"
+        for i, (mine, theirs) in enumerate(zip(got, want)):
+            yield from differences(mine, theirs, f"{at}/{i}")
+    elif isinstance(want, float) or isinstance(got, float):
+        if isinstance(got, str) or isinstance(want, str) or not math.isclose(
+                got, want, rel_tol=RELATIVE_TOLERANCE, abs_tol=1e-12):
+            yield f"{at}: {got}, {want} in the contract"
+    elif got != want or type(got) is not type(want):
+        yield f"{at}: {got!r}, {want!r} in the contract"
+
+
+def main():
+    from client import Server
+    if len(sys.argv) not in (2, 3) or sys.argv[2:] not in ([], ["--write"]):
+        print(__doc__, file=sys.stderr)
+        return 2
+    server = Server(pathlib.Path(sys.argv[1]).resolve())
+    try:
+        server.start()
+        text = written(server)
+    finally:
+        server.close()
+    if sys.argv[2:]:
+        CONTRACT.write_text(text)
+        return 0
+    old = yaml.safe_load(CONTRACT.read_text())["components"]["examples"]
+    against = list(differences(yaml.safe_load(text)["components"]["examples"], old))
+    print("\n".join(against))
+    return 1 if against else 0
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(HERE))
+    sys.exit(main())
