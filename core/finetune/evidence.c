@@ -14,8 +14,9 @@ const char *const LQ_BASIS_NAMES[] = {"calibrated", "transferred", "prior", NULL
  * method 0.10 per differing rank, target set, quantisation, precision, optimizer, checkpointing:
  *   ASSUMED; measured by calibrating a pair that differs in one.
  * stack 0.22: the same job on two stacks differs by 20-25 % (15 public pairs).
- * model 0.35, prior 0.60: ASSUMED from estimators without calibration missing by up to 4x on
- *   mixture-of-experts QLoRA; to be replaced by cross-validation over public sets. */
+ * model 0.35: ASSUMED between one GPU and the prior; two models measured on one GPU tell.
+ * prior 0.60: uncalibrated throughput against single-GPU rows of torchtune (13 rows, root mean
+ *   square of the logarithm 0.65) and LLaMA-Factory (5 rows, 0.25), migrations/seed/measured. */
 static const double GPU_LOG_SD = 0.15;
 static const double METHOD_LOG_SD = 0.10;
 static const double STACK_LOG_SD = 0.22;
