@@ -17,6 +17,10 @@ static enum lq_code check(const struct lq_quantile *q, size_t n, double min_toke
     }
     double below = min_tokens > 0.0 ? min_tokens : 1.0;
     for (size_t i = 0; i < n; i++) {
+        if (!(q[i].share > (i > 0 ? q[i - 1].share : 0.0)) || !(q[i].share < 1.0)) {
+            return lq_fail(err, LQ_EFIELD, "/quantiles",
+                           "must have each share of the queries once, got p%g", 100.0 * q[i].share);
+        }
         if (!(q[i].tokens >= below)) {
             return lq_fail(err, LQ_EFIELD, "/quantiles", "must not decrease: p%g is %g after %g",
                            100.0 * q[i].share, q[i].tokens, below);

@@ -16,10 +16,11 @@ double lq_normal_quantile(double p)
     /* by symmetry in the lower half, where erfc loses no digits */
     const double sign = p > 0.5 ? -1.0 : 1.0;
     const double tail = p > 0.5 ? 1.0 - p : p;
-    double z = 0.0;
+    /* Below the quantile, since the share below -x is under exp(-x^2 / 2): from there steps on the
+     * logarithm of the share, which is concave, rise to it and never leave the tail. */
+    double z = -sqrt(-2.0 * log(tail));
     for (int i = 0; i < 100; i++) {
         const double density = exp(-0.5 * z * z) / SQRT_2_PI;
-        /* a step on the logarithm of the share: it converges from anywhere in the tail */
         const double share = lq_normal_below(z);
         const double step = log(tail / share) * share / density;
         z += step;
