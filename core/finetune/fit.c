@@ -142,6 +142,17 @@ static void set_range(struct lq_fit *fit, const struct lq_observation *observati
     }
 }
 
+/* Variance of one residual, in the unit that its objective counts in: of the robust one
+ * RESIDUAL_SCALE, or more where the points scatter more; of the absolute one as they scatter. */
+static double residual_variance(const struct lq_fit *fit, double sum_of_squares)
+{
+    if (fit->objective == LQ_OBJECTIVE_ROBUST) {
+        const double inflation = at_least(fit->residual_log / RESIDUAL_SCALE, 1.0);
+        return inflation * inflation;
+    }
+    return sum_of_squares / at_least((double)fit->points - (double)fit->coefficients, 1.0);
+}
+
 enum lq_code lq_fit_step_time(const struct lq_observation *observations, size_t n,
                               const struct lq_step_coefficients *prior,
                               enum lq_fit_objective objective, double *workspace,
@@ -173,13 +184,11 @@ enum lq_code lq_fit_step_time(const struct lq_observation *observations, size_t 
         out->coefficient[j] = start[j] > 0.0 ? exp(solution[j]) : 0.0;
     }
     lq_fit_errors(out, observations, n, 0.0);
-    /* Residuals of the robust objective are in units of RESIDUAL_SCALE; where the points scatter
-     * more than that, the coefficients are less certain in proportion. */
-    const double inflation = at_least(out->residual_log / RESIDUAL_SCALE, 1.0);
+    const double variance = residual_variance(out, result.sum_of_squares);
     for (int j = 0; j < LQ_COEFFICIENTS_MAX * LQ_COEFFICIENTS_MAX; j++) {
         const int row = j / LQ_COEFFICIENTS_MAX;
         const int col = j % LQ_COEFFICIENTS_MAX;
-        out->covariance[j] = result.covariance[row * squares.n + col] * inflation * inflation;
+        out->covariance[j] = result.covariance[row * squares.n + col] * variance;
     }
     return LQ_OK;
 }

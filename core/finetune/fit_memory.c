@@ -44,9 +44,10 @@ static double objective(const struct lq_memory_observation *observations, size_t
     return largest;
 }
 
-/* Golden-section search; the objective is convex in ln(factor). */
+/* Golden-section search; the objective is convex in ln(factor). Where a whole range of factors misses
+ * nothing, the search ends at its lower or `upper` end. */
 static double minimize(const struct lq_memory_observation *observations, size_t n, double low,
-                       double high)
+                       double high, bool upper)
 {
     const double golden = 0.6180339887498949;
     double left = high - golden * (high - low);
@@ -54,7 +55,7 @@ static double minimize(const struct lq_memory_observation *observations, size_t 
     double at_left = objective(observations, n, left);
     double at_right = objective(observations, n, right);
     for (int i = 0; i < 100; i++) {
-        if (at_left < at_right) {
+        if (at_left < at_right || (at_left == at_right && !upper)) {
             high = right;
             right = left;
             at_right = at_left;
@@ -88,7 +89,9 @@ enum lq_code lq_fit_memory(const struct lq_memory_observation *observations, siz
     if (used == 0) {
         return lq_fail(err, LQ_EFIT, NULL, "no measurement says anything about activations");
     }
-    const double log_factor = minimize(observations, n, low, high);
+    /* the middle of what is allowed: at an end the batch that was seen would only just fit */
+    const double log_factor = 0.5 * (minimize(observations, n, low, high, false) +
+                                     minimize(observations, n, low, high, true));
     double squares = 0.0;
     double mean = 0.0;
     double absolute = 0.0;
