@@ -97,21 +97,34 @@ static enum lq_code refuse(const struct lq_job *job, const struct lq_memory *mem
         needed - job->gpu->memory_bytes, job->gpu->memory_bytes, job->gpu->id, advice);
 }
 
-/* Eq. 1's batch for the estimators named after the paper; -1 where the paper has no pair. */
-static int64_t paper_max_batch(const struct lq_job *job)
+/* Eq. 1's pair for the estimators named after the paper; NULL for others and where it has none. */
+static const struct lq_xia2024_batch *paper_pair(const struct lq_job *job)
 {
     const bool printed = job->estimator == LQ_ESTIMATOR_XIA2024_PRINTED;
-    if (!printed && job->estimator != LQ_ESTIMATOR_XIA2024) {
-        return -1;
-    }
-    const struct lq_xia2024_batch *pair = lq_xia2024_batch_find(job->model->id, printed);
-    if (pair == NULL) {
-        return -1;
-    }
+    return printed || job->estimator == LQ_ESTIMATOR_XIA2024
+               ? lq_xia2024_batch_find(job->model->id, printed)
+               : NULL;
+}
+
+static double sparsity_of(const struct lq_job *job)
+{
     const int64_t experts = lq_model_experts(job->model);
-    const double sparsity = experts > 0 ? (double)job->active_experts / (double)experts : 1.0;
-    return lq_xia2024_max_batch(pair, job->gpu->memory_nominal_bytes / LQ_GIB,
-                                (double)job->lengths->longest_tokens, sparsity);
+    return experts > 0 ? (double)job->active_experts / (double)experts : 1.0;
+}
+
+/* Eq. 1 solved for the memory of one row. */
+static enum lq_code refuse_by_paper(const struct lq_job *job, const struct lq_xia2024_batch *pair,
+                                    struct lq_error *err)
+{
+    const double share = (1.0 - pair->c1) + pair->c1 * sparsity_of(job);
+    const double needed =
+        LQ_GIB * (pair->model_gb + (double)job->lengths->longest_tokens * share / pair->c0);
+    return lq_fail(err, LQ_ENOFIT, "/estimator",
+                   "Eq. 1 of the paper takes %.0f bytes for one row of %lld tokens, %.0f more than "
+                   "the %.0f of %s; the default estimator counts memory by itself",
+                   needed, (long long)job->lengths->longest_tokens,
+                   needed - job->gpu->memory_nominal_bytes, job->gpu->memory_nominal_bytes,
+                   job->gpu->id);
 }
 
 /* A batch that somebody ran under this identity on rows at least as long is known to fit. */
@@ -141,6 +154,10 @@ static void fill_interval(const struct lq_job *job, double factor, struct lq_est
         out->interval.max_batch_size[1 - i] =
             lq_memory_max_batch(&memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
     }
+    /* Eq. 1's and measured batches may lie outside what the memory model brackets */
+    int64_t *bounds = out->interval.max_batch_size;
+    bounds[0] = out->max_batch_size < bounds[0] ? out->max_batch_size : bounds[0];
+    bounds[1] = out->max_batch_size > bounds[1] ? out->max_batch_size : bounds[1];
 }
 
 static enum lq_code check_asked(const struct lq_job *job, const struct lq_evidence *evidence,
@@ -171,15 +188,18 @@ enum lq_code lq_batch_choose(const struct lq_job *job, const struct lq_evidence 
     out->memory = count_memory(job, factor);
     out->max_batch_size =
         lq_memory_max_batch(&out->memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
-    const int64_t paper = paper_max_batch(job);
-    if (paper >= 0) {
-        out->max_batch_size = paper;
+    const struct lq_xia2024_batch *pair = paper_pair(job);
+    if (pair != NULL) {
+        out->max_batch_size =
+            lq_xia2024_max_batch(pair, job->gpu->memory_nominal_bytes / LQ_GIB,
+                                 (double)job->lengths->longest_tokens, sparsity_of(job));
     } else if (out->point != NULL && out->point->conditions.batch_size > out->max_batch_size) {
         out->max_batch_size = out->point->conditions.batch_size;
         out->warnings |= 1u << LQ_WARN_BATCH_MEASURED;
     }
-    if (out->max_batch_size < 1 && job->batch_size < 2) {
-        return refuse(job, &out->memory, factor, 1, err);
+    if (out->max_batch_size < 1 && job->batch_size < 1) {
+        return pair != NULL ? refuse_by_paper(job, pair, err)
+                            : refuse(job, &out->memory, factor, 1, err);
     }
     out->batch_size = job->batch_size > 0 ? job->batch_size : out->max_batch_size;
     if (out->point != NULL) {

@@ -293,6 +293,11 @@ enum lq_code lq_estimate(const struct lq_job *job, const struct lq_evidence *evi
 {
     *out = (struct lq_estimate){.batch_size = 0};
     const struct lq_identity identity = lq_job_identity(job);
+    if (job->gpu_count > 1 && !(job->gpu->interconnect_bytes_per_s > 0.0)) {
+        return lq_fail(err, LQ_EIMPOSSIBLE, "/gpu_count",
+                       "the interconnect of %s is not known, so that %lld of them cannot be joined",
+                       job->gpu->id, (long long)job->gpu_count);
+    }
     if (job->estimator == LQ_ESTIMATOR_MEASURED) {
         LQ_TRY(find_point(job, evidence, &identity, out, err));
     } else if (job->estimator != LQ_ESTIMATOR_DEFAULT) {

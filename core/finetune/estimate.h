@@ -94,9 +94,10 @@ struct lq_estimate {
 };
 
 /* Answers one job.
- * Errors: LQ_ENOFIT (the largest batch is 0, or the asked one is beyond the memory interval; detail
- *   has the missing bytes and what would fit), LQ_ENOCOEFFICIENTS, LQ_ENOMEASUREMENT (detail names
- * the nearest point), LQ_EIMPOSSIBLE (a form predicts no positive throughput), LQ_ENUMBER.
+ * Errors: LQ_ENOFIT (the largest batch is asked for and is 0, or the asked one is beyond the memory
+ *   interval and was never measured; detail has the missing bytes and what would fit),
+ *   LQ_ENOCOEFFICIENTS, LQ_ENOMEASUREMENT (detail names the nearest point), LQ_EIMPOSSIBLE (a form
+ *   predicts no positive throughput; several devices without a known interconnect), LQ_ENUMBER.
  * Thread-safe; allocates nothing. Under 5 microseconds with a prepared model and histogram. */
 LQ_MUST_USE enum lq_code lq_estimate(const struct lq_job *job, const struct lq_evidence *evidence,
                                      struct lq_estimate *out, struct lq_error *err);

@@ -1,0 +1,424 @@
+/* One job's quote: what it adds up to, what it rests on, what it warns of and what it refuses. The
+ * choice of the batch is in test_batch.c. */
+#include "core/finetune/estimate.h"
+#include "tests/unit/check_main.h"
+#include "tests/unit/tiny.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct lq_evidence NOTHING = {.fit_count = 0};
+
+static struct lq_estimate quote(const struct lq_job *job, const struct lq_evidence *evidence)
+{
+    struct lq_estimate out;
+    struct lq_error err = {0};
+    const enum lq_code code = lq_estimate(job, evidence, &out, &err);
+    ck_assert_msg(code == LQ_OK, "%s %s %s", lq_code_slug(code), err.pointer, err.detail);
+    return out;
+}
+
+static struct lq_error refusal(const struct lq_job *job, const struct lq_evidence *evidence)
+{
+    struct lq_estimate out;
+    struct lq_error err = {0};
+    ck_assert_int_ne(lq_estimate(job, evidence, &out, &err), LQ_OK);
+    return err;
+}
+
+static bool warns(const struct lq_estimate *e, enum lq_warning warning)
+{
+    return (e->warnings & (1u << warning)) != 0;
+}
+
+/* A fit of the job's own identity whose coefficients are `times` what physics gives. */
+static struct lq_fit own_fit(const struct lq_job *job, double times)
+{
+    const struct lq_step_coefficients prior = lq_job_prior(job, 512.0).total;
+    return (struct lq_fit){
+        .id = "own",
+        .kind = LQ_FIT_STEP_TIME,
+        .identity = lq_job_identity(job),
+        .coefficients = 3,
+        .coefficient = {times * prior.fixed_s, times * prior.token_s, times * prior.expert_token_s},
+        .prior = {prior.fixed_s, prior.token_s, prior.expert_token_s},
+        .covariance = {1e-4, 0.0, 0.0, 0.0, 1e-4, 0.0, 0.0, 0.0, 1e-4},
+        .row_tokens = 512.0,
+        .step_tokens = {512.0, 8192.0},
+        .points = 9,
+        .residual_log = 0.01};
+}
+
+START_TEST(without_evidence_it_is_a_prior_and_says_so)
+{
+    struct lq_job job = small_job();
+    job.batch_size = 4;
+    const struct lq_estimate e = quote(&job, &NOTHING);
+    const struct lq_step_coefficients prior = lq_job_prior(&job, 512.0).total;
+    assert_close("step", e.step_s, lq_step_seconds(&prior, 4.0 * 512.0, 2.0), 1e-12);
+    ck_assert_int_eq(e.basis.kind, LQ_BASIS_PRIOR);
+    ck_assert_ptr_null(e.basis.fit);
+    ck_assert(warns(&e, LQ_WARN_PRIOR));
+    ck_assert(warns(&e, LQ_WARN_MEMORY_PRIOR));
+    ck_assert(!warns(&e, LQ_WARN_TRANSFERRED));
+    /* wide: a factor of two and a half or more either way at 90 % */
+    ck_assert_double_gt(e.interval.queries_per_s[1] / e.queries_per_s, 2.5);
+}
+END_TEST
+
+START_TEST(the_parts_of_a_quote_fit_together)
+{
+    struct lq_job job = small_job();
+    job.batch_size = 4;
+    job.gpu_count = 2;
+    job.epochs = 3.0;
+    const struct lq_estimate e = quote(&job, &NOTHING);
+    assert_close("rate", e.queries_per_s, 4.0 * 2.0 / e.step_s, 1e-12);
+    assert_close("duration", e.duration_s, 3.0 * 1000.0 / e.queries_per_s, 1e-12);
+    assert_close("tokens", e.tokens_per_s, e.queries_per_s * 512.0, 1e-12);
+    assert_close("per gpu", e.tokens_per_s_per_gpu, e.tokens_per_s / 2.0, 1e-12);
+    assert_close("step tokens", e.step_tokens, 4.0 * 512.0, 1e-12);
+    double stages = 0.0;
+    double terms = 0.0;
+    double moe = 0.0;
+    for (int s = 0; s < LQ_STAGE_COUNT; s++) {
+        stages += e.stage_s[s];
+        for (int t = 0; t < LQ_TERM_COUNT; t++) {
+            const double seconds = lq_step_seconds(&e.step.term[t][s], e.step_tokens, 2.0);
+            terms += seconds;
+            moe += lq_term_is_moe((enum lq_term)t) ? seconds : 0.0;
+        }
+    }
+    assert_close("stages", stages, e.step_s, 1e-9);
+    assert_close("terms", terms, e.step_s, 1e-9);
+    assert_close("moe share", e.moe_share,
+                 moe / (e.stage_s[LQ_STAGE_FORWARD] + e.stage_s[LQ_STAGE_BACKWARD]), 1e-9);
+    const double fixed = lq_memory_fixed_bytes(&e.memory);
+    assert_close("memory", e.total_bytes,
+                 (fixed + e.activation_bytes) / (1.0 - e.memory.fragmentation), 1e-12);
+}
+END_TEST
+
+START_TEST(packed_rows_count_the_queries_they_hold)
+{
+    struct lq_job job = small_job();
+    const struct lq_length_bin raw[] = {{100, 3.0}, {200, 1.0}};
+    const struct lq_padding_rule rule = {LQ_PADDING_PACKED, 1000, 8};
+    struct lq_length_bin bins[2];
+    struct lq_lengths lengths;
+    struct lq_error err = {0};
+    ck_assert_int_eq(lq_lengths_prepare(raw, 2, &rule, bins, &lengths, &err), LQ_OK);
+    job.lengths = &lengths;
+    job.fixed_tokens = 0;
+    job.batch_size = 2;
+    const struct lq_estimate e = quote(&job, &NOTHING);
+    assert_close("rate", e.queries_per_s, 2.0 * 8.0 / e.step_s, 1e-12); /* 1000 / 125 a row */
+    assert_close("padded", e.tokens_per_s, 2.0 * 1000.0 / e.step_s, 1e-12);
+    assert_close("unpadded", e.unpadded_tokens_per_s, e.queries_per_s * 125.0, 1e-12);
+}
+END_TEST
+
+START_TEST(its_own_fit_is_taken_as_measured)
+{
+    struct lq_job job = small_job();
+    job.batch_size = 4;
+    const struct lq_fit fit = own_fit(&job, 1.7);
+    const struct lq_evidence evidence = {.fits = &fit, .fit_count = 1};
+    const struct lq_estimate e = quote(&job, &evidence);
+    ck_assert_int_eq(e.basis.kind, LQ_BASIS_CALIBRATED);
+    ck_assert_ptr_eq(e.basis.fit, &fit);
+    assert_close("step", e.step_s, 1.7 * quote(&job, &NOTHING).step_s, 1e-9);
+    ck_assert(!warns(&e, LQ_WARN_PRIOR) && !warns(&e, LQ_WARN_TRANSFERRED));
+    ck_assert(!warns(&e, LQ_WARN_OUTSIDE_POINTS));
+    ck_assert_double_lt(e.interval.queries_per_s[1] / e.queries_per_s, 1.1);
+}
+END_TEST
+
+START_TEST(a_fit_of_another_gpu_is_carried_over_by_physics)
+{
+    struct lq_job job = small_job();
+    job.batch_size = 4;
+    struct lq_fit fit = own_fit(&job, 1.7);
+    snprintf(fit.identity.gpu, sizeof fit.identity.gpu, "elsewhere");
+    SMALL_GPU.fp16_flop_per_s *= 2.0; /* the job's GPU is not the one of the fit */
+    SMALL_GPU.memory_bandwidth_bytes_per_s *= 3.0;
+    const struct lq_evidence evidence = {.fits = &fit, .fit_count = 1};
+    const struct lq_estimate e = quote(&job, &evidence);
+    ck_assert_int_eq(e.basis.kind, LQ_BASIS_TRANSFERRED);
+    ck_assert(warns(&e, LQ_WARN_TRANSFERRED));
+    /* the fit was 1.7 times its own physics in each part: so is this */
+    assert_close("step", e.step_s, 1.7 * quote(&job, &NOTHING).step_s, 1e-9);
+    const struct lq_fit own = own_fit(&job, 1.0);
+    const struct lq_fit both[] = {fit, own};
+    const struct lq_evidence better = {.fits = both, .fit_count = 2};
+    const struct lq_estimate known = quote(&job, &better);
+    ck_assert_ptr_eq(known.basis.fit, &both[1]);
+    ck_assert_double_gt(e.interval.duration_s[1] / e.duration_s,
+                        known.interval.duration_s[1] / known.duration_s);
+}
+END_TEST
+
+START_TEST(steps_far_from_the_points_are_pointed_out)
+{
+    struct lq_job job = small_job();
+    struct lq_fit fit = own_fit(&job, 1.0);
+    const struct lq_evidence evidence = {.fits = &fit, .fit_count = 1};
+    const struct {
+        int64_t batch;
+        double from;
+        double to;
+        bool outside;
+    } cases[] = {{4, 1024.0, 4096.0, false}, {4, 4096.0, 8192.0, false}, {4, 4097.0, 8192.0, true},
+                 {4, 512.0, 1024.0, false},  {4, 512.0, 1023.0, true}};
+    for (int i = 0; i < 5; i++) {
+        job.batch_size = cases[i].batch; /* 2048 tokens */
+        fit.step_tokens[0] = cases[i].from;
+        fit.step_tokens[1] = cases[i].to;
+        const struct lq_estimate e = quote(&job, &evidence);
+        ck_assert_int_eq(warns(&e, LQ_WARN_OUTSIDE_POINTS), cases[i].outside);
+    }
+}
+END_TEST
+
+START_TEST(the_interval_widens_with_confidence_and_uncertainty)
+{
+    struct lq_job job = small_job();
+    job.batch_size = 4;
+    struct lq_fit fit = own_fit(&job, 1.0);
+    const struct lq_evidence evidence = {.fits = &fit, .fit_count = 1};
+    const struct lq_estimate ninety = quote(&job, &evidence);
+    job.confidence = 0.99;
+    const struct lq_estimate more = quote(&job, &evidence);
+    ck_assert_double_lt(more.interval.duration_s[0], ninety.interval.duration_s[0]);
+    ck_assert_double_gt(more.interval.duration_s[1], ninety.interval.duration_s[1]);
+    ck_assert_double_gt(more.interval.memory_bytes[1], ninety.interval.memory_bytes[1]);
+    job.confidence = 0.9;
+    fit.covariance[0] = 1.0; /* t0 is hardly known */
+    const struct lq_estimate vague = quote(&job, &evidence);
+    ck_assert_double_gt(vague.interval.duration_s[1], ninety.interval.duration_s[1]);
+    ck_assert_double_eq(vague.duration_s, ninety.duration_s);
+}
+END_TEST
+
+START_TEST(devices_and_rows_beyond_what_is_known_are_pointed_out)
+{
+    struct lq_job job = small_job();
+    struct lq_model model = *job.model;
+    job.batch_size = 1;
+    const struct lq_estimate plain = quote(&job, &NOTHING);
+    ck_assert(!warns(&plain, LQ_WARN_MEMORY_NOMINAL) && !warns(&plain, LQ_WARN_CONTEXT));
+    ck_assert(!warns(&plain, LQ_WARN_RATE_FALLBACK) && !warns(&plain, LQ_WARN_BATCH_OVER_DATA));
+    SMALL_GPU.memory_is_reported = false;
+    model.context_tokens = 511;
+    job.model = &model;
+    job.training.precision = LQ_PRECISION_FP8;
+    job.batch_size = 2;
+    job.queries = 1.0;
+    const struct lq_estimate e = quote(&job, &NOTHING);
+    ck_assert(warns(&e, LQ_WARN_MEMORY_NOMINAL));
+    ck_assert(warns(&e, LQ_WARN_CONTEXT));
+    ck_assert(warns(&e, LQ_WARN_RATE_FALLBACK));
+    ck_assert(warns(&e, LQ_WARN_BATCH_OVER_DATA));
+    model.context_tokens = 0; /* no limit */
+    const struct lq_estimate free_of_limit = quote(&job, &NOTHING);
+    ck_assert(!warns(&free_of_limit, LQ_WARN_CONTEXT));
+}
+END_TEST
+
+/* A form of the paper with a rate of c0 + c1 * ln(batch) / sparsity for the job's distribution. */
+static struct lq_fit form(const struct lq_job *job, enum lq_fit_kind kind, double c0, double c1)
+{
+    struct lq_fit fit = {.id = "form",
+                         .kind = kind,
+                         .identity = lq_job_identity(job),
+                         .lengths = "math",
+                         .coefficients = 2,
+                         .coefficient = {c0, c1},
+                         .constant = 1.0,
+                         .residual_log = 0.1};
+    return fit;
+}
+
+START_TEST(the_papers_forms_answer_where_they_have_coefficients)
+{
+    struct lq_job job = small_job();
+    job.lengths_id = "math";
+    job.batch_size = 4;
+    const struct lq_fit fits[] = {form(&job, LQ_FIT_XIA2024, 0.5, 0.3),
+                                  form(&job, LQ_FIT_XIA2024_PRINTED, 0.3, 0.5)};
+    const struct lq_evidence evidence = {.fits = fits, .fit_count = 2};
+    job.estimator = LQ_ESTIMATOR_XIA2024;
+    const struct lq_estimate fitted = quote(&job, &evidence);
+    assert_close("fitted", fitted.queries_per_s, 0.5 + 0.3 * log(4.0) / 0.25, 1e-12);
+    ck_assert(warns(&fitted, LQ_WARN_PAPER_FORM));
+    ck_assert(!warns(&fitted, LQ_WARN_EQ1_PRINTED));
+    ck_assert_ptr_eq(fitted.form, &fits[0]);
+    ck_assert_ptr_eq(fitted.basis.fit, &fits[0]);
+    assert_close("step", fitted.step_s, 4.0 / fitted.queries_per_s, 1e-12);
+    job.estimator = LQ_ESTIMATOR_XIA2024_PRINTED;
+    const struct lq_estimate printed = quote(&job, &evidence);
+    assert_close("printed", printed.queries_per_s, 0.3 * log(4.0 / 0.25) + 0.5, 1e-12);
+    ck_assert(warns(&printed, LQ_WARN_PAPER_FORM));
+    ck_assert(warns(&printed, LQ_WARN_EQ1_PRINTED));
+}
+END_TEST
+
+START_TEST(a_form_without_coefficients_is_refused)
+{
+    struct lq_job job = small_job();
+    job.lengths_id = "math";
+    const struct lq_fit fit = form(&job, LQ_FIT_XIA2024, 0.5, 0.3);
+    const struct lq_evidence evidence = {.fits = &fit, .fit_count = 1};
+    job.estimator = LQ_ESTIMATOR_XIA2024;
+    job.lengths_id = "cs";
+    const struct lq_error other = refusal(&job, &evidence);
+    ck_assert_int_eq(other.code, LQ_ENOCOEFFICIENTS);
+    ck_assert_str_eq(other.pointer, "/estimator");
+    ck_assert_ptr_nonnull(strstr(other.detail, "small-moe"));
+    job.lengths_id = "math";
+    job.estimator = LQ_ESTIMATOR_XIA2024_PRINTED;
+    ck_assert_int_eq(refusal(&job, &evidence).code, LQ_ENOCOEFFICIENTS);
+}
+END_TEST
+
+START_TEST(a_form_that_predicts_no_throughput_is_refused)
+{
+    struct lq_job job = small_job();
+    job.lengths_id = "math";
+    job.batch_size = 1;
+    job.estimator = LQ_ESTIMATOR_XIA2024;
+    const double at_one[] = {0.0, -0.5};
+    for (int i = 0; i < 2; i++) {
+        const struct lq_fit fit = form(&job, LQ_FIT_XIA2024, at_one[i], 0.3);
+        const struct lq_evidence evidence = {.fits = &fit, .fit_count = 1};
+        const struct lq_error err = refusal(&job, &evidence);
+        ck_assert_int_eq(err.code, LQ_EIMPOSSIBLE);
+        ck_assert_str_eq(err.pointer, "/estimator");
+    }
+}
+END_TEST
+
+static struct lq_point measured(const struct lq_job *job)
+{
+    return (struct lq_point){.id = "run-7",
+                             .identity = lq_job_identity(job),
+                             .conditions = {.active_experts = 2,
+                                            .batch_size = 4,
+                                            .accumulation_steps = 1,
+                                            .sequence_tokens = 512},
+                             .queries_per_s = 3.25};
+}
+
+START_TEST(a_measured_point_is_given_back)
+{
+    struct lq_job job = small_job();
+    job.estimator = LQ_ESTIMATOR_MEASURED;
+    const struct lq_point point = measured(&job);
+    const struct lq_evidence evidence = {.points = &point, .point_count = 1};
+    const int64_t asked[] = {4, 0};
+    for (int i = 0; i < 2; i++) {
+        job.batch_size = asked[i];
+        const struct lq_estimate e = quote(&job, &evidence);
+        ck_assert_double_eq(e.queries_per_s, 3.25);
+        ck_assert_int_eq(e.batch_size, 4);
+        ck_assert_ptr_eq(e.point, &point);
+        ck_assert_int_eq(e.basis.kind, LQ_BASIS_CALIBRATED);
+        assert_close("step", e.step_s, 4.0 / 3.25, 1e-12);
+        ck_assert_double_lt(e.interval.queries_per_s[1] / 3.25, 1.05); /* repeated runs: 2 % */
+    }
+}
+END_TEST
+
+START_TEST(an_unmeasured_job_is_refused_naming_the_nearest_point)
+{
+    struct lq_job job = small_job();
+    job.estimator = LQ_ESTIMATOR_MEASURED;
+    const struct lq_point point = measured(&job);
+    const struct lq_evidence evidence = {.points = &point, .point_count = 1};
+    job.batch_size = 5;
+    const struct lq_error err = refusal(&job, &evidence);
+    ck_assert_int_eq(err.code, LQ_ENOMEASUREMENT);
+    ck_assert_str_eq(err.pointer, "/estimator");
+    ck_assert_ptr_nonnull(strstr(err.detail, "run-7"));
+    ck_assert_ptr_nonnull(strstr(err.detail, "batch 4"));
+    ck_assert_int_eq(refusal(&job, &NOTHING).code, LQ_ENOMEASUREMENT);
+}
+END_TEST
+
+START_TEST(devices_without_a_known_interconnect_are_not_joined)
+{
+    struct lq_job job = small_job();
+    SMALL_GPU.interconnect_bytes_per_s = 0.0;
+    (void)quote(&job, &NOTHING); /* one needs none */
+    job.gpu_count = 2;
+    const struct lq_error err = refusal(&job, &NOTHING);
+    ck_assert_int_eq(err.code, LQ_EIMPOSSIBLE);
+    ck_assert_str_eq(err.pointer, "/gpu_count");
+}
+END_TEST
+
+START_TEST(what_is_not_finite_never_leaves)
+{
+    struct lq_job job = small_job();
+    SMALL_GPU.fp16_flop_per_s = 0.0;
+    SMALL_GPU.fp32_flop_per_s = 0.0;
+    ck_assert_int_eq(refusal(&job, &NOTHING).code, LQ_ENUMBER);
+    job = small_job();
+    SMALL_GPU.memory_bandwidth_bytes_per_s = 0.0;
+    ck_assert_int_eq(refusal(&job, &NOTHING).code, LQ_ENUMBER);
+    job = small_job();
+    job.epochs = 1e308;
+    job.queries = 1e15;
+    ck_assert_int_eq(refusal(&job, &NOTHING).code, LQ_ENUMBER);
+}
+END_TEST
+
+START_TEST(every_warning_has_a_code_and_a_sentence)
+{
+    for (int i = 0; i < LQ_WARNING_COUNT; i++) {
+        const char *code = LQ_WARNING_CODES[i];
+        ck_assert_uint_eq(strspn(code, "abcdefghijklmnopqrstuvwxyz-0123456789"), strlen(code));
+        ck_assert_uint_gt(strlen(LQ_WARNING_DETAILS[i]), 20);
+        for (int j = 0; j < i; j++) {
+            ck_assert_str_ne(code, LQ_WARNING_CODES[j]);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_label_known_from_points_alone_takes_the_default_stack)
+{
+    struct lq_job job = small_job();
+    job.stack = "my-own-trainer";
+    ck_assert_ptr_eq(lq_job_stack(&job), lq_stack_find("hf-2024"));
+    job.stack = "torchtune";
+    ck_assert_str_eq(lq_job_stack(&job)->id, "torchtune");
+    ck_assert_str_eq(lq_job_identity(&job).stack, "torchtune");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("estimate");
+    TCase *tests = tcase_create("estimate");
+    tcase_add_test(tests, without_evidence_it_is_a_prior_and_says_so);
+    tcase_add_test(tests, the_parts_of_a_quote_fit_together);
+    tcase_add_test(tests, packed_rows_count_the_queries_they_hold);
+    tcase_add_test(tests, its_own_fit_is_taken_as_measured);
+    tcase_add_test(tests, a_fit_of_another_gpu_is_carried_over_by_physics);
+    tcase_add_test(tests, steps_far_from_the_points_are_pointed_out);
+    tcase_add_test(tests, the_interval_widens_with_confidence_and_uncertainty);
+    tcase_add_test(tests, devices_and_rows_beyond_what_is_known_are_pointed_out);
+    tcase_add_test(tests, the_papers_forms_answer_where_they_have_coefficients);
+    tcase_add_test(tests, a_form_without_coefficients_is_refused);
+    tcase_add_test(tests, a_form_that_predicts_no_throughput_is_refused);
+    tcase_add_test(tests, a_measured_point_is_given_back);
+    tcase_add_test(tests, an_unmeasured_job_is_refused_naming_the_nearest_point);
+    tcase_add_test(tests, devices_without_a_known_interconnect_are_not_joined);
+    tcase_add_test(tests, what_is_not_finite_never_leaves);
+    tcase_add_test(tests, every_warning_has_a_code_and_a_sentence);
+    tcase_add_test(tests, a_label_known_from_points_alone_takes_the_default_stack);
+    suite_add_tcase(suite, tests);
+    return run_suite(suite);
+}

@@ -1,0 +1,344 @@
+/* Which fit and which point speak for a job. */
+#include "core/finetune/evidence.h"
+#include "tests/unit/check_main.h"
+#include "tests/unit/tiny.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct lq_identity identity(void)
+{
+    return (struct lq_identity){.model = "m",
+                                .gpu = "g",
+                                .stack = "s",
+                                .gpu_count = 1,
+                                .method = {.kind = LQ_METHOD_LORA,
+                                           .rank = 16,
+                                           .targets = LQ_TARGETS_ALL_LINEAR},
+                                .checkpointing = LQ_CHECKPOINTING_FULL};
+}
+
+static struct lq_fit step_fit(const struct lq_identity *id, double per_expert)
+{
+    return (struct lq_fit){.kind = LQ_FIT_STEP_TIME,
+                           .identity = *id,
+                           .coefficients = 3,
+                           .coefficient = {1.0, 1e-3, per_expert}};
+}
+
+static struct lq_basis choose(const struct lq_fit *fits, size_t n, const struct lq_identity *id)
+{
+    const struct lq_evidence evidence = {.fits = fits, .fit_count = n};
+    return lq_evidence_step(&evidence, id, true);
+}
+
+/* One step away from identity() each, nearest first. */
+enum { SAME, RANK, RANK_AND_TARGETS, GPU, STACK, STACK_AND_GPU, MODEL, FAR_COUNT };
+
+static struct lq_identity away(int how)
+{
+    struct lq_identity id = identity();
+    if (how == RANK || how == RANK_AND_TARGETS) {
+        id.method.rank = 64;
+    }
+    if (how == RANK_AND_TARGETS) {
+        id.method.targets = LQ_TARGETS_ATTENTION;
+    }
+    if (how == GPU || how == STACK_AND_GPU) {
+        snprintf(id.gpu, sizeof id.gpu, "other");
+    }
+    if (how == STACK || how == STACK_AND_GPU) {
+        snprintf(id.stack, sizeof id.stack, "other");
+    }
+    if (how == MODEL) {
+        snprintf(id.model, sizeof id.model, "other");
+    }
+    return id;
+}
+
+START_TEST(the_nearest_measurement_is_taken_in_whatever_order_they_stand)
+{
+    const struct lq_identity id = identity();
+    for (int turned = 0; turned < 2; turned++) {
+        for (int first = SAME; first < FAR_COUNT; first++) {
+            struct lq_fit fits[FAR_COUNT];
+            size_t n = 0;
+            for (int i = first; i < FAR_COUNT; i++) {
+                const struct lq_identity other = away(turned ? FAR_COUNT - 1 - i + first : i);
+                fits[n++] = step_fit(&other, 1e-4);
+            }
+            const struct lq_basis basis = choose(fits, n, &id);
+            ck_assert_ptr_eq(basis.fit, turned ? &fits[n - 1] : &fits[0]);
+            ck_assert_int_eq(basis.kind,
+                             first == SAME ? LQ_BASIS_CALIBRATED : LQ_BASIS_TRANSFERRED);
+        }
+    }
+}
+END_TEST
+
+START_TEST(the_spread_grows_with_the_distance)
+{
+    const struct lq_identity id = identity();
+    double last = -1.0;
+    for (int i = SAME; i < FAR_COUNT; i++) {
+        const struct lq_identity other = away(i);
+        const struct lq_fit fit = step_fit(&other, 1e-4);
+        const struct lq_basis basis = choose(&fit, 1, &id);
+        ck_assert_double_gt(basis.log_sd, last);
+        last = basis.log_sd;
+    }
+    const struct lq_basis none = choose(NULL, 0, &id);
+    ck_assert_int_eq(none.kind, LQ_BASIS_PRIOR);
+    ck_assert_ptr_null(none.fit);
+    ck_assert_double_gt(none.log_sd, last);
+}
+END_TEST
+
+START_TEST(its_own_measurement_adds_no_spread)
+{
+    const struct lq_identity id = identity();
+    const struct lq_fit fit = step_fit(&id, 1e-4);
+    ck_assert_double_eq(choose(&fit, 1, &id).log_sd, 0.0);
+}
+END_TEST
+
+static void change(struct lq_identity *id, int part)
+{
+    switch (part) {
+    case 0:
+        id->gpu_count = 8;
+        break;
+    case 1:
+        id->method.rank = 8;
+        break;
+    case 2:
+        id->method.targets = LQ_TARGETS_ATTENTION;
+        break;
+    case 3:
+        id->method.train_embeddings = true;
+        break;
+    case 4:
+        id->precision = LQ_PRECISION_FP32;
+        break;
+    case 5:
+        id->optimizer = LQ_OPTIMIZER_SGD;
+        break;
+    case 6:
+        id->checkpointing = LQ_CHECKPOINTING_NONE;
+        break;
+    case 7:
+        id->method.quantization = LQ_QUANTIZATION_INT8;
+        break;
+    case 8:
+        snprintf(id->gpu, sizeof id->gpu, "x");
+        break;
+    case 9:
+        snprintf(id->stack, sizeof id->stack, "x");
+        break;
+    default:
+        ck_abort();
+    }
+}
+enum { PARTS = 10 };
+
+START_TEST(every_part_of_the_identity_counts)
+{
+    const struct lq_identity id = identity();
+    struct lq_identity other = identity();
+    change(&other, _i);
+    ck_assert(!lq_identity_equal(&id, &other));
+    ck_assert_int_eq(lq_identity_compare(&id, &other) < 0, lq_identity_compare(&other, &id) > 0);
+    const struct lq_fit fit = step_fit(&other, 1e-4);
+    ck_assert_int_eq(choose(&fit, 1, &id).kind, LQ_BASIS_TRANSFERRED);
+}
+END_TEST
+
+START_TEST(another_method_or_another_kind_of_model_is_no_evidence)
+{
+    const struct lq_identity id = identity();
+    struct lq_identity full = identity();
+    full.method.kind = LQ_METHOD_FULL;
+    struct lq_identity dense = identity();
+    snprintf(dense.model, sizeof dense.model, "dense");
+    const struct lq_fit fits[] = {step_fit(&full, 1e-4), step_fit(&dense, 0.0)};
+    ck_assert_int_eq(choose(fits, 2, &id).kind, LQ_BASIS_PRIOR);
+    const struct lq_evidence evidence = {.fits = fits, .fit_count = 2};
+    ck_assert_ptr_eq(lq_evidence_step(&evidence, &id, false).fit, &fits[1]);
+}
+END_TEST
+
+START_TEST(only_fits_of_the_step_time_speak_for_it)
+{
+    const struct lq_identity id = identity();
+    struct lq_fit fits[3];
+    const enum lq_fit_kind kinds[] = {LQ_FIT_MEMORY, LQ_FIT_XIA2024, LQ_FIT_XIA2024_PRINTED};
+    for (int i = 0; i < 3; i++) {
+        fits[i] = step_fit(&id, 1e-4);
+        fits[i].kind = kinds[i];
+    }
+    ck_assert_int_eq(choose(fits, 3, &id).kind, LQ_BASIS_PRIOR);
+}
+END_TEST
+
+START_TEST(a_memory_fit_holds_on_any_gpu_and_for_nothing_else)
+{
+    struct lq_identity any = identity();
+    any.gpu[0] = '\0';
+    const struct lq_fit fit = {
+        .kind = LQ_FIT_MEMORY, .identity = any, .coefficients = 1, .coefficient = {1.4}};
+    const struct lq_evidence evidence = {.fits = &fit, .fit_count = 1};
+    for (int part = 0; part < PARTS; part++) {
+        struct lq_identity id = identity();
+        change(&id, part);
+        const struct lq_basis basis = lq_evidence_memory(&evidence, &id);
+        const bool device = part == 0 || part == 8;
+        ck_assert_int_eq(basis.kind, device ? LQ_BASIS_CALIBRATED : LQ_BASIS_PRIOR);
+        ck_assert_ptr_eq(basis.fit, device ? &fit : NULL);
+        ck_assert_double_gt(basis.log_sd, 0.0);
+    }
+    struct lq_identity id = identity();
+    snprintf(id.model, sizeof id.model, "other");
+    ck_assert_int_eq(lq_evidence_memory(&evidence, &id).kind, LQ_BASIS_PRIOR);
+    const struct lq_evidence none = {.fit_count = 0};
+    ck_assert_double_gt(lq_evidence_memory(&none, &id).log_sd,
+                        lq_evidence_memory(&evidence, &any).log_sd);
+}
+END_TEST
+
+START_TEST(the_papers_forms_hold_for_one_identity_and_distribution)
+{
+    const struct lq_identity id = identity();
+    struct lq_fit fits[2] = {step_fit(&id, 0.0), step_fit(&id, 0.0)};
+    fits[0].kind = LQ_FIT_XIA2024;
+    fits[1].kind = LQ_FIT_XIA2024_PRINTED;
+    snprintf(fits[0].lengths, sizeof fits[0].lengths, "math");
+    snprintf(fits[1].lengths, sizeof fits[1].lengths, "math");
+    const struct lq_evidence evidence = {.fits = fits, .fit_count = 2};
+    ck_assert_ptr_eq(lq_evidence_xia2024(&evidence, LQ_FIT_XIA2024, &id, "math"), &fits[0]);
+    ck_assert_ptr_eq(lq_evidence_xia2024(&evidence, LQ_FIT_XIA2024_PRINTED, &id, "math"), &fits[1]);
+    ck_assert_ptr_null(lq_evidence_xia2024(&evidence, LQ_FIT_XIA2024, &id, "cs"));
+    struct lq_identity other = identity();
+    change(&other, 8);
+    ck_assert_ptr_null(lq_evidence_xia2024(&evidence, LQ_FIT_XIA2024, &other, "math"));
+}
+END_TEST
+
+static struct lq_point point(const char *id, const struct lq_identity *of, int64_t batch)
+{
+    struct lq_point p = {.identity = *of,
+                         .conditions = {.active_experts = 2,
+                                        .batch_size = batch,
+                                        .accumulation_steps = 1,
+                                        .lengths = "math",
+                                        .rule = {LQ_PADDING_LONGEST, 1024, 8}}};
+    snprintf(p.id, sizeof p.id, "%s", id);
+    return p;
+}
+
+static const char *found(const struct lq_point *points, size_t n, const struct lq_conditions *c,
+                         const char **nearest)
+{
+    const struct lq_evidence evidence = {.points = points, .point_count = n};
+    const struct lq_identity id = identity();
+    const struct lq_point *near = NULL;
+    const struct lq_point *p = lq_evidence_point(&evidence, &id, c, &near);
+    *nearest = near != NULL ? near->id : "none";
+    return p != NULL ? p->id : "none";
+}
+
+START_TEST(a_point_is_found_under_its_exact_conditions)
+{
+    const struct lq_identity id = identity();
+    const struct lq_point points[] = {point("one", &id, 1), point("four", &id, 4),
+                                      point("four-again", &id, 4)};
+    struct lq_conditions c = points[0].conditions;
+    const char *nearest = NULL;
+    ck_assert_str_eq(found(points, 3, &c, &nearest), "one");
+    c.batch_size = 4;
+    ck_assert_str_eq(found(points, 3, &c, &nearest), "four-again"); /* the newest */
+    c.batch_size = 0;
+    ck_assert_str_eq(found(points, 3, &c, &nearest), "four-again"); /* the largest */
+}
+END_TEST
+
+START_TEST(any_other_condition_is_refused_and_the_nearest_named)
+{
+    const struct lq_identity id = identity();
+    const struct lq_point points[] = {point("one", &id, 1), point("eight", &id, 8)};
+    const char *nearest = NULL;
+    struct lq_conditions cases[7];
+    for (int i = 0; i < 7; i++) {
+        cases[i] = points[1].conditions;
+    }
+    cases[0].batch_size = 6;
+    cases[1].active_experts = 8;
+    cases[2].accumulation_steps = 4;
+    cases[3].rule.cutoff_tokens = 512;
+    cases[4].rule.padding = LQ_PADDING_FIXED;
+    cases[5].rule.padding_multiple = 1;
+    cases[6].sequence_tokens = 128;
+    for (int i = 0; i < 7; i++) {
+        ck_assert_str_eq(found(points, 2, &cases[i], &nearest), "none");
+        ck_assert_str_eq(nearest, "eight");
+    }
+    struct lq_conditions nameless = points[1].conditions;
+    nameless.lengths[0] = '\0'; /* an inline distribution equals none that was measured */
+    ck_assert_str_eq(found(points, 2, &nameless, &nearest), "none");
+}
+END_TEST
+
+START_TEST(rows_of_one_fixed_length_are_alike_whatever_the_rule)
+{
+    const struct lq_identity id = identity();
+    struct lq_point p = point("fixed", &id, 4);
+    p.conditions.lengths[0] = '\0';
+    p.conditions.sequence_tokens = 512;
+    struct lq_conditions c = p.conditions;
+    c.rule = (struct lq_padding_rule){LQ_PADDING_FIXED, 0, 1};
+    const char *nearest = NULL;
+    ck_assert_str_eq(found(&p, 1, &c, &nearest), "fixed");
+    c.sequence_tokens = 520;
+    ck_assert_str_eq(found(&p, 1, &c, &nearest), "none");
+}
+END_TEST
+
+START_TEST(the_nearest_is_of_the_same_identity_before_the_same_model)
+{
+    const struct lq_identity id = identity();
+    struct lq_identity cousin = identity();
+    change(&cousin, 8);
+    struct lq_identity stranger = identity();
+    snprintf(stranger.model, sizeof stranger.model, "other");
+    const struct lq_point points[] = {point("cousin", &cousin, 6), point("stranger", &stranger, 6),
+                                      point("own", &id, 1)};
+    struct lq_conditions c = points[0].conditions;
+    const char *nearest = NULL;
+    ck_assert_str_eq(found(points, 3, &c, &nearest), "none");
+    ck_assert_str_eq(nearest, "own");
+    found(points, 2, &c, &nearest);
+    ck_assert_str_eq(nearest, "cousin");
+    found(&points[1], 1, &c, &nearest);
+    ck_assert_str_eq(nearest, "none");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("evidence");
+    TCase *tests = tcase_create("evidence");
+    tcase_add_test(tests, the_nearest_measurement_is_taken_in_whatever_order_they_stand);
+    tcase_add_test(tests, the_spread_grows_with_the_distance);
+    tcase_add_test(tests, its_own_measurement_adds_no_spread);
+    tcase_add_loop_test(tests, every_part_of_the_identity_counts, 0, PARTS);
+    tcase_add_test(tests, another_method_or_another_kind_of_model_is_no_evidence);
+    tcase_add_test(tests, only_fits_of_the_step_time_speak_for_it);
+    tcase_add_test(tests, a_memory_fit_holds_on_any_gpu_and_for_nothing_else);
+    tcase_add_test(tests, the_papers_forms_hold_for_one_identity_and_distribution);
+    tcase_add_test(tests, a_point_is_found_under_its_exact_conditions);
+    tcase_add_test(tests, any_other_condition_is_refused_and_the_nearest_named);
+    tcase_add_test(tests, rows_of_one_fixed_length_are_alike_whatever_the_rule);
+    tcase_add_test(tests, the_nearest_is_of_the_same_identity_before_the_same_model);
+    suite_add_tcase(suite, tests);
+    return run_suite(suite);
+}
