@@ -41,20 +41,42 @@ static bool parse_db(const char *text, struct lq_config *out)
     return true;
 }
 
-static bool parse_threads(const char *text, struct lq_config *out)
+/* A whole number from 1 to `most`. */
+static bool parse_number(const char *text, int most, int *out)
+{
+    char *end = NULL;
+    long number = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || number < 1 || number > most) {
+        return false;
+    }
+    *out = (int)number;
+    return true;
+}
+
+/* The same, or "cores" for as many as there are. */
+static bool parse_cores(const char *text, int *out)
 {
     if (strcmp(text, "cores") == 0) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
-        out->threads = cores < 1 ? 1 : cores > LQ_THREADS_MAX ? LQ_THREADS_MAX : (int)cores;
+        *out = cores < 1 ? 1 : cores > LQ_THREADS_MAX ? LQ_THREADS_MAX : (int)cores;
         return true;
     }
-    char *end = NULL;
-    long threads = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || threads < 1 || threads > LQ_THREADS_MAX) {
-        return false;
-    }
-    out->threads = (int)threads;
-    return true;
+    return parse_number(text, LQ_THREADS_MAX, out);
+}
+
+static bool parse_threads(const char *text, struct lq_config *out)
+{
+    return parse_cores(text, &out->threads);
+}
+
+static bool parse_job_threads(const char *text, struct lq_config *out)
+{
+    return parse_cores(text, &out->job_threads);
+}
+
+static bool parse_job_queue(const char *text, struct lq_config *out)
+{
+    return parse_number(text, LQ_JOB_QUEUE_MAX, &out->job_queue);
 }
 
 /* scheme://host[:port], as browsers send it: nothing behind the host. */
@@ -104,6 +126,10 @@ static const struct setting {
      "origins such as https://example.org whose pages may call; repeatable"},
     {"db", "LLMQUOTE_DB", "PATH", "llmquote.db", parse_db,
      "the database file; made where there is none"},
+    {"job-queue", "LLMQUOTE_JOB_QUEUE", "1..1024", "16", parse_job_queue,
+     "long fits that may wait for a thread; more are refused"},
+    {"job-threads", "LLMQUOTE_JOB_THREADS", "1..64|cores", "cores", parse_job_threads,
+     "threads that do long fits"},
     {"listen", "LLMQUOTE_LISTEN", "ADDR:PORT", "127.0.0.1:8080", parse_listen,
      "where to serve; [::1]:8080 for IPv6, port 0 picks a free one"},
     {"log", "LLMQUOTE_LOG", "none|info", "info", parse_log,

@@ -7,13 +7,15 @@
 #include <stddef.h>
 #include <stdio.h>
 
-enum { LQ_ORIGINS_MAX = 16, LQ_ORIGIN_MAX = 128, LQ_THREADS_MAX = 64 };
+enum { LQ_ORIGINS_MAX = 16, LQ_ORIGIN_MAX = 128, LQ_THREADS_MAX = 64, LQ_JOB_QUEUE_MAX = 1024 };
 
 struct lq_config {
     char host[256]; /* without brackets */
     char port[8];   /* decimal; "0" picks a free one */
     char db[1024];  /* path of the database file */
     int threads;
+    int job_threads; /* that do long fits, beside those */
+    int job_queue;   /* jobs that may wait for one */
     bool log_requests;
     char origins[LQ_ORIGINS_MAX][LQ_ORIGIN_MAX]; /* that may read answers across origins */
     size_t origin_count;

@@ -2,6 +2,7 @@
 #include "server/command.h"
 #include "server/config.h"
 #include "server/http/http.h"
+#include "server/jobs/queue.h"
 #include "server/jobs/refit.h"
 #include "server/json/arena.h"
 #include "server/json/model_config.h"
@@ -16,6 +17,8 @@
 
 enum {
     STOP_PATIENCE_MS = 10 * 1000,
+    KEPT_RESULTS = 256, /* of finished jobs */
+    KEPT_S = 24 * 3600,
     LARGE_BYTES = 1024 * 1024 /* blocks of this size go back to the system when they are freed */
 };
 
@@ -37,11 +40,12 @@ static sigset_t block_stop_signals(void)
     return signals;
 }
 
-static int serve(const struct lq_config *config, struct lq_store *store, const sigset_t *signals)
+static int serve(const struct lq_config *config, struct lq_store *store, struct lq_queue *queue,
+                 const sigset_t *signals)
 {
     struct lq_error err = {0};
     struct lq_http *http = NULL;
-    if (lq_http_start(config, store, &http, &err) != LQ_OK) {
+    if (lq_http_start(config, store, queue, &http, &err) != LQ_OK) {
         return fail(LQ_EXIT_FAILED, &err);
     }
     printf("listening on http://%s\n", lq_http_address(http));
@@ -54,6 +58,31 @@ static int serve(const struct lq_config *config, struct lq_store *store, const s
     lq_http_stop(http, STOP_PATIENCE_MS);
     lq_log_event("info", "stopped", NULL, "all requests answered or given up");
     return LQ_EXIT_OK;
+}
+
+/* Opens what requests work with, serves, and closes it again. */
+static int run(const struct lq_config *config, const struct lq_hooks *hooks)
+{
+    struct lq_error err = {0};
+    sigset_t signals = block_stop_signals();
+    struct lq_store *store = NULL;
+    if (lq_store_open(config->db, hooks, &store, &err) != LQ_OK) {
+        return fail(LQ_EXIT_FAILED, &err);
+    }
+    const struct lq_queue_limits limits = {.threads = config->job_threads,
+                                           .waiting = (size_t)config->job_queue,
+                                           .finished = KEPT_RESULTS,
+                                           .kept_s = KEPT_S};
+    struct lq_queue *queue = NULL;
+    int status = LQ_EXIT_FAILED;
+    if (lq_queue_start(&limits, &queue, &err) == LQ_OK) {
+        status = serve(config, store, queue, &signals);
+    } else {
+        fail(LQ_EXIT_FAILED, &err);
+    }
+    lq_queue_stop(queue);
+    lq_store_close(store);
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -70,12 +99,5 @@ int main(int argc, char **argv)
     if (lq_config_load(&config, argc - 1, argv + 1, &err) != LQ_OK) {
         return fail(LQ_EXIT_USAGE, &err);
     }
-    sigset_t signals = block_stop_signals();
-    struct lq_store *store = NULL;
-    if (lq_store_open(config.db, &HOOKS, &store, &err) != LQ_OK) {
-        return fail(LQ_EXIT_FAILED, &err);
-    }
-    status = serve(&config, store, &signals);
-    lq_store_close(store);
-    return status;
+    return run(&config, &HOOKS);
 }

@@ -9,6 +9,7 @@
 struct lq_store;
 struct lq_catalog;
 struct lq_config;
+struct lq_queue;
 
 enum { LQ_QUERY_MAX = 16, LQ_REQUEST_ID_MAX = 64 };
 
@@ -27,6 +28,7 @@ struct lq_request {
     const char *idempotency_key; /* header, or NULL */
     const char *if_none_match;   /* header, or NULL */
     const char *token_name;      /* name of the token that was checked, NULL where none is needed */
+    const char *token_id;        /* and its id */
     struct lq_query query[LQ_QUERY_MAX];
     size_t query_count;
     char id[LQ_REQUEST_ID_MAX];
@@ -49,6 +51,7 @@ struct lq_call {
     struct lq_store *store;
     const struct lq_catalog *catalog; /* borrowed for the call; never changes */
     const struct lq_config *config;
+    struct lq_queue *queue; /* of long work */
     const struct lq_request *request;
     struct lq_faults *faults;
 };

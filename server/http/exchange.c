@@ -120,6 +120,7 @@ static enum lq_code admit(struct lq_exchange *exchange, const char *version, str
         LQ_TRY(lq_auth_check(exchange->service->store, exchange->head.authorization, scope,
                              &exchange->token, err));
         exchange->request.token_name = exchange->token.name;
+        exchange->request.token_id = exchange->token.id;
     }
     return check_body(exchange, err);
 }
@@ -201,6 +202,7 @@ static void call_handler(struct lq_exchange *exchange)
         .store = store,
         .catalog = lq_store_acquire(store),
         .config = exchange->service->config,
+        .queue = exchange->service->queue,
         .request = &exchange->request,
         .faults = &exchange->faults,
     };

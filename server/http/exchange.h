@@ -18,6 +18,7 @@
 struct lq_service {
     const struct lq_config *config;
     struct lq_store *store;
+    struct lq_queue *queue;
     atomic_int in_flight; /* exchanges that exist */
     atomic_bool stopping; /* answers then close their connections */
 };

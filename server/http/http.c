@@ -141,7 +141,7 @@ static bool start_daemons(struct lq_http *http, const int *fds, int count)
 }
 
 enum lq_code lq_http_start(const struct lq_config *config, struct lq_store *store,
-                           struct lq_http **http, struct lq_error *err)
+                           struct lq_queue *queue, struct lq_http **http, struct lq_error *err)
 {
     struct lq_http *made = calloc(1, sizeof *made);
     if (made == NULL) {
@@ -149,6 +149,7 @@ enum lq_code lq_http_start(const struct lq_config *config, struct lq_store *stor
     }
     made->service.config = config;
     made->service.store = store;
+    made->service.queue = queue;
     int fds[LQ_THREADS_MAX];
     enum lq_code code =
         lq_listen(config->host, config->port, config->threads, fds, made->address, err);

@@ -6,12 +6,14 @@
 #include "server/store/store.h"
 
 struct lq_http;
+struct lq_queue;
 
 /* Listens as configured and serves until stopped: one thread per configured thread, each with its
- * own listening socket. config, store: borrowed until lq_http_stop. `*http` is new.
+ * own listening socket. config, store, queue: borrowed until lq_http_stop. `*http` is new.
  * Errors: LQ_EREQUEST (the address cannot be used), LQ_EINTERNAL. */
 LQ_MUST_USE enum lq_code lq_http_start(const struct lq_config *config, struct lq_store *store,
-                                       struct lq_http **http, struct lq_error *err);
+                                       struct lq_queue *queue, struct lq_http **http,
+                                       struct lq_error *err);
 
 /* "127.0.0.1:8080", with the port that was picked. */
 const char *lq_http_address(const struct lq_http *http);

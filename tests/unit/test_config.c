@@ -25,6 +25,8 @@ START_TEST(defaults_serve_on_the_loopback)
     ck_assert_str_eq(config.port, "8080");
     ck_assert_str_eq(config.db, "llmquote.db");
     ck_assert_int_ge(config.threads, 1);
+    ck_assert_int_eq(config.job_threads, config.threads);
+    ck_assert_int_eq(config.job_queue, 16);
     ck_assert(config.log_requests);
     ck_assert_uint_eq(config.origin_count, 0);
     ck_assert(!lq_config_allows_origin(&config, ""));
@@ -85,6 +87,20 @@ START_TEST(origins_are_a_list_and_repeatable)
 }
 END_TEST
 
+START_TEST(jobs_have_threads_and_a_bound_of_their_own)
+{
+    struct lq_config config;
+    struct lq_error err;
+    ck_assert_int_eq(load(&config, TEXT("--job-threads=3"), TEXT("--job-queue=1024"), &err), LQ_OK);
+    ck_assert_int_eq(config.job_threads, 3);
+    ck_assert_int_eq(config.job_queue, 1024);
+    ck_assert_int_eq(load(&config, TEXT("--job-threads=0"), NULL, &err), LQ_EFIELD);
+    ck_assert_str_eq(err.detail, "--job-threads takes 1..64|cores, got \"0\"");
+    ck_assert_int_eq(load(&config, TEXT("--job-queue=1025"), NULL, &err), LQ_EFIELD);
+    ck_assert_str_eq(err.detail, "--job-queue takes 1..1024, got \"1025\"");
+}
+END_TEST
+
 START_TEST(bad_settings_name_the_flag_or_variable)
 {
     struct lq_config config;
@@ -109,6 +125,7 @@ int main(void)
     tcase_add_test(tests, flags_win_over_the_environment);
     tcase_add_test(tests, addresses_are_taken_apart);
     tcase_add_test(tests, origins_are_a_list_and_repeatable);
+    tcase_add_test(tests, jobs_have_threads_and_a_bound_of_their_own);
     tcase_add_test(tests, bad_settings_name_the_flag_or_variable);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
