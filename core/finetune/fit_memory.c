@@ -44,8 +44,8 @@ static double objective(const struct lq_memory_observation *observations, size_t
     return largest;
 }
 
-/* Golden-section search; the objective is convex in ln(factor). Where a whole range of factors misses
- * nothing, the search ends at its lower or `upper` end. */
+/* Golden-section search; the objective is convex in ln(factor). Where a whole range of factors
+ * misses nothing, the search ends at its lower or `upper` end. */
 static double minimize(const struct lq_memory_observation *observations, size_t n, double low,
                        double high, bool upper)
 {

@@ -9,30 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct lq_evidence NOTHING = {.fit_count = 0};
-
-static struct lq_estimate quote(const struct lq_job *job, const struct lq_evidence *evidence)
-{
-    struct lq_estimate out;
-    struct lq_error err = {0};
-    const enum lq_code code = lq_estimate(job, evidence, &out, &err);
-    ck_assert_msg(code == LQ_OK, "%s %s %s", lq_code_slug(code), err.pointer, err.detail);
-    return out;
-}
-
-static struct lq_error refusal(const struct lq_job *job, const struct lq_evidence *evidence)
-{
-    struct lq_estimate out;
-    struct lq_error err = {0};
-    ck_assert_int_ne(lq_estimate(job, evidence, &out, &err), LQ_OK);
-    return err;
-}
-
-static bool warns(const struct lq_estimate *e, enum lq_warning warning)
-{
-    return (e->warnings & (1u << warning)) != 0;
-}
-
 /* The job's memory at an activation factor. */
 static struct lq_memory memory_of(const struct lq_job *job, double factor)
 {
@@ -45,7 +21,8 @@ static struct lq_memory memory_of(const struct lq_job *job, double factor)
     return lq_memory_count(&memory_job);
 }
 
-/* Shrinks the GPU so that exactly `rows` rows of `tokens` fit at factor 1, with half a row to spare. */
+/* Shrinks the GPU so that exactly `rows` rows of `tokens` fit at factor 1, with half a row to
+ * spare. */
 static void fit_exactly(const struct lq_job *job, double rows, double tokens)
 {
     const struct lq_memory m = memory_of(job, 1.0);
@@ -144,7 +121,8 @@ START_TEST(a_refusal_tells_what_would_fit)
     SMALL_GPU.memory_bytes = 1e8; /* less than a context: nothing but another device helps */
     const struct lq_error device = refusal(&job, &NOTHING);
     const double gib = number_after(device.detail, "a device of at least ");
-    ck_assert_double_eq_tol(gib, lq_memory_total_bytes(&adapters, 1.0, 512.0) / 1073741824.0, 0.051);
+    ck_assert_double_eq_tol(gib, lq_memory_total_bytes(&adapters, 1.0, 512.0) / 1073741824.0,
+                            0.051);
 }
 END_TEST
 

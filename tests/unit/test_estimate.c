@@ -8,30 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct lq_evidence NOTHING = {.fit_count = 0};
-
-static struct lq_estimate quote(const struct lq_job *job, const struct lq_evidence *evidence)
-{
-    struct lq_estimate out;
-    struct lq_error err = {0};
-    const enum lq_code code = lq_estimate(job, evidence, &out, &err);
-    ck_assert_msg(code == LQ_OK, "%s %s %s", lq_code_slug(code), err.pointer, err.detail);
-    return out;
-}
-
-static struct lq_error refusal(const struct lq_job *job, const struct lq_evidence *evidence)
-{
-    struct lq_estimate out;
-    struct lq_error err = {0};
-    ck_assert_int_ne(lq_estimate(job, evidence, &out, &err), LQ_OK);
-    return err;
-}
-
-static bool warns(const struct lq_estimate *e, enum lq_warning warning)
-{
-    return (e->warnings & (1u << warning)) != 0;
-}
-
 /* A fit of the job's own identity whose coefficients are `times` what physics gives. */
 static struct lq_fit own_fit(const struct lq_job *job, double times)
 {
@@ -169,8 +145,11 @@ START_TEST(steps_far_from_the_points_are_pointed_out)
         double from;
         double to;
         bool outside;
-    } cases[] = {{4, 1024.0, 4096.0, false}, {4, 4096.0, 8192.0, false}, {4, 4097.0, 8192.0, true},
-                 {4, 512.0, 1024.0, false},  {4, 512.0, 1023.0, true}};
+    } cases[] = {{4, 1024.0, 4096.0, false},
+                 {4, 4096.0, 8192.0, false},
+                 {4, 4097.0, 8192.0, true},
+                 {4, 512.0, 1024.0, false},
+                 {4, 512.0, 1023.0, true}};
     for (int i = 0; i < 5; i++) {
         job.batch_size = cases[i].batch; /* 2048 tokens */
         fit.step_tokens[0] = cases[i].from;

@@ -9,14 +9,13 @@
 
 static struct lq_identity identity(void)
 {
-    return (struct lq_identity){.model = "m",
-                                .gpu = "g",
-                                .stack = "s",
-                                .gpu_count = 1,
-                                .method = {.kind = LQ_METHOD_LORA,
-                                           .rank = 16,
-                                           .targets = LQ_TARGETS_ALL_LINEAR},
-                                .checkpointing = LQ_CHECKPOINTING_FULL};
+    return (struct lq_identity){
+        .model = "m",
+        .gpu = "g",
+        .stack = "s",
+        .gpu_count = 1,
+        .method = {.kind = LQ_METHOD_LORA, .rank = 16, .targets = LQ_TARGETS_ALL_LINEAR},
+        .checkpointing = LQ_CHECKPOINTING_FULL};
 }
 
 static struct lq_fit step_fit(const struct lq_identity *id, double per_expert)

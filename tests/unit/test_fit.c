@@ -1,5 +1,5 @@
-/* Fits of the step time, of the paper's forms and of the memory factor to data whose coefficients are
- * known, and the measures of error. */
+/* Fits of the step time, of the paper's forms and of the memory factor to data whose coefficients
+ * are known, and the measures of error. */
 #include "core/finetune/fit.h"
 #include "core/finetune/validation.h"
 #include "core/finetune/xia2024.h"
@@ -27,9 +27,8 @@ static void observe(struct lq_observation out[POINTS])
                                    .queries_per_row = 1.0,
                                    .gpu_count = 1.0,
                                    .token_scale = 1.0};
-        o.queries_per_s =
-            lq_observation_rate(&o, lq_step_seconds(&TRUE_STEP, o.batch_size * o.row_tokens,
-                                                    o.active_experts));
+        o.queries_per_s = lq_observation_rate(
+            &o, lq_step_seconds(&TRUE_STEP, o.batch_size * o.row_tokens, o.active_experts));
         out[i] = o;
     }
 }
@@ -236,9 +235,8 @@ START_TEST(work_per_token_that_grows_with_the_row_is_not_mistaken_for_time)
     observe(o);
     for (int i = 0; i < POINTS; i++) {
         o[i].token_scale = o[i].row_tokens / 740.0;
-        const struct lq_step_coefficients c = {TRUE_STEP.fixed_s,
-                                               TRUE_STEP.token_s * o[i].token_scale,
-                                               TRUE_STEP.expert_token_s};
+        const struct lq_step_coefficients c = {
+            TRUE_STEP.fixed_s, TRUE_STEP.token_s * o[i].token_scale, TRUE_STEP.expert_token_s};
         o[i].queries_per_s = lq_observation_rate(
             &o[i], lq_step_seconds(&c, o[i].batch_size * o[i].row_tokens, o[i].active_experts));
     }

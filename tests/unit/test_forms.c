@@ -7,7 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Xia et al. 2024: pairs of section V-A and of analytical_capacity/plot.py; model sizes of Table I. */
+/* Xia et al. 2024: pairs of section V-A and of analytical_capacity/plot.py; model sizes of Table I.
+ */
 START_TEST(equation_1_gives_the_batches_of_the_code)
 {
     const struct lq_xia2024_batch *code = lq_xia2024_batch_find("mixtral-8x7b", false);
@@ -156,8 +157,8 @@ START_TEST(one_largest_batch_is_reproduced_whatever_it_is)
         const struct lq_memory_observation o = {
             .activation_bytes = batch, .free_bytes = 33.0, .batch_size = batch};
         const double factor = fit_memory(&o, 1).coefficient[0];
-        ck_assert_msg(floor(33.0 / factor) == batch, "batch %g: factor %.17g gives %g", batch, factor,
-                      floor(33.0 / factor));
+        ck_assert_msg(floor(33.0 / factor) == batch, "batch %g: factor %.17g gives %g", batch,
+                      factor, floor(33.0 / factor));
     }
 }
 END_TEST

@@ -53,7 +53,8 @@ static double enumerate(const struct lq_length_bin *raw, size_t n, int b,
     }
 }
 
-static const struct lq_length_bin RAW[] = {{3, 2.0}, {7, 1.0}, {8, 0.0}, {15, 4.0}, {40, 1.0}, {41, 0.0}};
+static const struct lq_length_bin RAW[] = {{3, 2.0},  {7, 1.0},  {8, 0.0},
+                                           {15, 4.0}, {40, 1.0}, {41, 0.0}};
 enum { RAW_COUNT = sizeof RAW / sizeof RAW[0] };
 
 static const struct lq_padding_rule RULES[] = {
@@ -220,9 +221,8 @@ START_TEST(about_one_query_is_as_long_as_the_maximum)
     struct lq_length_bin bins[LQ_QUANTILE_BINS];
     size_t count = 0;
     struct lq_error err = {0};
-    ck_assert_int_eq(lq_lengths_from_quantiles(SHAPES[0].q, 2, 0.0, 1470.0, 10000.0, bins, &count,
-                                               &err),
-                     LQ_OK);
+    ck_assert_int_eq(
+        lq_lengths_from_quantiles(SHAPES[0].q, 2, 0.0, 1470.0, 10000.0, bins, &count, &err), LQ_OK);
     ck_assert_double_gt(bins[count - 1].queries, 0.1);
     ck_assert_double_le(bins[count - 1].queries, 2.0);
 }
@@ -234,12 +234,12 @@ static const struct {
     double min;
     double max;
 } BAD_SHAPES[] = {
-    {{{0.5, 100.0}}, 0, 0.0, 200.0},                   /* none */
+    {{{0.5, 100.0}}, 0, 0.0, 200.0},                    /* none */
     {{{0.5, 100.0}}, LQ_QUANTILES_MAX + 1, 0.0, 200.0}, /* too many; none is read */
-    {{{0.5, 100.0}, {0.9, 99.0}}, 2, 0.0, 200.0},      /* decreases */
-    {{{0.5, 100.0}, {0.9, 110.0}}, 2, 0.0, 109.0},     /* the maximum below the last */
-    {{{0.5, 100.0}, {0.9, 110.0}}, 2, 101.0, 200.0},   /* the minimum above the first */
-    {{{0.5, 0.5}}, 1, 0.0, 200.0},                     /* less than a token */
+    {{{0.5, 100.0}, {0.9, 99.0}}, 2, 0.0, 200.0},       /* decreases */
+    {{{0.5, 100.0}, {0.9, 110.0}}, 2, 0.0, 109.0},      /* the maximum below the last */
+    {{{0.5, 100.0}, {0.9, 110.0}}, 2, 101.0, 200.0},    /* the minimum above the first */
+    {{{0.5, 0.5}}, 1, 0.0, 200.0},                      /* less than a token */
     {{{0.5, (double)NAN}}, 1, 0.0, 200.0},
     {{{0.5, 100.0}}, 1, 0.0, (double)NAN},
     {{{0.5, 100.0}, {0.5, 110.0}}, 2, 0.0, 200.0}, /* two lengths for one share */

@@ -44,7 +44,8 @@ START_TEST(trained_embeddings_are_a_second_copy_beside_the_frozen_one)
     const struct lq_model model = tiny_moe();
     struct lq_method method = LORA;
     method.train_embeddings = true;
-    const struct lq_memory m = count(&model, &method, (struct lq_training){.accumulation_steps = 1});
+    const struct lq_memory m =
+        count(&model, &method, (struct lq_training){.accumulation_steps = 1});
     ck_assert_double_eq(m.weights_bytes, 2.0 * ALL);
     ck_assert_double_eq(m.adapter_bytes, 4.0 * (ADAPTED + 80 + 80));
     ck_assert_double_eq(m.optimizer_bytes, 8.0 * (ADAPTED + 80 + 80));
@@ -57,7 +58,8 @@ START_TEST(nf4_holds_the_matrices_alone_and_scratch_for_the_largest)
     struct lq_method method = LORA;
     method.kind = LQ_METHOD_QLORA;
     method.quantization = LQ_QUANTIZATION_NF4;
-    const struct lq_memory m = count(&model, &method, (struct lq_training){.accumulation_steps = 1});
+    const struct lq_memory m =
+        count(&model, &method, (struct lq_training){.accumulation_steps = 1});
     /* half a byte and an fp32 scale per 64 weights; embedding, head and norms stay in 16 bit */
     ck_assert_double_eq(m.weights_bytes, LINEAR * 0.5625 + 2.0 * NOT_LINEAR);
     /* two 16-bit buffers of the largest matrix, 16 x 8 */
@@ -71,7 +73,8 @@ START_TEST(double_quantisation_stores_8_bit_scales)
     struct lq_method method = LORA;
     method.kind = LQ_METHOD_QLORA;
     method.quantization = LQ_QUANTIZATION_NF4_DQ;
-    const struct lq_memory m = count(&model, &method, (struct lq_training){.accumulation_steps = 1});
+    const struct lq_memory m =
+        count(&model, &method, (struct lq_training){.accumulation_steps = 1});
     /* 1 byte per 64 weights, 4 bytes per 256 of those */
     assert_close("weights", m.weights_bytes,
                  LINEAR * (0.5 + 1.0 / 64.0 + 4.0 / 16384.0) + 2.0 * NOT_LINEAR, 1e-12);
@@ -82,7 +85,7 @@ static const struct {
     enum lq_optimizer optimizer;
     bool master;
     enum lq_precision precision;
-    double weight;    /* bytes per parameter */
+    double weight;          /* bytes per parameter */
     double optimizer_bytes; /* bytes per parameter, master copy included */
 } FULL_CASES[] = {
     {LQ_OPTIMIZER_ADAMW, false, LQ_PRECISION_BF16, 2.0, 4.0},
@@ -99,12 +102,11 @@ static const struct {
 START_TEST(full_tuning_trains_every_parameter)
 {
     const struct lq_model model = tiny_moe();
-    const struct lq_memory m =
-        count(&model, &FULL,
-              (struct lq_training){.precision = FULL_CASES[_i].precision,
-                                   .optimizer = FULL_CASES[_i].optimizer,
-                                   .master_weights = FULL_CASES[_i].master,
-                                   .accumulation_steps = 1});
+    const struct lq_memory m = count(&model, &FULL,
+                                     (struct lq_training){.precision = FULL_CASES[_i].precision,
+                                                          .optimizer = FULL_CASES[_i].optimizer,
+                                                          .master_weights = FULL_CASES[_i].master,
+                                                          .accumulation_steps = 1});
     assert_close("weights", m.weights_bytes, FULL_CASES[_i].weight * ALL, 1e-12);
     assert_close("gradients", m.gradient_bytes, FULL_CASES[_i].weight * ALL, 1e-12);
     assert_close("optimizer", m.optimizer_bytes, FULL_CASES[_i].optimizer_bytes * ALL, 1e-12);
@@ -113,11 +115,12 @@ START_TEST(full_tuning_trains_every_parameter)
 END_TEST
 
 /* Bytes per token, bf16, LoRA on attention; stack: norms 7 per element, LoRA inputs 3, logits 5.
- * Both kinds of layer: attention saves input 8, q and its rotated copy 16, k, v and the rotated k 12,
- * output 8 = 44 elements, 88 bytes; two norms of 8 elements 112; four adapters over 8 inputs 96.
- * Dense: gate, up, activation, product 4 * 16, input 8 = 72 elements, 144 bytes; in backward once
- * more 64 elements, 128 bytes. Experts (top-2): 2 * 4 * 12 = 96 elements and, gathered, out and
- * weighted, 8 + 2 * 3 * 8 = 56: 304 bytes; in backward once more 192. Logits: 10 * 5. */
+ * Both kinds of layer: attention saves input 8, q and its rotated copy 16, k, v and the rotated k
+ * 12, output 8 = 44 elements, 88 bytes; two norms of 8 elements 112; four adapters over 8
+ * inputs 96. Dense: gate, up, activation, product 4 * 16, input 8 = 72 elements, 144 bytes; in
+ * backward once more 64 elements, 128 bytes. Experts (top-2): 2 * 4 * 12 = 96 elements and,
+ * gathered, out and weighted, 8 + 2 * 3 * 8 = 56: 304 bytes; in backward once more 192. Logits: 10
+ * * 5. */
 enum {
     DENSE_SAVED = 88 + 112 + 96 + 144,
     MOE_SAVED = 88 + 112 + 96 + 304,
@@ -167,7 +170,8 @@ START_TEST(eager_attention_keeps_scores_that_grow_with_the_row)
 {
     const struct lq_model model = tiny_moe();
     struct lq_training training = {.attention = LQ_ATTENTION_EAGER};
-    /* two heads: 16-bit scores before and after the softmax and their fp32 form, 8 bytes; all layers */
+    /* two heads: 16-bit scores before and after the softmax and their fp32 form, 8 bytes; all
+     * layers */
     ck_assert_double_eq(count(&model, &LORA, training).activation_square_bytes, 5.0 * 2.0 * 8.0);
     training.checkpointing = LQ_CHECKPOINTING_FULL;
     const struct lq_memory m = count(&model, &LORA, training);
@@ -181,8 +185,8 @@ START_TEST(a_mamba_layer_saves_its_scan)
 {
     const struct lq_model model = tiny_mamba();
     const struct lq_memory m = count(&model, &FULL, (struct lq_training){.accumulation_steps = 1});
-    /* input 8, both halves of in_proj, scan and gate 4 * 16, dt 2, B and C 6 = 80 elements, one norm
-     * of 56 bytes; two layers; the logits 50 */
+    /* input 8, both halves of in_proj, scan and gate 4 * 16, dt 2, B and C 6 = 80 elements, one
+     * norm of 56 bytes; two layers; the logits 50 */
     ck_assert_double_eq(m.activation_token_bytes, 2.0 * (2.0 * 80.0 + 56.0) + 50.0);
 }
 END_TEST

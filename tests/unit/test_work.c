@@ -190,9 +190,11 @@ START_TEST(seconds_are_work_over_what_the_stack_gets_out_of_the_device)
     assert_close("t0", FORWARD(s, MLP).fixed_s, 2.0 * MLP / 5.0, 1e-12);
     assert_close("scores", FORWARD(s, ATTENTION).token_s, (2.0 * ATTENTION + 80.0 * 10.0) / 50.0,
                  1e-12);
-    assert_close("experts", FORWARD(s, EXPERT_MATMUL).expert_token_s, 2.0 * ONE_EXPERT / 50.0, 1e-12);
+    assert_close("experts", FORWARD(s, EXPERT_MATMUL).expert_token_s, 2.0 * ONE_EXPERT / 50.0,
+                 1e-12);
     assert_close("calls", FORWARD(s, OVERHEAD).fixed_s, 12.0 * 1.0 + 20.0 * 2.0, 1e-12);
-    assert_close("expert calls", FORWARD(s, EXPERT_OVERHEAD).fixed_s, 24.0 * 1.0 + 8.0 * 10.0, 1e-12);
+    assert_close("expert calls", FORWARD(s, EXPERT_OVERHEAD).fixed_s, 24.0 * 1.0 + 8.0 * 10.0,
+                 1e-12);
     struct lq_step_coefficients sum = {0};
     for (int t = 0; t < LQ_TERM_COUNT; t++) {
         for (int g = 0; g < LQ_STAGE_COUNT; g++) {

@@ -150,6 +150,30 @@ struct lq_job small_job(void)
         .confidence = 0.9};
 }
 
+const struct lq_evidence NOTHING = {.fit_count = 0};
+
+struct lq_estimate quote(const struct lq_job *job, const struct lq_evidence *evidence)
+{
+    struct lq_estimate out;
+    struct lq_error err = {0};
+    const enum lq_code code = lq_estimate(job, evidence, &out, &err);
+    ck_assert_msg(code == LQ_OK, "%s %s %s", lq_code_slug(code), err.pointer, err.detail);
+    return out;
+}
+
+struct lq_error refusal(const struct lq_job *job, const struct lq_evidence *evidence)
+{
+    struct lq_estimate out;
+    struct lq_error err = {0};
+    ck_assert_int_ne(lq_estimate(job, evidence, &out, &err), LQ_OK);
+    return err;
+}
+
+bool warns(const struct lq_estimate *estimate, enum lq_warning warning)
+{
+    return (estimate->warnings & (1u << warning)) != 0;
+}
+
 static const struct lq_model *find_model(const void *context, const char *id)
 {
     static struct lq_model moe;
@@ -197,6 +221,6 @@ const struct lq_lookup TINY_LOOKUP = {NULL,          find_model, find_gpu,
 
 void assert_close(const char *what, double got, double want, double relative)
 {
-    ck_assert_msg(fabs(got - want) <= relative * fabs(want), "%s: got %.12g, want %.12g (within %g)",
-                  what, got, want, relative);
+    ck_assert_msg(fabs(got - want) <= relative * fabs(want),
+                  "%s: got %.12g, want %.12g (within %g)", what, got, want, relative);
 }

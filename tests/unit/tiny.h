@@ -31,6 +31,14 @@ struct lq_job small_job(void);
 /* The GPU of small_job, to be changed by tests. */
 extern struct lq_gpu SMALL_GPU;
 
+/* No fit and no point. */
+extern const struct lq_evidence NOTHING;
+
+/* The answer to a job that must have one, and the refusal of one that must not. */
+struct lq_estimate quote(const struct lq_job *job, const struct lq_evidence *evidence);
+struct lq_error refusal(const struct lq_job *job, const struct lq_evidence *evidence);
+bool warns(const struct lq_estimate *estimate, enum lq_warning warning);
+
 /* Finds model "small-moe", "small-dense"; GPU "S1"; provider "cheap-2024"; stack "hf-2024",
  * "torchtune"; lengths "two" ([[100, 3], [200, 1]]). */
 extern const struct lq_lookup TINY_LOOKUP;
