@@ -5,6 +5,7 @@
 #include "server/json/arena.h"
 #include "server/json/field.h"
 #include "server/json/lookup.h"
+#include "server/json/suggest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,8 +214,8 @@ struct quantiles {
 static bool quantile_member(const char *key, const json_t *value, const struct context *c,
                             struct quantiles *q)
 {
-    char at[LQ_POINTER_MAX + 32];
-    snprintf(at, sizeof at, "%s/%.24s", c->pointer, key);
+    char at[LQ_POINTER_MAX];
+    lq_pointer_join(at, c->pointer, key);
     double tokens = 0.0;
     if (!lq_decode_number(value, at, 1.0, TOKENS_MAX, &tokens, c->faults)) {
         return false;
