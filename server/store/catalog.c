@@ -63,6 +63,11 @@ static const char *dataset_id(const void *list, size_t i)
     return ((const struct lq_dataset *)list)[i].id;
 }
 
+static const char *law_id(const void *list, size_t i)
+{
+    return ((const struct lq_law_entry *)list)[i].id;
+}
+
 static const char *price_gpu(const void *list, size_t i)
 {
     return ((const struct lq_price *)list)[i].gpu;
@@ -90,6 +95,12 @@ const struct lq_dataset *lq_catalog_dataset(const struct lq_catalog *catalog, co
 {
     size_t i = find(catalog->datasets, catalog->dataset_count, dataset_id, id);
     return i < catalog->dataset_count ? &catalog->datasets[i] : NULL;
+}
+
+const struct lq_law_entry *lq_catalog_law(const struct lq_catalog *catalog, const char *id)
+{
+    size_t i = find(catalog->laws, catalog->law_count, law_id, id);
+    return i < catalog->law_count ? &catalog->laws[i] : NULL;
 }
 
 const struct lq_price *lq_catalog_prices(const struct lq_catalog *catalog, const char *gpu,

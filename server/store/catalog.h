@@ -67,6 +67,24 @@ struct lq_dataset {
     struct lq_provenance provenance;
 };
 
+/* A scaling law that a user added; coefficients ascend by name. What the names of the form and of
+ * the coefficients mean is core's to know. */
+struct lq_law_coefficient {
+    const char *name;
+    double value;
+};
+
+struct lq_law_entry {
+    const char *id;
+    const char *form;
+    const struct lq_law_coefficient *coefficients;
+    size_t coefficient_count;
+    const char *source;    /* what its poster says of it, or "" */
+    const char *fit;       /* how it was fitted, one line of JSON; "" where it was given */
+    const char *posted_by; /* name of a token */
+    const char *created_at;
+};
+
 struct lq_catalog {
     const struct lq_model_entry *models; /* each list ascending by id */
     size_t model_count;
@@ -84,9 +102,12 @@ struct lq_catalog {
     size_t capacity_count;
     const struct lq_fit *fits; /* fitted from points and capacities, ascending by id */
     size_t fit_count;
+    const struct lq_law_entry *laws;
+    size_t law_count;
     char catalog_version[20]; /* 16 hex digits over models, gpus and data sets */
     char prices_version[20];
-    char data_version[20]; /* over everything, points included */
+    char data_version[20]; /* over all that estimates are answered from, points included */
+    char laws_version[20];
 };
 
 /* The entry with that id (case does not matter), or NULL. */
@@ -94,6 +115,7 @@ const struct lq_model_entry *lq_catalog_model(const struct lq_catalog *catalog, 
 const struct lq_gpu_entry *lq_catalog_gpu(const struct lq_catalog *catalog, const char *id);
 const struct lq_provider *lq_catalog_provider(const struct lq_catalog *catalog, const char *id);
 const struct lq_dataset *lq_catalog_dataset(const struct lq_catalog *catalog, const char *id);
+const struct lq_law_entry *lq_catalog_law(const struct lq_catalog *catalog, const char *id);
 
 /* The prices of one GPU: a run of catalog->prices; count 0 where there is none. */
 const struct lq_price *lq_catalog_prices(const struct lq_catalog *catalog, const char *gpu,

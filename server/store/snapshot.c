@@ -51,7 +51,7 @@ static void write_version(uint64_t hash, char version[20])
     snprintf(version, 20, "%016" PRIx64, hash);
 }
 
-/* Each part continues the hash of those before it; the three versions are taken along the way. */
+/* Each part continues the hash of those before it; the versions are taken along the way. */
 static enum lq_code load(struct lq_loader *loader, struct lq_error *err)
 {
     struct lq_catalog *catalog = &loader->snapshot->catalog;
@@ -67,6 +67,9 @@ static enum lq_code load(struct lq_loader *loader, struct lq_error *err)
     LQ_TRY(lq_load_points(loader, err));
     LQ_TRY(lq_load_capacities(loader, err));
     write_version(loader->hash, catalog->data_version);
+    loader->hash = LQ_HASH_START;
+    LQ_TRY(lq_load_laws(loader, err));
+    write_version(loader->hash, catalog->laws_version);
     return LQ_OK;
 }
 
