@@ -79,7 +79,8 @@ def case_every_answer_with_a_body_has_an_example(server):
 
 
 def case_the_routes_and_the_contract_are_equal(server):
-    done = subprocess.run([server.program, "--print-routes"], capture_output=True, text=True, check=True)
+    done = subprocess.run([server.program, "--print-routes"], capture_output=True, text=True,
+                          check=True)
     routes = {tuple(line.split()) for line in done.stdout.splitlines()}
     assert routes == set(CONTRACT.operations), routes ^ set(CONTRACT.operations)
 

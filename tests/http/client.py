@@ -1,5 +1,6 @@
 """A server under test and what cases need to talk to it: requests, raw bytes, assertions."""
 import contextlib
+import copy
 import http.client
 import json
 import os
@@ -14,6 +15,7 @@ import time
 
 START_S = 30
 ANSWER_S = 30
+ABSENT = object()  # for `changed`: the member is taken away
 
 
 class Answer:
@@ -204,3 +206,17 @@ def wait_until(condition, what, limit_s=10.0):
     while not condition():
         assert time.monotonic() < end, f"waited {limit_s} s for {what}"
         time.sleep(0.01)
+
+
+def changed(document, pointer, value):
+    """A copy in which the member at `pointer` has this value, or is gone."""
+    result = copy.deepcopy(document)
+    *path, last = pointer.lstrip("/").split("/")
+    node = result
+    for part in path:
+        node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
+    if value is ABSENT:
+        del node[last]
+    else:
+        node[last] = value
+    return result

@@ -1,0 +1,343 @@
+"""Calibrations: points in and out, what they do to fits and estimates, retries, durability."""
+import functools
+import signal
+import threading
+
+import examples
+from client import expect_problem
+
+POINT = {"model": "llama-3.1-8b", "gpu": "L40S", "method": {"kind": "lora", "rank": 16},
+         "stack": "torchtune", "batch_size": 1, "sequence_tokens": 512}
+JOB = {"model": "llama-3.1-8b", "gpu": "L40S", "method": {"kind": "lora", "rank": 16},
+       "stack": "torchtune", "batch_size": 4, "usd_per_gpu_hour": 1.0,
+       "dataset": {"queries": 1000, "lengths": {"fixed_tokens": 512}}}
+T0_S, T1_S = 0.05, 4e-4  # the truth behind the points below
+BATCHES = (1, 2, 4, 8)
+
+
+def points(**members):
+    """Noise-free measurements of a machine with T0_S and T1_S."""
+    return [{**POINT, **members, "batch_size": b, "step_time_s": T0_S + T1_S * b * 512}
+            for b in BATCHES]
+
+
+def bearer(server):
+    return server.bearer("calibrations:write")
+
+
+def post(server, batch, **headers):
+    answer = server.post("/v1/calibrations", {"points": batch}, {**bearer(server), **headers})
+    assert answer.status == 201, answer
+    assert len(answer.json["ids"]) == len(batch), answer
+    return answer.json
+
+
+def remove(server, ids):
+    for one in ids:
+        assert server.delete(f"/v1/calibrations/{one}", bearer(server)).status == 204
+
+
+def estimate(server, **members):
+    answer = server.post("/v1/estimates", {**JOB, **members})
+    assert answer.status == 200, answer
+    return answer.json
+
+
+def fits(server, **query):
+    text = "&".join(f"{name}={value}" for name, value in query.items())
+    return server.get(f"/v1/fits?limit=1000&{text}").json["fits"]
+
+
+def clean(case):
+    """The case, after which no posted point is left, however it ends."""
+    @functools.wraps(case)
+    def run(server):
+        try:
+            case(server)
+        finally:
+            listed = server.get("/v1/calibrations?limit=1000").json["calibrations"]
+            remove(server, [one["id"] for one in listed if not one["shipped"]])
+    return run
+
+
+# Points in and out
+
+@clean
+def case_points_come_back_as_they_were_posted(server):
+    point = {**POINT, "queries_per_s": 3.25, "peak_memory_bytes": 2.5e10, "gpu_count": 2,
+             "precision": "fp16", "optimizer": "adamw-8bit", "gradient_checkpointing": "selective",
+             "gradient_accumulation_steps": 4, "measured_at": "2026-07-20T10:00:00Z",
+             "source": "my-lab", "dataset": "my-set", "note": "a note", "device": {"name": "L40S"},
+             "phases": {"forward_s": 0.1, "backward_s": 0.2, "kernels": {"gemm": 0.2}}}
+    (one,) = post(server, [point])["ids"]
+    got = server.get(f"/v1/calibrations/{one.upper()}").json
+    assert got["id"] == one and got["shipped"] is False and got["document"] == point, got
+    for name in ("model", "gpu", "gpu_count", "stack", "precision", "optimizer", "batch_size",
+                 "gradient_checkpointing", "gradient_accumulation_steps", "sequence_tokens",
+                 "queries_per_s", "peak_memory_bytes", "source", "dataset", "measured_at"):
+        assert got[name] == point[name], (name, got)
+    listed = server.get("/v1/calibrations?source=MY-LAB").json["calibrations"]
+    assert listed == [{name: value for name, value in got.items() if name != "document"}], listed
+    remove(server, [one])
+    expect_problem(server.get(f"/v1/calibrations/{one}"), 404, "not-found")
+    expect_problem(server.delete(f"/v1/calibrations/{one}", bearer(server)), 404, "not-found")
+
+
+@clean
+def case_rates_and_step_times_are_two_spellings(server):
+    for members in ({}, {"gpu_count": 2}, {"batch_size": 8, "gpu_count": 4}):
+        ids = post(server, [{**POINT, **members, "source": "spelled", "step_time_s": 0.5}])["ids"]
+        (got,) = server.get("/v1/calibrations?source=spelled").json["calibrations"]
+        rate = got["batch_size"] * got["gpu_count"] / 0.5
+        assert abs(got["queries_per_s"] / rate - 1) < 1e-9 and got["step_time_s"] == 0.5, got
+        remove(server, ids)
+
+
+@clean
+def case_names_are_taken_as_the_catalog_writes_them(server):
+    post(server, [{**POINT, "model": "LLAMA-3.1-8B", "gpu": "l40s", "queries_per_s": 2,
+                   "source": "cased"}])
+    (got,) = server.get("/v1/calibrations?source=cased").json["calibrations"]
+    assert (got["model"], got["gpu"]) == ("llama-3.1-8b", "L40S"), got
+
+
+# Duplicates and retries
+
+@clean
+def case_duplicates_are_counted_and_not_stored_twice(server):
+    batch = points(source="twice")
+    first = post(server, batch)
+    assert first["duplicates"] == 0 and len(set(first["ids"])) == 4, first
+    again = post(server, batch[:2] + [{**POINT, "queries_per_s": 9.5, "source": "twice"}])
+    assert again["duplicates"] == 2 and again["ids"][:2] == first["ids"][:2], again
+    same = post(server, [dict(reversed(list(batch[0].items())))])
+    assert same == {"ids": first["ids"][:1], "duplicates": 1}, same
+    inside = post(server, [batch[0]] * 3)
+    assert inside == {"ids": first["ids"][:1] * 3, "duplicates": 3}, inside
+    assert len(server.get("/v1/calibrations?source=twice").json["calibrations"]) == 5
+
+
+@clean
+def case_an_idempotency_key_replays_the_first_answer(server):
+    key = {"Idempotency-Key": "retry-1"}
+    first = post(server, points(source="keyed"), **key)
+    for _ in range(3):
+        assert post(server, points(source="keyed"), **key) == first
+    answer = server.post("/v1/calibrations", {"points": points(source="other")},
+                         {**bearer(server), **key})
+    expect_problem(answer, 409, "conflict", part="retry-1")
+    assert server.get("/v1/calibrations?source=other").json["calibrations"] == []
+    server.stop(signal.SIGKILL)
+    server.start()
+    assert post(server, points(source="keyed"), **key) == first
+
+
+@clean
+def case_a_refused_batch_does_not_use_up_its_key(server):
+    key = {"Idempotency-Key": "retry-2"}
+    bad = {"points": [{**POINT, "queries_per_s": -1}]}
+    answer = server.post("/v1/calibrations", bad, {**bearer(server), **key})
+    expect_problem(answer, 400, "invalid-field", "/points/0/queries_per_s")
+
+
+@clean
+def case_concurrent_retries_store_once(server):
+    token = bearer(server)
+    answers = []
+
+    def send():
+        answers.append(server.post("/v1/calibrations", {"points": points(source="raced")},
+                                   {**token, "Idempotency-Key": "race-1"}))
+
+    threads = [threading.Thread(target=send) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {answer.status for answer in answers} == {201}, answers
+    assert len({answer.body for answer in answers}) == 1, answers
+    assert len(server.get("/v1/calibrations?source=raced").json["calibrations"]) == 4
+
+
+# What they do
+
+@clean
+def case_points_of_a_new_identity_calibrate_it_and_deletion_reverts(server):
+    before = estimate(server)
+    assert before["basis"]["kind"] in ("prior", "transferred"), before["basis"]
+    assert fits(server, model="llama-3.1-8b", gpu="L40S") == []
+    ids = post(server, points(source="my-lab"))["ids"]
+    after = estimate(server)
+    assert after["basis"]["kind"] == "calibrated" and after["basis"]["points"] == 4, after["basis"]
+    assert after["basis"]["sources"] == ["my-lab"], after["basis"]
+    assert after["versions"]["fit"] != before["versions"]["fit"]
+    truth = 4 / (T0_S + T1_S * 4 * 512)
+    assert abs(after["throughput"]["queries_per_s"] / truth - 1) < 0.02, (after["throughput"], truth)
+    low, high = after["interval"]["duration_s"]
+    low_before, high_before = before["interval"]["duration_s"]
+    assert high / low < high_before / low_before, after["interval"]
+    (fit,) = fits(server, model="llama-3.1-8b", gpu="L40S", estimator="default")
+    assert fit["id"] == after["basis"]["fit"] and fit["points"] == 4, fit
+    assert abs(fit["coefficients"]["t0_s"] / T0_S - 1) < 0.05, fit
+    assert abs(fit["coefficients"]["t1_s_per_token"] / T1_S - 1) < 0.05, fit
+    residuals = server.get(f"/v1/fits/{fit['id']}").json["residuals"]
+    assert sorted(one["calibration"] for one in residuals) == sorted(ids), residuals
+    assert all(abs(one["relative_error"]) < 0.02 for one in residuals), residuals
+    remove(server, ids)
+    assert estimate(server) == before
+    assert fits(server, model="llama-3.1-8b", gpu="L40S") == []
+    expect_problem(server.get(f"/v1/fits/{fit['id']}"), 404, "not-found")
+
+
+@clean
+def case_a_new_gpu_turns_from_transferred_to_calibrated(server):
+    qlora = {"kind": "qlora", "rank": 16, "targets": ["experts", "router"]}
+    job = {**JOB, "model": "mixtral-8x7b", "method": qlora, "stack": "hf-2024", "batch_size": 1}
+    assert estimate(server, **job)["basis"]["kind"] == "transferred"
+    batch = [{"model": "mixtral-8x7b", "gpu": "L40S", "method": qlora, "stack": "hf-2024",
+              "active_experts": k, "batch_size": b, "sequence_tokens": 512,
+              "step_time_s": 2.0 + 512 * b * (1e-4 + 3e-4 * k)} for k in (2, 8) for b in (1, 2, 3)]
+    post(server, batch)
+    got = estimate(server, **job)
+    assert got["basis"]["kind"] == "calibrated" and got["basis"]["points"] == 6, got["basis"]
+    truth = 2.0 + 512 * (1e-4 + 6e-4)
+    assert abs(got["step_time"]["total_s"] / truth - 1) < 0.02, (got["step_time"], truth)
+    a40 = estimate(server, **{**job, "gpu": "A40"})
+    assert a40["basis"]["sources"] == ["xia2024"], a40["basis"]
+
+
+@clean
+def case_a_fit_changes_its_id_with_its_points(server):
+    post(server, points(source="a"))
+    (before,) = fits(server, gpu="L40S", estimator="default")
+    more = post(server, [{**POINT, "batch_size": 16, "step_time_s": 3.6, "source": "b"}])["ids"]
+    (after,) = fits(server, gpu="L40S", estimator="default")
+    assert after["id"] != before["id"] and after["points"] == 5 and after["sources"] == ["a", "b"]
+    remove(server, more)
+    (again,) = fits(server, gpu="L40S", estimator="default")
+    assert again == before
+
+
+@clean
+def case_the_order_of_arrival_does_not_matter(server):
+    ids = post(server, points(source="order"))["ids"]
+    forwards = estimate(server)
+    remove(server, ids)
+    ids = [post(server, [one])["ids"][0] for one in reversed(points(source="order"))]
+    backwards = estimate(server)
+    for name in ("throughput", "step_time", "interval", "memory"):
+        against = list(examples.differences(backwards[name], forwards[name]))
+        assert not against, against
+
+
+@clean
+def case_an_outlier_moves_a_robust_fit_little(server):
+    good = points(source="robust") + [{**POINT, "batch_size": b, "source": "robust",
+                                       "step_time_s": T0_S + T1_S * b * 512} for b in (3, 5, 6, 7)]
+    post(server, good)
+    clean = estimate(server)["step_time"]["total_s"]
+    post(server, [{**POINT, "batch_size": 4, "source": "robust", "step_time_s": 9.0}])
+    assert abs(estimate(server)["step_time"]["total_s"] / clean - 1) < 0.1
+
+
+@clean
+def case_measured_answers_with_the_posted_point(server):
+    ids = post(server, points(source="exact"))["ids"]
+    got = estimate(server, estimator="measured")
+    assert got["basis"]["point"] == ids[2] and got["basis"]["points"] == 1, got["basis"]
+    assert abs(got["step_time"]["total_s"] / (T0_S + T1_S * 4 * 512) - 1) < 1e-9
+    answer = server.post("/v1/estimates", {**JOB, "estimator": "measured", "batch_size": 3})
+    expect_problem(answer, 422, "no-measurement", "/estimator", "nearest")
+
+
+@clean
+def case_measured_memory_calibrates_the_memory(server):
+    before = estimate(server)
+    assert before["basis"]["memory"]["kind"] != "calibrated"
+    known = {b: estimate(server, batch_size=b)["memory"] for b in BATCHES}
+    batch = [{**one, "peak_memory_bytes": known[one["batch_size"]]["total_bytes"]
+              + known[one["batch_size"]]["activation_bytes"]} for one in points(source="memory")]
+    ids = post(server, batch)["ids"]
+    after = estimate(server)
+    assert after["basis"]["memory"]["kind"] == "calibrated", after["basis"]
+    measured = known[4]["total_bytes"] + known[4]["activation_bytes"]
+    # a peak is what was allocated; the total also has what the allocator loses
+    assert 1 < after["memory"]["total_bytes"] / measured < 1.12, (after["memory"], measured)
+    assert after["max_batch_size"] < before["max_batch_size"]
+    (fit,) = fits(server, model="llama-3.1-8b", estimator="memory")
+    assert fit["identity"]["gpu"] is None and fit["points"] == 4, fit
+    remove(server, ids)
+    assert estimate(server) == before
+
+
+@clean
+def case_one_point_leaves_doubt(server):
+    """A single measurement fixes no spread: the intervals must not close over it."""
+    known = estimate(server)["memory"]["total_bytes"]
+    post(server, [{**points()[2], "peak_memory_bytes": known * 1.1, "source": "one"}])
+    got = estimate(server, batch_size=8)["interval"]
+    assert got["duration_s"][1] > 1.05 * got["duration_s"][0], got
+    assert got["memory_bytes"][1] > 1.01 * got["memory_bytes"][0], got
+
+
+@clean
+def case_a_new_stack_is_known_from_its_points(server):
+    job = {**JOB, "stack": "my-own-stack"}
+    expect_problem(server.post("/v1/estimates", job), 400, "unknown-reference", "/stack")
+    ids = post(server, points(stack="my-own-stack", source="stacked"))["ids"]
+    assert estimate(server, stack="my-own-stack")["basis"]["kind"] == "calibrated"
+    (row,) = [one for one in server.get("/v1/stacks").json["stacks"] if one["id"] == "my-own-stack"]
+    assert row["points"] == 4 and row["modelled"] is False, row
+    assert row["sources"] == [{"source": "stacked", "points": 4, "capacities": 0}], row
+    remove(server, ids)
+    expect_problem(server.post("/v1/estimates", job), 400, "unknown-reference", "/stack")
+
+
+@clean
+def case_a_labelled_set_is_validated(server):
+    post(server, points(source="my-lab", dataset="my-set"))
+    rows = [row for row in server.get("/v1/validation").json["throughput"]
+            if row["dataset"] == "my-set"]
+    (row,) = [row for row in rows if row["estimator"] == "default"]
+    assert row["points"] == 4 and row["shipped"] is False and row["mape"] < 0.02, row
+    assert row["leave_one_out"] is not None and row["printed"] is None, row
+
+
+@clean
+def case_posted_points_leave_other_identities_alone(server):
+    probe = {"model": "mixtral-8x7b", "gpu": "A40",
+             "method": {"kind": "qlora", "rank": 16, "targets": ["experts", "router"]},
+             "dataset": {"lengths": {"name": "xia2024-math"}, "cutoff_tokens": 1024}}
+    before = server.post("/v1/estimates", probe).json
+    post(server, points(source="elsewhere"))
+    assert server.post("/v1/estimates", probe).json == before
+
+
+# Size and durability
+
+@clean
+def case_stored_points_survive_a_restart_and_a_kill(server):
+    ids = post(server, points(source="kept", stack="hf-2023"))["ids"]
+    job = {**JOB, "stack": "hf-2023"}
+    before = server.post("/v1/estimates", job).json
+    document = server.get(f"/v1/calibrations/{ids[0]}").json
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        server.stop(number)
+        server.start()
+        assert server.post("/v1/estimates", job).json == before
+        assert server.get(f"/v1/calibrations/{ids[0]}").json == document
+
+
+def case_ten_thousand_points_are_taken_at_once(server):
+    many = [{**POINT, "batch_size": 1 + i % 64, "source": "many",
+             "step_time_s": (T0_S + T1_S * 512 * (1 + i % 64)) * (1 + 1e-6 * i)}
+            for i in range(10000)]
+    receipt = post(server, many)
+    assert receipt["duplicates"] == 0 and len(set(receipt["ids"])) == 10000
+    assert estimate(server)["basis"]["points"] == 10000
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = server.get(f"/v1/calibrations?source=many&limit=1000{cursor}").json
+        seen += [one["id"] for one in page["calibrations"]]
+        cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+    assert seen == receipt["ids"]
