@@ -55,7 +55,7 @@ enum lq_quantization {
 
 struct lq_method {
     enum lq_method_kind kind;
-    int64_t rank;     /* LoRA rank, 1..1024; 0 for full */
+    int64_t rank;     /* LoRA rank, 1..4096; 0 for full */
     uint32_t targets; /* bit mask of lq_target; 0 for full */
     enum lq_quantization quantization;
     bool train_embeddings; /* LoRA only: embedding and head trained in full beside the adapters */
