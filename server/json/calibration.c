@@ -228,10 +228,10 @@ static void check_evidence(const struct context *c, const struct members *m)
     char at[LQ_POINTER_MAX];
     if (m->phases != NULL) {
         struct phases phases = {0};
-        if (lq_decode(m->phases, below(c, "phases", at), PHASE_FIELDS,
-                      sizeof PHASE_FIELDS / sizeof PHASE_FIELDS[0], &phases, c->faults) != LQ_OK) {
-            return;
-        }
+        const enum lq_code told =
+            lq_decode(m->phases, below(c, "phases", at), PHASE_FIELDS,
+                      sizeof PHASE_FIELDS / sizeof PHASE_FIELDS[0], &phases, c->faults);
+        (void)told; /* what is wrong stands in the faults */
     }
     if (m->device != NULL && !json_is_object(m->device)) {
         fault(c, "device", "must be an object");
@@ -253,6 +253,23 @@ static void check_evidence(const struct context *c, const struct members *m)
     }
 }
 
+static int two_digits(const char *text)
+{
+    return 10 * (text[0] - '0') + text[1] - '0';
+}
+
+/* Whether "YYYY-MM-DD", digits where digits belong, is a day. */
+static bool is_day(const char *text)
+{
+    static const int DAYS[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    const int year = 100 * two_digits(text) + two_digits(text + 2);
+    const int month = two_digits(text + 5);
+    const int day = two_digits(text + 8);
+    const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return month >= 1 && month <= 12 && day >= 1 &&
+           day <= DAYS[month - 1] + (month == 2 && leap ? 1 : 0);
+}
+
 /* 2026-07-20T10:00:00Z, with an optional fraction. */
 static bool is_utc_time(const char *text)
 {
@@ -264,11 +281,13 @@ static bool is_utc_time(const char *text)
             return false;
         }
     }
+    if (!is_day(text) || two_digits(text + 11) > 23 || two_digits(text + 14) > 59 ||
+        two_digits(text + 17) > 60) {
+        return false;
+    }
     if (text[i] == '.') {
-        i++;
-        while (text[i] >= '0' && text[i] <= '9') {
-            i++;
-        }
+        const size_t digits = strspn(text + i + 1, "0123456789");
+        i += digits > 0 ? digits + 1 : 0;
     }
     return strcmp(text + i, "Z") == 0;
 }
