@@ -7,6 +7,8 @@
 #include "core/arch/model.h"
 #include "core/finetune/fit.h"
 #include "core/finetune/point.h"
+#include "core/planning/law.h"
+#include "core/planning/serving_evidence.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,19 +69,9 @@ struct lq_dataset {
     struct lq_provenance provenance;
 };
 
-/* A scaling law that a user added; coefficients ascend by name. What the names of the form and of
- * the coefficients mean is core's to know. */
-struct lq_law_coefficient {
-    const char *name;
-    double value;
-};
-
+/* A scaling law that a user added; the built-in ones are core's. */
 struct lq_law_entry {
-    const char *id;
-    const char *form;
-    const struct lq_law_coefficient *coefficients;
-    size_t coefficient_count;
-    const char *source;    /* what its poster says of it, or "" */
+    struct lq_law law;
     const char *fit;       /* how it was fitted, one line of JSON; "" where it was given */
     const char *posted_by; /* name of a token */
     const char *created_at;
@@ -100,6 +92,8 @@ struct lq_catalog {
     size_t point_count;
     const struct lq_capacity *capacities;
     size_t capacity_count;
+    const struct lq_decode_run *decodes; /* measured serving, by file and row */
+    size_t decode_count;
     const struct lq_fit *fits; /* fitted from points and capacities, ascending by id */
     size_t fit_count;
     const struct lq_law_entry *laws;

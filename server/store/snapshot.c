@@ -66,6 +66,7 @@ static enum lq_code load(struct lq_loader *loader, struct lq_error *err)
     loader->hash ^= catalog_hash;
     LQ_TRY(lq_load_points(loader, err));
     LQ_TRY(lq_load_capacities(loader, err));
+    LQ_TRY(lq_load_decodes(loader, err));
     write_version(loader->hash, catalog->data_version);
     loader->hash = LQ_HASH_START;
     LQ_TRY(lq_load_laws(loader, err));

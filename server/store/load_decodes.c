@@ -1,0 +1,136 @@
+/* Measured decoding runs from the published tables into a snapshot. */
+#include "server/store/identity.h"
+#include "server/store/snapshot.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* gpt-fast's generate.py goes on for 200 tokens unless told otherwise; its tables do not say. */
+#define GPT_FAST_OUTPUT_TOKENS 200.0
+
+static const char MEASURED[] = "measured:";
+
+/* Models that were measured but are not in the catalog, under "measured:NAME". */
+struct measured_models {
+    struct lq_model *models;
+    size_t count;
+};
+
+static enum lq_code load_models(struct lq_loader *loader, struct measured_models *out,
+                                struct lq_error *err)
+{
+    void *list;
+    size_t capacity;
+    LQ_TRY(lq_load_list(loader, "measured_models", sizeof(struct lq_model), &list, &capacity, err));
+    out->models = list;
+    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_statement_open(loader->database,
+                             "SELECT name, config_json FROM measured_models ORDER BY name",
+                             &statement, err));
+    bool row = true;
+    while (out->count < capacity) {
+        LQ_TRY(lq_statement_step(statement, &row, err));
+        if (!row) {
+            break;
+        }
+        char id[LQ_ID_MAX];
+        struct lq_error cause = {0};
+        snprintf(id, sizeof id, "%s%.48s", MEASURED, lq_column_text(statement, 0));
+        out->count += loader->hooks->decode_model(id, lq_column_text(statement, 1),
+                                                  &out->models[out->count], &cause) == LQ_OK;
+    }
+    return LQ_OK;
+}
+
+static const struct lq_model *find_model(const struct lq_catalog *catalog,
+                                         const struct measured_models *measured, const char *id)
+{
+    if (strncmp(id, MEASURED, sizeof MEASURED - 1) != 0) {
+        const struct lq_model_entry *entry = lq_catalog_model(catalog, id);
+        return entry != NULL ? &entry->model : NULL;
+    }
+    for (size_t i = 0; i < measured->count; i++) {
+        if (strcasecmp(measured->models[i].id, id) == 0) {
+            return &measured->models[i];
+        }
+    }
+    return NULL;
+}
+
+/* "bf16", "Int8", "int4 g32": what comes first counts. */
+static bool read_format(const char *label, struct lq_serving_format *format)
+{
+    *format = (struct lq_serving_format){.precision = LQ_PRECISION_BF16};
+    if (strncasecmp(label, "int8", 4) == 0) {
+        format->quantization = LQ_QUANTIZATION_INT8;
+    } else if (strncasecmp(label, "int4", 4) == 0) {
+        format->quantization = LQ_QUANTIZATION_INT4;
+    } else {
+        return strcasecmp(label, "bf16") == 0;
+    }
+    return true;
+}
+
+/* "decode batch 1 prompt 5 tokens", "generate 2048 tokens". */
+static bool read_task(const char *task, struct lq_decode_run *run)
+{
+    run->request = (struct lq_request_kind){
+        .prompt_tokens = 1.0, .output_tokens = GPT_FAST_OUTPUT_TOKENS, .share = 1.0};
+    run->concurrent_requests = 1.0;
+    return sscanf(task, "decode batch %lf prompt %lf tokens", &run->concurrent_requests,
+                  &run->request.prompt_tokens) == 2 ||
+           sscanf(task, "generate %lf tokens", &run->request.output_tokens) == 1;
+}
+
+/* False where the run is of a model or a kind that this program does not know. */
+static bool read_run(const struct lq_statement *statement, const struct lq_catalog *catalog,
+                     const struct measured_models *measured, struct lq_decode_run *run)
+{
+    *run = (struct lq_decode_run){
+        .model = find_model(catalog, measured, lq_column_text(statement, 2)),
+        .gpu_count = lq_column_count(statement, 5),
+        .tokens_per_s = lq_column_number(statement, 8),
+    };
+    snprintf(run->id, sizeof run->id, "%.48s:%lld", lq_column_text(statement, 0),
+             (long long)lq_column_count(statement, 1));
+    lq_column_copy(statement, 3, run->gpu, sizeof run->gpu);
+    lq_column_copy(statement, 4, run->stack, sizeof run->stack);
+    lq_column_copy(statement, 9, run->source, sizeof run->source);
+    return run->model != NULL && run->gpu_count > 0 && run->tokens_per_s > 0.0 &&
+           read_format(lq_column_text(statement, 6), &run->format) &&
+           read_task(lq_column_text(statement, 7), run);
+}
+
+enum lq_code lq_load_decodes(struct lq_loader *loader, struct lq_error *err)
+{
+    static const char SELECT_RUNS[] =
+        "SELECT file_name, row_number, model_id, gpu_id, stack, CAST(gpu_count AS INTEGER),"
+        " quantization_label, task_label, CAST(throughput_value AS REAL), source"
+        " FROM measured_runs JOIN measured_runs_mapping USING (file_name, row_number)"
+        " WHERE use_label = 'serving' AND throughput_unit = 'tokens/s'"
+        " ORDER BY file_name, row_number";
+    struct lq_catalog *catalog = &loader->snapshot->catalog;
+    struct measured_models measured = {0};
+    LQ_TRY(load_models(loader, &measured, err));
+    void *list;
+    size_t capacity;
+    LQ_TRY(lq_load_list(loader, "measured_runs_mapping WHERE use_label = 'serving'",
+                        sizeof(struct lq_decode_run), &list, &capacity, err));
+    struct lq_decode_run *runs = list;
+    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_statement_open(loader->database, SELECT_RUNS, &statement, err));
+    bool row = true;
+    size_t count = 0;
+    while (count < capacity) {
+        LQ_TRY(lq_statement_step(statement, &row, err));
+        if (!row) {
+            break;
+        }
+        lq_statement_hash(statement, &loader->hash);
+        count += read_run(statement, catalog, &measured, &runs[count]);
+    }
+    catalog->decodes = runs;
+    catalog->decode_count = count;
+    return LQ_OK;
+}
