@@ -87,7 +87,8 @@ static int run(const struct lq_config *config, const struct lq_hooks *hooks)
 
 int main(int argc, char **argv)
 {
-    static const struct lq_hooks HOOKS = {.decode_model = lq_model_decode, .refit = lq_refit};
+    static const struct lq_hooks HOOKS = {
+        .decode_model = lq_model_decode, .plausible = lq_point_is_plausible, .refit = lq_refit};
     mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
     lq_arena_install();
     int status = lq_command_run(argc, argv, &HOOKS);

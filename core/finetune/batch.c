@@ -211,5 +211,9 @@ enum lq_code lq_batch_choose(const struct lq_job *job, const struct lq_evidence 
                                                        (double)job->lengths->longest_tokens);
     out->total_bytes = lq_memory_total_bytes(&out->memory, (double)out->batch_size,
                                              (double)job->lengths->longest_tokens);
+    if (pair != NULL && out->total_bytes > job->gpu->memory_bytes) {
+        out->warnings |=
+            1u << LQ_WARN_MAY_NOT_FIT; /* Eq. 1 says it does, the count that it does not */
+    }
     return LQ_OK;
 }

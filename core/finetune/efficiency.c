@@ -71,6 +71,7 @@
 const struct lq_stack LQ_STACKS[] = {
     {.id = "gpt-fast",
      .description = "gpt-fast: compiled PyTorch, decoding only",
+     .serves_only = true,
      HF_TIME,
      NATIVE_MEMORY},
     {.id = "hf-2023",
@@ -93,7 +94,11 @@ const struct lq_stack LQ_STACKS[] = {
      NATIVE_MEMORY},
     {.id = "torchtune", .description = "torchtune recipes", HF_TIME, NATIVE_MEMORY},
     {.id = "unsloth-2024", .description = "Unsloth on Transformers, 2024", HF_TIME, HF_MEMORY},
-    {.id = "vllm", .description = "vLLM, serving only", HF_TIME, NATIVE_MEMORY},
+    {.id = "vllm",
+     .description = "vLLM, serving only",
+     .serves_only = true,
+     HF_TIME,
+     NATIVE_MEMORY},
     {.id = "xtuner", .description = "XTuner on DeepSpeed", HF_TIME, HF_MEMORY},
 };
 const size_t LQ_STACK_COUNT = sizeof LQ_STACKS / sizeof LQ_STACKS[0];

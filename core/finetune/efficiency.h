@@ -4,12 +4,14 @@
 
 #include "core/arch/method.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* A software stack. Times in s, sizes in bytes, efficiencies as shares of the catalog's peak. */
 struct lq_stack {
     const char *id;
     const char *description;
+    bool serves_only; /* it trains nothing */
     /* time */
     double matmul_efficiency;    /* of the matrix peak, in matmuls that fill the device */
     double bandwidth_efficiency; /* of the memory bandwidth, in streaming weights and states */

@@ -16,6 +16,7 @@ const char *const LQ_WARNING_CODES[] = {
     [LQ_WARN_PRIOR] = "prior",
     [LQ_WARN_TRANSFERRED] = "transferred",
     [LQ_WARN_MEMORY_PRIOR] = "memory-prior",
+    [LQ_WARN_MEMORY_TRANSFERRED] = "memory-transferred",
     [LQ_WARN_MAY_NOT_FIT] = "may-not-fit",
     [LQ_WARN_BATCH_MEASURED] = "batch-measured",
     [LQ_WARN_OUTSIDE_POINTS] = "outside-measured-range",
@@ -31,6 +32,8 @@ const char *const LQ_WARNING_DETAILS[] = {
                       "default efficiencies and may be off by a factor of two or more",
     [LQ_WARN_TRANSFERRED] = "measured on another identity and carried over by physics; calibrate "
                             "this one for a narrower interval",
+    [LQ_WARN_MEMORY_TRANSFERRED] = "the activations of this model were measured under other "
+                                   "settings or on another stack",
     [LQ_WARN_MEMORY_PRIOR] = "the memory of this model, method and stack was never measured: "
                              "activations are counted, not fitted",
     [LQ_WARN_MAY_NOT_FIT] =
@@ -258,6 +261,8 @@ static void add_warnings(const struct lq_job *job, struct lq_estimate *out)
     }
     if (out->memory_basis.kind == LQ_BASIS_PRIOR) {
         warn(out, LQ_WARN_MEMORY_PRIOR);
+    } else if (out->memory_basis.kind == LQ_BASIS_TRANSFERRED) {
+        warn(out, LQ_WARN_MEMORY_TRANSFERRED);
     }
     if (job->model->context_tokens > 0 &&
         job->lengths->longest_tokens > job->model->context_tokens) {

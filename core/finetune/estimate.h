@@ -42,10 +42,11 @@ struct lq_job {
 
 /* Why an answer needs a second look; bits of `warnings`. */
 enum lq_warning {
-    LQ_WARN_PRIOR,        /* nothing measured: the throughput is a prior */
-    LQ_WARN_TRANSFERRED,  /* measured under another identity */
-    LQ_WARN_MEMORY_PRIOR, /* no measurement of this model's, method's and stack's memory */
-    LQ_WARN_MAY_NOT_FIT,  /* the batch is within the interval of the largest, above its estimate */
+    LQ_WARN_PRIOR,              /* nothing measured: the throughput is a prior */
+    LQ_WARN_TRANSFERRED,        /* measured under another identity */
+    LQ_WARN_MEMORY_PRIOR,       /* no measurement of this model's, method's and stack's memory */
+    LQ_WARN_MEMORY_TRANSFERRED, /* its memory was measured under another identity */
+    LQ_WARN_MAY_NOT_FIT, /* the batch is within the interval of the largest, above its estimate */
     LQ_WARN_BATCH_MEASURED,  /* the batch exceeds the memory model but was measured to run */
     LQ_WARN_OUTSIDE_POINTS,  /* the padded tokens per step lie outside what was measured */
     LQ_WARN_PAPER_FORM,      /* logarithmic form: negative and unbounded outside its data */
@@ -107,6 +108,11 @@ struct lq_identity lq_job_identity(const struct lq_job *job);
 
 /* The constants of the job's stack; those of hf-2024 where the label is only known from points. */
 const struct lq_stack *lq_job_stack(const struct lq_job *job);
+
+/* Seconds below which no device finishes a step: its FLOPs at the catalog's peak rate, nothing
+ * else. `tokens` padded tokens in rows of `row_tokens` on average; 0 where the rate is not in the
+ * catalog. */
+double lq_job_least_step_s(const struct lq_job *job, double tokens, double row_tokens);
 
 /* The prior step time of a job at a mean row length: what physics gives without measurements. */
 struct lq_step_time lq_job_prior(const struct lq_job *job, double row_tokens);

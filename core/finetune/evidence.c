@@ -22,15 +22,29 @@ static const double METHOD_LOG_SD = 0.10;
 static const double STACK_LOG_SD = 0.22;
 static const double MODEL_LOG_SD = 0.35;
 static const double PRIOR_LOG_SD = 0.60;
-/* Memory: unfitted activation counts of two stacks differ by 20-25 % in the total, which is a
- * factor of about 1.7 in the activations. ASSUMED. */
-static const double MEMORY_PRIOR_LOG_SD = 0.50;
-/* A fitted activation factor: the spread between rows that contradict each other, 20-25 %. */
+/* The same for ln(activation bytes).
+ * fitted 0.10: the spread between published largest batches that contradict each other, 20-25 %.
+ * part 0.15: ASSUMED; a peak measured with one setting changed tells.
+ * stack 0.30, prior 0.50: unfitted totals of two stacks differ by 20-25 %, up to a factor of 1.7 in
+ *   the activations alone; the published factors themselves are 0.73 and 2.42. */
 static const double MEMORY_FITTED_LOG_SD = 0.10;
+static const double MEMORY_PART_LOG_SD = 0.15;
+static const double MEMORY_STACK_LOG_SD = 0.30;
+static const double MEMORY_PRIOR_LOG_SD = 0.50;
 
 static double square(double x)
 {
     return x * x;
+}
+
+/* How many settings of the run differ, beside model, GPU, GPU count and stack. */
+static int differing_settings(const struct lq_identity *a, const struct lq_identity *b)
+{
+    return (a->method.rank != b->method.rank) + (a->method.targets != b->method.targets) +
+           (a->method.quantization != b->method.quantization) +
+           (a->method.train_embeddings != b->method.train_embeddings) +
+           (a->precision != b->precision) + (a->optimizer != b->optimizer) +
+           (a->checkpointing != b->checkpointing);
 }
 
 /* Variance of ln(step time) that the differences between two identities stand for; negative where
@@ -48,12 +62,7 @@ static double distance(const struct lq_identity *a, const struct lq_identity *b,
     variance += same_model ? 0.0 : square(MODEL_LOG_SD);
     variance += strcmp(a->gpu, b->gpu) == 0 ? 0.0 : square(GPU_LOG_SD);
     variance += strcmp(a->stack, b->stack) == 0 ? 0.0 : square(STACK_LOG_SD);
-    const int parts = (a->gpu_count != b->gpu_count) + (a->method.rank != b->method.rank) +
-                      (a->method.targets != b->method.targets) +
-                      (a->method.quantization != b->method.quantization) +
-                      (a->method.train_embeddings != b->method.train_embeddings) +
-                      (a->precision != b->precision) + (a->optimizer != b->optimizer) +
-                      (a->checkpointing != b->checkpointing);
+    const int parts = (a->gpu_count != b->gpu_count) + differing_settings(a, b);
     return variance + (double)parts * square(METHOD_LOG_SD);
 }
 
@@ -80,25 +89,36 @@ struct lq_basis lq_evidence_step(const struct lq_evidence *evidence,
     return best;
 }
 
+/* Variance of ln(activation bytes) between two identities of one model, whatever their GPUs;
+ * negative where nothing carries over. */
+static double memory_distance(const struct lq_identity *a, const struct lq_identity *b)
+{
+    if (strcmp(a->model, b->model) != 0 || a->method.kind != b->method.kind) {
+        return -1.0;
+    }
+    const double stack = strcmp(a->stack, b->stack) == 0 ? 0.0 : square(MEMORY_STACK_LOG_SD);
+    return stack + (double)differing_settings(a, b) * square(MEMORY_PART_LOG_SD);
+}
+
 struct lq_basis lq_evidence_memory(const struct lq_evidence *evidence,
                                    const struct lq_identity *identity)
 {
-    struct lq_basis basis = {.kind = LQ_BASIS_PRIOR, .log_sd = MEMORY_PRIOR_LOG_SD};
+    struct lq_basis best = {.kind = LQ_BASIS_PRIOR, .log_sd = MEMORY_PRIOR_LOG_SD};
+    double best_variance = square(MEMORY_PRIOR_LOG_SD);
     for (size_t i = 0; i < evidence->fit_count; i++) {
         const struct lq_fit *fit = &evidence->fits[i];
-        if (fit->kind != LQ_FIT_MEMORY || strcmp(fit->identity.model, identity->model) != 0) {
+        const double apart =
+            fit->kind == LQ_FIT_MEMORY ? memory_distance(&fit->identity, identity) : -1.0;
+        const double variance = apart + square(MEMORY_FITTED_LOG_SD);
+        if (apart < 0.0 || variance >= best_variance) {
             continue;
         }
-        struct lq_identity same = *identity;
-        same.gpu[0] = '\0';
-        same.gpu_count = fit->identity.gpu_count;
-        if (lq_identity_equal(&fit->identity, &same)) {
-            basis.kind = LQ_BASIS_CALIBRATED;
-            basis.fit = fit;
-            basis.log_sd = MEMORY_FITTED_LOG_SD;
-        }
+        best_variance = variance;
+        best.kind = apart > 0.0 ? LQ_BASIS_TRANSFERRED : LQ_BASIS_CALIBRATED;
+        best.fit = fit;
+        best.log_sd = sqrt(variance);
     }
-    return basis;
+    return best;
 }
 
 const struct lq_fit *lq_evidence_xia2024(const struct lq_evidence *evidence, enum lq_fit_kind kind,
@@ -144,7 +164,7 @@ const struct lq_point *lq_evidence_point(const struct lq_evidence *evidence,
     const struct lq_point *cousin = NULL;
     for (size_t i = 0; i < evidence->point_count; i++) {
         const struct lq_point *point = &evidence->points[i];
-        if (strcmp(point->identity.model, identity->model) != 0) {
+        if (point->implausible || strcmp(point->identity.model, identity->model) != 0) {
             continue;
         }
         if (!lq_identity_equal(&point->identity, identity)) {

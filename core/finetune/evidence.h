@@ -35,7 +35,8 @@ struct lq_basis {
 struct lq_basis lq_evidence_step(const struct lq_evidence *evidence,
                                  const struct lq_identity *identity, bool mixture);
 
-/* The memory fit of the same model, method and stack (any GPU); else none. */
+/* The memory fit of the same model, method kind and, where there is one, the same settings and
+ * stack (any GPU); else the one that differs in the fewest; else none. */
 struct lq_basis lq_evidence_memory(const struct lq_evidence *evidence,
                                    const struct lq_identity *identity);
 

@@ -113,6 +113,8 @@ enum lq_code lq_fit_memory(const struct lq_memory_observation *observations, siz
     out->residual_log = sqrt(squares / (double)used);
     out->mape = absolute / (double)used;
     out->bias = mean / (double)used;
-    out->covariance[0] = squares / (double)(used * used);
+    /* one piece of evidence is no better than the resolution, however well it is met */
+    const double variance = fmax(squares / (double)used, RESOLUTION_LOG * RESOLUTION_LOG);
+    out->covariance[0] = variance / (double)used;
     return LQ_OK;
 }

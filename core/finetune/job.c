@@ -1,6 +1,7 @@
 /* What follows from a job alone: its identity among measurements and its prior step time. */
 #include "core/finetune/estimate.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 static void copy_id(char *out, size_t size, const char *id)
@@ -53,6 +54,26 @@ const struct lq_stack *lq_job_stack(const struct lq_job *job)
 {
     const struct lq_stack *stack = lq_stack_find(job->stack);
     return stack != NULL ? stack : lq_stack_default();
+}
+
+double lq_job_least_step_s(const struct lq_job *job, double tokens, double row_tokens)
+{
+    static const struct lq_stack PERFECT = {.matmul_efficiency = 1.0, .bandwidth_efficiency = 1.0};
+    bool fallback = false;
+    (void)lq_peak_flop_per_s(job->gpu, job->training.precision, &fallback);
+    if (fallback) {
+        return 0.0;
+    }
+    const struct lq_work_table work = lq_work_count(job->model, &job->method, &job->training);
+    const struct lq_step_device device = {.gpu = job->gpu,
+                                          .stack = &PERFECT,
+                                          .precision = job->training.precision,
+                                          .gpu_count = 1,
+                                          .accumulation_steps = 1,
+                                          .row_tokens = row_tokens,
+                                          .window_tokens = widest_window(job->model)};
+    const struct lq_step_coefficients total = lq_step_prior(&work, &device).total;
+    return (total.token_s + (double)job->active_experts * total.expert_token_s) * tokens;
 }
 
 struct lq_step_time lq_job_prior(const struct lq_job *job, double row_tokens)

@@ -45,7 +45,19 @@ static struct lq_fit *next_fit(struct fits *fits)
 
 bool lq_point_is_fitted(const struct lq_point *point)
 {
-    return strcmp(point->source, HELD_OUT) != 0;
+    return strcmp(point->source, HELD_OUT) != 0 && !point->implausible;
+}
+
+bool lq_point_is_plausible(const struct lq_catalog *catalog, const struct lq_point *point)
+{
+    struct lq_job job;
+    if (point->shipped || !lq_job_of(catalog, &point->identity, &job)) {
+        return true;
+    }
+    job.active_experts = point->conditions.active_experts;
+    const double tokens = (double)point->conditions.batch_size * point->conditions.row_tokens;
+    return point->step_time_s >= lq_job_least_step_s(&job, tokens, point->conditions.row_tokens) &&
+           point->peak_memory_bytes <= job.gpu->memory_bytes;
 }
 
 struct lq_observation lq_observation_of(const struct lq_point *point)
@@ -245,14 +257,14 @@ static void fit_form(const struct lq_catalog *catalog, const struct lq_group *gr
     free(observations);
 }
 
-/* By identity, then distribution, then age: groups are runs. */
+/* By identity, distribution and id: groups are runs, in an order that arrival does not change. */
 static int by_group(const void *a, const void *b)
 {
     const struct lq_point *left = *(const struct lq_point *const *)a;
     const struct lq_point *right = *(const struct lq_point *const *)b;
     int order = lq_identity_compare(&left->identity, &right->identity);
     order = order != 0 ? order : strcmp(left->conditions.lengths, right->conditions.lengths);
-    return order != 0 ? order : (left > right) - (left < right);
+    return order != 0 ? order : strcmp(left->id, right->id);
 }
 
 /* Length of the run from `start` whose points share an identity and, if asked, a distribution. */

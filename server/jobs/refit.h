@@ -17,7 +17,12 @@ LQ_MUST_USE enum lq_code lq_refit(const struct lq_catalog *catalog, struct lq_fi
 /* The observation a stored point is for fits of its identity; token_scale is 1. */
 struct lq_observation lq_observation_of(const struct lq_point *point);
 
-/* True where a point may be part of fits. */
+/* False where a posted point is faster than the device's peak rate allows or holds more memory than
+ * the device has: it is kept and shown, but no fit rests on it. Shipped points are taken as they
+ * are. */
+bool lq_point_is_plausible(const struct lq_catalog *catalog, const struct lq_point *point);
+
+/* True where a point may be part of fits: not held out, not implausible. */
 bool lq_point_is_fitted(const struct lq_point *point);
 
 /* A job that stands for an identity: what the prior needs. False where the catalog does not know

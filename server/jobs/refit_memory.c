@@ -40,7 +40,7 @@ static size_t gather(const struct lq_catalog *catalog, struct evidence *out)
     }
     for (size_t i = 0; i < catalog->point_count; i++) {
         const struct lq_point *p = &catalog->points[i];
-        if (p->peak_memory_bytes > 0.0) {
+        if (p->peak_memory_bytes > 0.0 && !p->implausible) {
             out[n++] = (struct evidence){
                 without_gpu(&p->identity),    p->identity.gpu,          p->source,
                 p->conditions.active_experts, p->conditions.batch_size, p->conditions.row_tokens,

@@ -38,6 +38,9 @@ struct members {
     char note[512];
 };
 
+/* What shipped points name as their source; nobody else's may look like them. */
+static const char SHIPPED_SOURCE[] = "xia2024";
+
 #define AT(member) .offset = offsetof(struct members, member)
 static const struct lq_field FIELDS[] = {
     {.name = "model", .kind = LQ_FIELD_ID, .required = true, AT(model), .size = LQ_ID_MAX},
@@ -239,8 +242,11 @@ static void check_evidence(const struct context *c, const struct members *m)
     if (m->expert_load == NULL) {
         return;
     }
-    if (!json_is_array(m->expert_load)) {
-        fault(c, "expert_load", "must be a list of tokens per expert");
+    const struct lq_model *model = c->lookup->model(c->lookup->context, m->model);
+    const size_t experts = model != NULL ? (size_t)lq_model_experts(model) : 0;
+    if (!json_is_array(m->expert_load) ||
+        (model != NULL && json_array_size(m->expert_load) != experts)) {
+        fault(c, "expert_load", "must be a list of the tokens of each of the model's experts");
         return;
     }
     size_t i;
@@ -270,6 +276,24 @@ static bool is_day(const char *text)
            day <= DAYS[month - 1] + (month == 2 && leap ? 1 : 0);
 }
 
+/* Whether the digits of YYYY-MM-DDThh:mm:ss are a day of the calendar and a time of the day. */
+static bool is_moment(const char *text)
+{
+    static const int DAYS[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int part[6];
+    static const int AT[] = {0, 5, 8, 11, 14, 17};
+    for (int i = 0; i < 6; i++) {
+        part[i] = (text[AT[i]] - '0') * 10 + text[AT[i] + 1] - '0';
+    }
+    const int year = part[0] * 100 + (text[2] - '0') * 10 + text[3] - '0';
+    const bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    if (part[1] < 1 || part[1] > 12) {
+        return false;
+    }
+    const int days = DAYS[part[1] - 1] + (part[1] == 2 && leap ? 1 : 0);
+    return part[2] >= 1 && part[2] <= days && part[3] <= 23 && part[4] <= 59 && part[5] <= 60;
+}
+
 /* 2026-07-20T10:00:00Z, with an optional fraction. */
 static bool is_utc_time(const char *text)
 {
@@ -289,7 +313,7 @@ static bool is_utc_time(const char *text)
         const size_t digits = strspn(text + i + 1, "0123456789");
         i += digits > 0 ? digits + 1 : 0;
     }
-    return strcmp(text + i, "Z") == 0;
+    return strcmp(text + i, "Z") == 0 && is_moment(text);
 }
 
 enum lq_code lq_point_decode(const json_t *value, const char *pointer,
@@ -312,6 +336,9 @@ enum lq_code lq_point_decode(const json_t *value, const char *pointer,
         if (m.measured_at[0] != '\0' && !is_utc_time(m.measured_at)) {
             fault(&c, "measured_at", "must be an RFC 3339 time in UTC like 2026-07-20T10:00:00Z");
         }
+    }
+    if (strncmp(m.source, SHIPPED_SOURCE, strlen(SHIPPED_SOURCE)) == 0) {
+        fault(&c, "source", "names beginning with xia2024 are those of the shipped measurements");
     }
     snprintf(out->measured_at, sizeof out->measured_at, "%s", m.measured_at);
     snprintf(out->point.source, sizeof out->point.source, "%s", m.source);
@@ -367,6 +394,7 @@ json_t *lq_point_encode(const struct lq_point *point)
     json_object_set_new(o, "measured_at",
                         point->measured_at[0] != '\0' ? json_string(point->measured_at)
                                                       : json_null());
+    json_object_set_new(o, "implausible", json_boolean(point->implausible));
     json_object_set_new(o, "shipped", json_boolean(point->shipped));
     return o;
 }

@@ -122,6 +122,13 @@ static void decode_stack(const struct context *c, const char *label)
                       "no stack \"%.60s\"; GET /v1/stacks lists them", label);
         return;
     }
+    const struct lq_stack *stack = lq_stack_find(known);
+    if (stack != NULL && stack->serves_only) {
+        char at[LQ_POINTER_MAX];
+        lq_faults_add(c->faults, LQ_EFIELD, below(c, "stack", at),
+                      "%s only serves, it trains nothing", known);
+        return;
+    }
     snprintf(c->out->stack, sizeof c->out->stack, "%s", known);
 }
 
@@ -325,6 +332,19 @@ void lq_job_release(struct lq_job_document *document)
     lq_lengths_release(&document->dataset.lengths);
 }
 
+/* The named providers, or null for all. */
+static json_t *providers_encode(const struct lq_job_document *document)
+{
+    if (document->provider_count == 0) {
+        return json_null();
+    }
+    json_t *list = json_array();
+    for (size_t i = 0; i < document->provider_count; i++) {
+        json_array_append_new(list, json_string(document->providers[i]));
+    }
+    return list;
+}
+
 json_t *lq_job_encode(const struct lq_job_document *document)
 {
     const struct lq_job *job = &document->job;
@@ -351,6 +371,10 @@ json_t *lq_job_encode(const struct lq_job_document *document)
                         lengths->cutoff_tokens > 0 ? json_integer(lengths->cutoff_tokens)
                                                    : json_null());
     json_object_set_new(o, "stack", json_string(job->stack));
+    json_object_set_new(o, "providers", providers_encode(document));
+    json_object_set_new(o, "usd_per_gpu_hour",
+                        document->usd_per_gpu_hour > 0.0 ? json_real(document->usd_per_gpu_hour)
+                                                         : json_null());
     json_object_set_new(o, "estimator", json_string(LQ_ESTIMATOR_NAMES[job->estimator]));
     json_object_set_new(o, "confidence", json_real(job->confidence));
     json_object_set_new(o, "layout", json_string("auto"));

@@ -196,12 +196,16 @@ static int by_share(const void *a, const void *b)
 /* "p50" -> 0.5; negative where the key is not pN with 0 < N < 100. */
 static double share_of(const char *key)
 {
-    char *end = NULL;
-    if (key[0] != 'p' || key[1] < '0' || key[1] > '9') {
+    const size_t whole = strspn(key + (key[0] == 'p'), "0123456789");
+    const char *rest = key + 1 + whole;
+    if (key[0] != 'p' || whole == 0 || whole > 2) {
         return -1.0;
     }
-    const double percent = strtod(key + 1, &end);
-    return *end == '\0' && percent > 0.0 && percent < 100.0 ? percent / 100.0 : -1.0;
+    if (rest[0] == '.' && rest[1] != '\0') {
+        rest += 1 + strspn(rest + 1, "0123456789");
+    }
+    const double percent = strtod(key + 1, NULL);
+    return *rest == '\0' && percent > 0.0 && percent < 100.0 ? percent / 100.0 : -1.0;
 }
 
 struct quantiles {
@@ -278,6 +282,18 @@ enum { SPELLING_COUNT = sizeof SPELLINGS / sizeof SPELLINGS[0] };
 /* The index of the only spelling that is there, or -1 and a fault. */
 static int spelling_of(const json_t *value, const char *pointer, struct lq_faults *faults)
 {
+    /* unknown members are told as everywhere else */
+    static const struct lq_field FIELDS[] = {{.name = "name", .kind = LQ_FIELD_JSON},
+                                             {.name = "fixed_tokens", .kind = LQ_FIELD_JSON},
+                                             {.name = "histogram", .kind = LQ_FIELD_JSON},
+                                             {.name = "quantiles", .kind = LQ_FIELD_JSON},
+                                             {.name = "sample", .kind = LQ_FIELD_JSON}};
+    const json_t *ignored = NULL;
+    if (json_is_object(value) && json_object_size(value) > 0 &&
+        lq_decode(value, pointer, FIELDS, sizeof FIELDS / sizeof FIELDS[0], &ignored, faults) !=
+            LQ_OK) {
+        return -1;
+    }
     const char *only = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)value));
     if (json_is_object(value) && json_object_size(value) == 1) {
         for (int i = 0; i < SPELLING_COUNT; i++) {

@@ -125,6 +125,8 @@ static enum lq_code load_rows(struct lq_loader *loader, struct rows *rows, struc
         struct lq_point *point = &points[catalog->point_count];
         LQ_TRY(read_point(statement, point, err));
         LQ_TRY(derive(catalog, rows, point, err));
+        point->implausible =
+            loader->hooks->plausible != NULL && !loader->hooks->plausible(catalog, point);
         catalog->point_count++;
     }
     return LQ_OK;

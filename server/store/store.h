@@ -16,6 +16,8 @@ struct lq_store;
 struct lq_hooks {
     enum lq_code (*decode_model)(const char *id, const char *config, struct lq_model *out,
                                  struct lq_error *err);
+    /* Whether fits may rest on a posted point; NULL: on all. */
+    bool (*plausible)(const struct lq_catalog *catalog, const struct lq_point *point);
     /* Fills the new catalog's fits from its points and capacities; the array is new (free()). */
     enum lq_code (*refit)(const struct lq_catalog *catalog, struct lq_fit **fits, size_t *count,
                           struct lq_error *err);
