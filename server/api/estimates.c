@@ -14,23 +14,6 @@
 
 enum { JOBS_MAX = 1000 };
 
-static struct lq_cost_line cost_line(const struct lq_offer_quote *offer)
-{
-    const struct lq_price *price = offer->price;
-    return (struct lq_cost_line){
-        .provider = price != NULL ? price->provider : "request",
-        .region = price != NULL ? price->region : "",
-        .instance_type = price != NULL ? price->instance_type : "",
-        .date = price != NULL ? price->date : "",
-        .stale = price != NULL && price->stale,
-        .instances = offer->cost.instances,
-        .instance_gpus = price != NULL ? price->gpu_count : 1,
-        .idle_gpus = offer->cost.idle_gpus,
-        .usd_per_gpu_hour = offer->cost.usd_per_gpu_h,
-        .cost_usd = offer->cost.cost_usd,
-    };
-}
-
 /* The answer of a decoded job as a new value; NULL with faults. */
 static json_t *answer_job(const struct lq_call *call, const struct lq_job_document *document,
                           const char *pointer, struct lq_faults *faults)
@@ -46,16 +29,16 @@ static json_t *answer_job(const struct lq_call *call, const struct lq_job_docume
     }
     struct lq_offer_quote offers[LQ_OFFERS_MAX];
     const size_t n = lq_offers(document, catalog, estimate.duration_s, offers);
-    if (n == 0 && document->provider_count > 0) {
+    if (n == 0 && document->terms.provider_count > 0) {
         char at[LQ_POINTER_MAX];
         snprintf(at, sizeof at, "%s/providers", pointer);
         lq_faults_add(faults, LQ_EUNPRICED, at, "none of the %zu named providers prices %s",
-                      document->provider_count, document->job.gpu->id);
+                      document->terms.provider_count, document->job.gpu->id);
         return NULL;
     }
     struct lq_cost_line lines[LQ_OFFERS_MAX];
     for (size_t i = 0; i < n; i++) {
-        lines[i] = cost_line(&offers[i]);
+        lines[i] = lq_offer_line(&offers[i]);
     }
     const struct lq_quote quote = {
         document, &estimate, lines, n, catalog->catalog_version, catalog->prices_version};

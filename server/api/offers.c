@@ -8,14 +8,14 @@
 #include <string.h>
 #include <strings.h>
 
-static bool is_named(const struct lq_job_document *document, const struct lq_price *price)
+static bool is_named(const struct lq_terms *terms, const struct lq_price *price)
 {
-    for (size_t i = 0; i < document->provider_count; i++) {
-        if (strcasecmp(document->providers[i], price->provider) == 0) {
+    for (size_t i = 0; i < terms->provider_count; i++) {
+        if (strcasecmp(terms->providers[i], price->provider) == 0) {
             return true;
         }
     }
-    return document->provider_count == 0;
+    return terms->provider_count == 0;
 }
 
 static int by_cost(const void *a, const void *b)
@@ -30,27 +30,51 @@ static int by_cost(const void *a, const void *b)
     return order != 0 ? order : strcmp(left->price->region, right->price->region);
 }
 
-size_t lq_offers(const struct lq_job_document *document, const struct lq_catalog *catalog,
-                 double duration_s, struct lq_offer_quote *out)
+size_t lq_offers_find(const struct lq_demand *demand, const struct lq_catalog *catalog,
+                      double duration_s, struct lq_offer_quote *out)
 {
-    const struct lq_job *job = &document->job;
-    if (document->usd_per_gpu_hour > 0.0) {
-        const struct lq_offer offer = {1, document->usd_per_gpu_hour};
-        out[0] = (struct lq_offer_quote){.cost = lq_cost_of(&offer, job->gpu_count, duration_s)};
+    const struct lq_terms *terms = demand->terms;
+    if (terms->usd_per_gpu_hour > 0.0) {
+        const struct lq_offer offer = {1, terms->usd_per_gpu_hour};
+        out[0] = (struct lq_offer_quote){.cost = lq_cost_of(&offer, demand->gpu_count, duration_s)};
         return 1;
     }
     size_t n = 0;
     size_t listed = 0;
-    const struct lq_price *prices = lq_catalog_prices(catalog, job->gpu->id, &listed);
+    const struct lq_price *prices = lq_catalog_prices(catalog, demand->gpu->id, &listed);
     for (size_t i = 0; i < listed && n < LQ_OFFERS_MAX; i++) {
-        if (!(prices[i].instance_usd_per_h > 0.0) || !is_named(document, &prices[i])) {
+        if (!(prices[i].instance_usd_per_h > 0.0) || !is_named(terms, &prices[i])) {
             continue; /* spot only, or not asked for */
         }
         const struct lq_offer offer = {prices[i].gpu_count, prices[i].instance_usd_per_h};
         out[n].price = &prices[i];
-        out[n].cost = lq_cost_of(&offer, job->gpu_count, duration_s);
+        out[n].cost = lq_cost_of(&offer, demand->gpu_count, duration_s);
         n++;
     }
     qsort(out, n, sizeof *out, by_cost);
     return n;
+}
+
+size_t lq_offers(const struct lq_job_document *document, const struct lq_catalog *catalog,
+                 double duration_s, struct lq_offer_quote *out)
+{
+    const struct lq_demand demand = {document->job.gpu, document->job.gpu_count, &document->terms};
+    return lq_offers_find(&demand, catalog, duration_s, out);
+}
+
+struct lq_cost_line lq_offer_line(const struct lq_offer_quote *offer)
+{
+    const struct lq_price *price = offer->price;
+    return (struct lq_cost_line){
+        .provider = price != NULL ? price->provider : "request",
+        .region = price != NULL ? price->region : "",
+        .instance_type = price != NULL ? price->instance_type : "",
+        .date = price != NULL ? price->date : "",
+        .stale = price != NULL && price->stale,
+        .instances = offer->cost.instances,
+        .instance_gpus = price != NULL ? price->gpu_count : 1,
+        .idle_gpus = offer->cost.idle_gpus,
+        .usd_per_gpu_hour = offer->cost.usd_per_gpu_h,
+        .cost_usd = offer->cost.cost_usd,
+    };
 }

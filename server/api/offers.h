@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/finetune/cost.h"
+#include "server/json/estimate.h"
 #include "server/json/job.h"
 
 #include <stddef.h>
@@ -17,9 +18,22 @@ struct lq_offer_quote {
 
 enum { LQ_OFFERS_MAX = 512 };
 
+/* What is rented, and whose prices count. Borrowed. */
+struct lq_demand {
+    const struct lq_gpu *gpu;
+    int64_t gpu_count;
+    const struct lq_terms *terms;
+};
+
 /* Fills `out` (room for LQ_OFFERS_MAX), cheapest first (then by provider, instance type, region),
- * with the on-demand offers for the job's GPU: those of the named providers, of all where none is
- * named, or the request's own rate. `duration_s` is the job's. Returns how many; 0 = nobody prices
- * this GPU. */
+ * with the on-demand offers for the GPU: those of the named providers, of all where none is named,
+ * or the request's own rate, for `duration_s`. Returns how many; 0 = nobody prices this GPU. */
+size_t lq_offers_find(const struct lq_demand *demand, const struct lq_catalog *catalog,
+                      double duration_s, struct lq_offer_quote *out);
+
+/* The same for a job that takes `duration_s`. */
 size_t lq_offers(const struct lq_job_document *document, const struct lq_catalog *catalog,
                  double duration_s, struct lq_offer_quote *out);
+
+/* An offer as a line of the cost list; strings are borrowed from the price. */
+struct lq_cost_line lq_offer_line(const struct lq_offer_quote *offer);

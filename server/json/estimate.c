@@ -111,23 +111,27 @@ static json_t *memory_encode(const struct lq_job *job, const struct lq_estimate 
     return o;
 }
 
+json_t *lq_cost_line_encode(const struct lq_cost_line *line)
+{
+    json_t *o = json_object();
+    set_text(o, "provider", line->provider);
+    set_text(o, "region", line->region);
+    set_text(o, "instance_type", line->instance_type);
+    set_count(o, "instance_count", line->instances);
+    set_count(o, "instance_gpu_count", line->instance_gpus);
+    set_count(o, "idle_gpu_count", line->idle_gpus);
+    set_real(o, "usd_per_gpu_hour", line->usd_per_gpu_hour);
+    set_real(o, "cost_usd", line->cost_usd);
+    set_text(o, "price_date", line->date);
+    json_object_set_new(o, "stale", json_boolean(line->stale));
+    return o;
+}
+
 static json_t *costs_encode(const struct lq_quote *quote)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < quote->cost_count; i++) {
-        const struct lq_cost_line *line = &quote->costs[i];
-        json_t *o = json_object();
-        set_text(o, "provider", line->provider);
-        set_text(o, "region", line->region);
-        set_text(o, "instance_type", line->instance_type);
-        set_count(o, "instance_count", line->instances);
-        set_count(o, "instance_gpu_count", line->instance_gpus);
-        set_count(o, "idle_gpu_count", line->idle_gpus);
-        set_real(o, "usd_per_gpu_hour", line->usd_per_gpu_hour);
-        set_real(o, "cost_usd", line->cost_usd);
-        set_text(o, "price_date", line->date);
-        json_object_set_new(o, "stale", json_boolean(line->stale));
-        json_array_append_new(list, o);
+        json_array_append_new(list, lq_cost_line_encode(&quote->costs[i]));
     }
     return list;
 }

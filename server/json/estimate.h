@@ -23,6 +23,9 @@ struct lq_cost_line {
     double cost_usd;
 };
 
+/* A line as a new object. */
+json_t *lq_cost_line_encode(const struct lq_cost_line *line);
+
 /* Everything the answer is made of. Borrowed. */
 struct lq_quote {
     const struct lq_job_document *document;

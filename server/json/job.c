@@ -4,7 +4,6 @@
 #include "server/json/field.h"
 #include "server/json/lookup.h"
 #include "server/json/method.h"
-#include "server/json/model_config.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -80,39 +79,6 @@ static const char *below(const struct context *c, const char *member, char at[LQ
     return at;
 }
 
-static void decode_model(const struct context *c, const json_t *value)
-{
-    char at[LQ_POINTER_MAX];
-    if (json_is_object(value)) {
-        if (lq_model_decode_json("inline", value, below(c, "model", at), &c->out->inline_model,
-                                 c->faults) == LQ_OK) {
-            c->out->job.model = &c->out->inline_model;
-        }
-        return;
-    }
-    const char *id = json_string_value(value);
-    if (id == NULL) {
-        lq_faults_add(c->faults, LQ_EFIELD, below(c, "model", at),
-                      "must be a catalog id or a config.json object");
-        return;
-    }
-    c->out->job.model = c->lookup->model(c->lookup->context, id);
-    if (c->out->job.model == NULL) {
-        lq_faults_add(c->faults, LQ_EREFERENCE, below(c, "model", at),
-                      "no model \"%.60s\"; GET /v1/models lists them, or give its config.json", id);
-    }
-}
-
-static void decode_gpu(const struct context *c, const char *id)
-{
-    c->out->job.gpu = c->lookup->gpu(c->lookup->context, id);
-    if (c->out->job.gpu == NULL) {
-        char at[LQ_POINTER_MAX];
-        lq_faults_add(c->faults, LQ_EREFERENCE, below(c, "gpu", at),
-                      "no GPU \"%.60s\"; GET /v1/gpus lists them", id);
-    }
-}
-
 static void decode_stack(const struct context *c, const char *label)
 {
     const char *known = c->lookup->stack(c->lookup->context, label);
@@ -159,48 +125,6 @@ static void decode_dataset(const struct context *c, const json_t *value)
     c->out->job.lengths_id = lengths->name;
     c->out->job.fixed_tokens = lengths->fixed_tokens > 0 ? lengths->lengths.longest_tokens : 0;
     c->out->job.queries = dataset->queries;
-}
-
-static void decode_providers(const struct context *c, const json_t *value)
-{
-    char at[LQ_POINTER_MAX];
-    if (!json_is_array(value) || json_array_size(value) == 0 ||
-        json_array_size(value) > LQ_PROVIDERS_MAX) {
-        lq_faults_add(c->faults, LQ_EFIELD, below(c, "providers", at),
-                      "must be a list of 1..%d provider ids", LQ_PROVIDERS_MAX);
-        return;
-    }
-    size_t i;
-    json_t *item;
-    json_array_foreach(value, i, item)
-    {
-        snprintf(at, sizeof at, "%s/providers/%zu", c->pointer, i);
-        const char *id = json_string_value(item);
-        if (id == NULL) {
-            lq_faults_add(c->faults, LQ_EFIELD, at, "must be a provider id");
-            continue;
-        }
-        const char *provider = c->lookup->provider(c->lookup->context, id);
-        if (provider == NULL) {
-            lq_faults_add(c->faults, LQ_EREFERENCE, at,
-                          "no provider \"%.60s\"; GET /v1/providers lists them", id);
-            continue;
-        }
-        c->out->providers[c->out->provider_count++] = provider;
-    }
-}
-
-static void decode_prices(const struct context *c, const struct members *m)
-{
-    if (m->providers != NULL) {
-        decode_providers(c, m->providers);
-    }
-    c->out->usd_per_gpu_hour = m->usd_per_gpu_hour;
-    if (m->providers != NULL && m->usd_per_gpu_hour > 0.0) {
-        char at[LQ_POINTER_MAX];
-        lq_faults_add(c->faults, LQ_EFIELD, below(c, "usd_per_gpu_hour", at),
-                      "goes without providers: give one or the other");
-    }
 }
 
 static const struct lq_field LAYOUT_FIELDS[] = {
@@ -303,16 +227,18 @@ enum lq_code lq_job_decode(const json_t *value, const char *pointer, const struc
      */
     const enum lq_code table =
         lq_decode(value, pointer, FIELDS, sizeof FIELDS / sizeof FIELDS[0], &m, faults);
+    char at[LQ_POINTER_MAX];
     struct lq_job *job = &out->job;
     job->gpu_count = m.gpu_count;
     job->epochs = m.epochs;
     job->confidence = m.confidence;
     job->estimator = (enum lq_estimator)m.estimator;
     if (m.model != NULL) {
-        decode_model(&c, m.model);
+        job->model =
+            lq_subject_model(m.model, below(&c, "model", at), lookup, &out->inline_model, faults);
     }
     if (m.gpu[0] != '\0') {
-        decode_gpu(&c, m.gpu);
+        job->gpu = lq_subject_gpu(m.gpu, below(&c, "gpu", at), lookup, faults);
     }
     decode_stack(&c, m.stack);
     job->stack = out->stack;
@@ -321,7 +247,7 @@ enum lq_code lq_job_decode(const json_t *value, const char *pointer, const struc
         decode_dataset(&c, m.dataset);
     }
     decode_batch(&c, m.batch_size);
-    decode_prices(&c, &m);
+    lq_subject_terms(m.providers, m.usd_per_gpu_hour, pointer, lookup, &out->terms, faults);
     decode_layout(&c, m.layout);
     check_experts(&c, m.active_experts);
     return table != LQ_OK || faults->count > before ? first_fault(faults, before) : LQ_OK;
@@ -330,19 +256,6 @@ enum lq_code lq_job_decode(const json_t *value, const char *pointer, const struc
 void lq_job_release(struct lq_job_document *document)
 {
     lq_lengths_release(&document->dataset.lengths);
-}
-
-/* The named providers, or null for all. */
-static json_t *providers_encode(const struct lq_job_document *document)
-{
-    if (document->provider_count == 0) {
-        return json_null();
-    }
-    json_t *list = json_array();
-    for (size_t i = 0; i < document->provider_count; i++) {
-        json_array_append_new(list, json_string(document->providers[i]));
-    }
-    return list;
 }
 
 json_t *lq_job_encode(const struct lq_job_document *document)
@@ -371,10 +284,7 @@ json_t *lq_job_encode(const struct lq_job_document *document)
                         lengths->cutoff_tokens > 0 ? json_integer(lengths->cutoff_tokens)
                                                    : json_null());
     json_object_set_new(o, "stack", json_string(job->stack));
-    json_object_set_new(o, "providers", providers_encode(document));
-    json_object_set_new(o, "usd_per_gpu_hour",
-                        document->usd_per_gpu_hour > 0.0 ? json_real(document->usd_per_gpu_hour)
-                                                         : json_null());
+    lq_terms_encode(&document->terms, o);
     json_object_set_new(o, "estimator", json_string(LQ_ESTIMATOR_NAMES[job->estimator]));
     json_object_set_new(o, "confidence", json_real(job->confidence));
     json_object_set_new(o, "layout", json_string("auto"));

@@ -5,13 +5,10 @@
 #include "core/finetune/estimate.h"
 #include "server/json/dataset.h"
 #include "server/json/faults.h"
+#include "server/json/subject.h"
 
 #include <jansson.h>
 #include <stddef.h>
-
-struct lq_lookup;
-
-enum { LQ_PROVIDERS_MAX = 64 };
 
 /* A decoded job. `job` points into this struct and into the catalog: do not copy it; release it. */
 struct lq_job_document {
@@ -19,9 +16,7 @@ struct lq_job_document {
     struct lq_model inline_model; /* where `model` was a config.json */
     struct lq_dataset_document dataset;
     char stack[LQ_ID_MAX];
-    const char *providers[LQ_PROVIDERS_MAX]; /* in the catalog's spelling */
-    size_t provider_count;                   /* 0 = all */
-    double usd_per_gpu_hour;                 /* 0 = catalog prices */
+    struct lq_terms terms;
 };
 
 /* Decodes one job standing at `pointer`. All bad fields are reported: LQ_EFIELD for bad values,
