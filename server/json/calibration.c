@@ -276,24 +276,6 @@ static bool is_day(const char *text)
            day <= DAYS[month - 1] + (month == 2 && leap ? 1 : 0);
 }
 
-/* Whether the digits of YYYY-MM-DDThh:mm:ss are a day of the calendar and a time of the day. */
-static bool is_moment(const char *text)
-{
-    static const int DAYS[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    int part[6];
-    static const int AT[] = {0, 5, 8, 11, 14, 17};
-    for (int i = 0; i < 6; i++) {
-        part[i] = (text[AT[i]] - '0') * 10 + text[AT[i] + 1] - '0';
-    }
-    const int year = part[0] * 100 + (text[2] - '0') * 10 + text[3] - '0';
-    const bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    if (part[1] < 1 || part[1] > 12) {
-        return false;
-    }
-    const int days = DAYS[part[1] - 1] + (part[1] == 2 && leap ? 1 : 0);
-    return part[2] >= 1 && part[2] <= days && part[3] <= 23 && part[4] <= 59 && part[5] <= 60;
-}
-
 /* 2026-07-20T10:00:00Z, with an optional fraction. */
 static bool is_utc_time(const char *text)
 {
@@ -313,7 +295,7 @@ static bool is_utc_time(const char *text)
         const size_t digits = strspn(text + i + 1, "0123456789");
         i += digits > 0 ? digits + 1 : 0;
     }
-    return strcmp(text + i, "Z") == 0 && is_moment(text);
+    return strcmp(text + i, "Z") == 0;
 }
 
 enum lq_code lq_point_decode(const json_t *value, const char *pointer,

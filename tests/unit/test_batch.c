@@ -154,6 +154,21 @@ START_TEST(a_measured_factor_moves_the_largest_batch)
 }
 END_TEST
 
+START_TEST(memory_of_other_settings_is_carried_over_and_says_so)
+{
+    struct lq_job job = small_job();
+    fit_exactly(&job, 6.0, 512.0);
+    struct lq_fit fit = memory_fit(&job, 2.0);
+    fit.identity.method.rank = 64;
+    const struct lq_evidence evidence = {.fits = &fit, .fit_count = 1};
+    const struct lq_estimate e = quote(&job, &evidence);
+    ck_assert_int_eq(e.max_batch_size, 3);
+    ck_assert_int_eq(e.memory_basis.kind, LQ_BASIS_TRANSFERRED);
+    ck_assert(warns(&e, LQ_WARN_MEMORY_TRANSFERRED));
+    ck_assert(!warns(&e, LQ_WARN_MEMORY_PRIOR));
+}
+END_TEST
+
 static struct lq_point run_of(const struct lq_job *job, int64_t batch_size)
 {
     return (struct lq_point){.id = "run",
@@ -273,6 +288,7 @@ int main(void)
     tcase_add_test(tests, a_refusal_tells_the_missing_bytes);
     tcase_add_test(tests, a_refusal_tells_what_would_fit);
     tcase_add_test(tests, a_measured_factor_moves_the_largest_batch);
+    tcase_add_test(tests, memory_of_other_settings_is_carried_over_and_says_so);
     tcase_add_test(tests, a_batch_that_was_run_fits_whatever_the_model_says);
     tcase_add_test(tests, the_measured_estimator_answers_at_the_batch_that_was_run);
     tcase_add_test(tests, one_row_is_judged_like_two);

@@ -180,28 +180,58 @@ START_TEST(only_fits_of_the_step_time_speak_for_it)
 }
 END_TEST
 
-START_TEST(a_memory_fit_holds_on_any_gpu_and_for_nothing_else)
+START_TEST(a_memory_fit_holds_on_any_gpu_and_carries_over_to_other_settings)
 {
     struct lq_identity any = identity();
     any.gpu[0] = '\0';
     const struct lq_fit fit = {
         .kind = LQ_FIT_MEMORY, .identity = any, .coefficients = 1, .coefficient = {1.4}};
     const struct lq_evidence evidence = {.fits = &fit, .fit_count = 1};
+    const double own = lq_evidence_memory(&evidence, &any).log_sd;
+    ck_assert_double_gt(own, 0.0);
     for (int part = 0; part < PARTS; part++) {
         struct lq_identity id = identity();
         change(&id, part);
         const struct lq_basis basis = lq_evidence_memory(&evidence, &id);
         const bool device = part == 0 || part == 8;
-        ck_assert_int_eq(basis.kind, device ? LQ_BASIS_CALIBRATED : LQ_BASIS_PRIOR);
-        ck_assert_ptr_eq(basis.fit, device ? &fit : NULL);
-        ck_assert_double_gt(basis.log_sd, 0.0);
+        ck_assert_int_eq(basis.kind, device ? LQ_BASIS_CALIBRATED : LQ_BASIS_TRANSFERRED);
+        ck_assert_ptr_eq(basis.fit, &fit);
+        ck_assert_int_eq(basis.log_sd > own, !device);
     }
-    struct lq_identity id = identity();
-    snprintf(id.model, sizeof id.model, "other");
-    ck_assert_int_eq(lq_evidence_memory(&evidence, &id).kind, LQ_BASIS_PRIOR);
-    const struct lq_evidence none = {.fit_count = 0};
-    ck_assert_double_gt(lq_evidence_memory(&none, &id).log_sd,
-                        lq_evidence_memory(&evidence, &any).log_sd);
+}
+END_TEST
+
+START_TEST(the_nearest_memory_fit_is_taken)
+{
+    struct lq_identity rank = identity();
+    change(&rank, 1);
+    struct lq_identity stack = identity();
+    change(&stack, 9);
+    const struct lq_fit fits[] = {{.kind = LQ_FIT_MEMORY, .identity = stack},
+                                  {.kind = LQ_FIT_MEMORY, .identity = rank},
+                                  {.kind = LQ_FIT_MEMORY, .identity = identity()}};
+    const struct lq_identity id = identity();
+    for (size_t n = 1; n <= 3; n++) {
+        const struct lq_evidence evidence = {.fits = fits, .fit_count = n};
+        ck_assert_ptr_eq(lq_evidence_memory(&evidence, &id).fit, &fits[n - 1]);
+    }
+}
+END_TEST
+
+START_TEST(memory_of_another_model_or_method_says_nothing)
+{
+    struct lq_fit fits[3] = {{.kind = LQ_FIT_MEMORY, .identity = identity()},
+                             {.kind = LQ_FIT_MEMORY, .identity = identity()},
+                             {.kind = LQ_FIT_STEP_TIME, .identity = identity()}};
+    snprintf(fits[0].identity.model, sizeof fits[0].identity.model, "other");
+    fits[1].identity.method.kind = LQ_METHOD_FULL;
+    const struct lq_evidence evidence = {.fits = fits, .fit_count = 3};
+    const struct lq_identity id = identity();
+    const struct lq_basis basis = lq_evidence_memory(&evidence, &id);
+    ck_assert_int_eq(basis.kind, LQ_BASIS_PRIOR);
+    ck_assert_ptr_null(basis.fit);
+    fits[0].identity = identity();
+    ck_assert_double_gt(basis.log_sd, lq_evidence_memory(&evidence, &id).log_sd);
 }
 END_TEST
 
@@ -258,6 +288,18 @@ START_TEST(a_point_is_found_under_its_exact_conditions)
     ck_assert_str_eq(found(points, 3, &c, &nearest), "four-again"); /* the newest */
     c.batch_size = 0;
     ck_assert_str_eq(found(points, 3, &c, &nearest), "four-again"); /* the largest */
+}
+END_TEST
+
+START_TEST(implausible_points_are_neither_found_nor_named)
+{
+    const struct lq_identity id = identity();
+    struct lq_point points[] = {point("good", &id, 1), point("too-fast", &id, 4)};
+    points[1].implausible = true;
+    struct lq_conditions c = points[1].conditions;
+    const char *nearest = NULL;
+    ck_assert_str_eq(found(points, 2, &c, &nearest), "none");
+    ck_assert_str_eq(nearest, "good");
 }
 END_TEST
 
@@ -332,9 +374,12 @@ int main(void)
     tcase_add_loop_test(tests, every_part_of_the_identity_counts, 0, PARTS);
     tcase_add_test(tests, another_method_or_another_kind_of_model_is_no_evidence);
     tcase_add_test(tests, only_fits_of_the_step_time_speak_for_it);
-    tcase_add_test(tests, a_memory_fit_holds_on_any_gpu_and_for_nothing_else);
+    tcase_add_test(tests, a_memory_fit_holds_on_any_gpu_and_carries_over_to_other_settings);
+    tcase_add_test(tests, the_nearest_memory_fit_is_taken);
+    tcase_add_test(tests, memory_of_another_model_or_method_says_nothing);
     tcase_add_test(tests, the_papers_forms_hold_for_one_identity_and_distribution);
     tcase_add_test(tests, a_point_is_found_under_its_exact_conditions);
+    tcase_add_test(tests, implausible_points_are_neither_found_nor_named);
     tcase_add_test(tests, any_other_condition_is_refused_and_the_nearest_named);
     tcase_add_test(tests, rows_of_one_fixed_length_are_alike_whatever_the_rule);
     tcase_add_test(tests, the_nearest_is_of_the_same_identity_before_the_same_model);

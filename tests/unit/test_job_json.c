@@ -66,8 +66,8 @@ START_TEST(what_is_left_out_has_the_documented_defaults)
     ck_assert_str_eq(job->stack, "hf-2024");
     ck_assert_int_eq(job->estimator, LQ_ESTIMATOR_DEFAULT);
     ck_assert_double_eq(job->confidence, 0.9);
-    ck_assert_uint_eq(document.provider_count, 0);
-    ck_assert_double_eq(document.usd_per_gpu_hour, 0.0);
+    ck_assert_uint_eq(document.terms.provider_count, 0);
+    ck_assert_double_eq(document.terms.usd_per_gpu_hour, 0.0);
     lq_job_release(&document);
 }
 END_TEST
@@ -96,8 +96,8 @@ START_TEST(every_member_is_taken)
     ck_assert_double_eq(job->epochs, 2.5);
     ck_assert_str_eq(job->stack, "torchtune");
     ck_assert_int_eq(job->estimator, LQ_ESTIMATOR_XIA2024_PRINTED);
-    ck_assert_uint_eq(document.provider_count, 1);
-    ck_assert_str_eq(document.providers[0], "cheap-2024");
+    ck_assert_uint_eq(document.terms.provider_count, 1);
+    ck_assert_str_eq(document.terms.providers[0], "cheap-2024");
     ck_assert_double_eq(job->confidence, 0.5);
     ck_assert_double_eq(job->queries, 2900000.0);
     ck_assert_int_eq(job->lengths->longest_tokens, 304); /* 300 in multiples of 16 */
@@ -196,6 +196,7 @@ static const struct {
     {"\"batch_size\": 2.5", LQ_EFIELD, "/batch_size"},
     {"\"batch_size\": true", LQ_EFIELD, "/batch_size"},
     {"\"stack\": \"mine\"", LQ_EREFERENCE, "/stack"},
+    {"\"stack\": \"vllm\"", LQ_EFIELD, "/stack"}, /* trains nothing */
     {"\"estimator\": \"best\"", LQ_EFIELD, "/estimator"},
     {"\"providers\": []", LQ_EFIELD, "/providers"},
     {"\"providers\": \"cheap-2024\"", LQ_EFIELD, "/providers"},
@@ -266,7 +267,7 @@ START_TEST(the_echo_decodes_to_the_same_job)
         "\"attention\": \"eager\", \"optimizer\": \"adafactor\", \"precision\": \"fp32\"",
         "\"dataset\": {\"lengths\": {\"name\": \"two\"}, \"padding\": \"packed\", "
         "\"cutoff_tokens\": 2048, \"padding_multiple\": 1}, \"confidence\": 0.75, "
-        "\"estimator\": \"measured\", \"active_experts\": 5",
+        "\"providers\": [\"cheap-2024\"], \"estimator\": \"measured\", \"active_experts\": 5",
     };
     must_decode(JOBS[_i]);
     json_t *echo = lq_job_encode(&document);

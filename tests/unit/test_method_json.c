@@ -233,7 +233,7 @@ static const struct {
     {"7", LQ_EFIELD, "/lengths"},
     {"{}", LQ_EFIELD, "/lengths"},
     {"{\"name\": \"two\", \"fixed_tokens\": 5}", LQ_EFIELD, "/lengths"},
-    {"{\"median\": 5}", LQ_EFIELD, "/lengths"},
+    {"{\"median\": 5}", LQ_EFIELD, "/lengths/median"},
     {"{\"name\": \"three\"}", LQ_EREFERENCE, "/lengths/name"},
     {"{\"name\": 3}", LQ_EFIELD, "/lengths/name"},
     {"{\"fixed_tokens\": 0}", LQ_EFIELD, "/lengths/fixed_tokens"},

@@ -205,6 +205,9 @@ static const char *find_stack(const void *context, const char *id)
     if (strcasecmp(id, "hf-2024") == 0) {
         return "hf-2024";
     }
+    if (strcasecmp(id, "vllm") == 0) {
+        return "vllm";
+    }
     return strcasecmp(id, "torchtune") == 0 ? "torchtune" : NULL;
 }
 
@@ -216,8 +219,11 @@ static bool find_lengths(const void *context, const char *id, struct lq_named_le
     return strcasecmp(id, "two") == 0;
 }
 
-const struct lq_lookup TINY_LOOKUP = {NULL,          find_model, find_gpu,
-                                      find_provider, find_stack, find_lengths};
+const struct lq_lookup TINY_LOOKUP = {.model = find_model,
+                                      .gpu = find_gpu,
+                                      .provider = find_provider,
+                                      .stack = find_stack,
+                                      .lengths = find_lengths};
 
 void assert_close(const char *what, double got, double want, double relative)
 {

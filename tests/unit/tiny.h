@@ -40,7 +40,7 @@ struct lq_error refusal(const struct lq_job *job, const struct lq_evidence *evid
 bool warns(const struct lq_estimate *estimate, enum lq_warning warning);
 
 /* Finds model "small-moe", "small-dense"; GPU "S1"; provider "cheap-2024"; stack "hf-2024",
- * "torchtune"; lengths "two" ([[100, 3], [200, 1]]). */
+ * "torchtune", "vllm"; lengths "two" ([[100, 3], [200, 1]]). */
 extern const struct lq_lookup TINY_LOOKUP;
 
 /* Fails unless |got - want| <= relative * |want|, printing both. */
