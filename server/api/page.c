@@ -1,5 +1,6 @@
 /* Pages of lists, entity tags and replies, as every call that reads does them. A cursor is the hex
- * form of the key of the last item seen, so that it survives changes of the list. */
+ * form of the key of the last item seen: in a list sorted by key it survives any change, in others
+ * until that item is deleted. */
 #include "server/api/page.h"
 
 #include <ctype.h>
