@@ -342,7 +342,7 @@ START_TEST(offers_are_those_of_the_named_providers)
     static struct lq_offer_quote offers[LQ_OFFERS_MAX];
     decode_job("\"providers\": [\"CHEAP-2024\"]");
     ck_assert_uint_eq(lq_offers(&document, &CATALOG, 3600.0, offers), 2);
-    document.providers[0] = "a"; /* prices others only */
+    document.terms.providers[0] = "a"; /* prices others only */
     ck_assert_uint_eq(lq_offers(&document, &CATALOG, 3600.0, offers), 0);
     lq_job_release(&document);
 }
