@@ -12,7 +12,7 @@ static double select_kth(double *values, size_t n, size_t k)
         const double pivot = values[k];
         size_t i = low;
         size_t j = high;
-        for (;;) {
+        while (i <= j) {
             while (values[i] < pivot) {
                 i++;
             }

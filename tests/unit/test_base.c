@@ -181,7 +181,7 @@ END_TEST
 
 START_TEST(residuals_that_are_not_finite_end_the_descent)
 {
-    const double broken[] = {NAN, INFINITY};
+    const double broken[] = {(double)NAN, (double)INFINITY};
     for (int i = 0; i < 2; i++) {
         const struct curve curve = {0.0, broken[i]};
         double p[] = {1.0, 0.0};
