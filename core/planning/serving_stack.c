@@ -54,6 +54,8 @@
     .bandwidth_efficiency = HF_BANDWIDTH, .compute_efficiency = COMPUTE_EFFICIENCY,                \
     .link_efficiency = LINK_EFFICIENCY, .host_layer_s = HF_HOST_LAYER_S,                           \
     .usable_memory = USABLE_MEMORY, .int4_bytes = GPTQ_INT4_BYTES, .devices_take_turns = true,     \
+    .fitted_models = "measured:qwen-",                                                             \
+                                                                                                   \
     .single_log_sd = HF_LOG_SD
 
 const struct lq_serving_stack LQ_SERVING_STACKS[] = {
@@ -67,6 +69,7 @@ const struct lq_serving_stack LQ_SERVING_STACKS[] = {
      .usable_memory = USABLE_MEMORY,
      .int4_bytes = GPT_FAST_INT4_BYTES,
      .quantizes_head = true,
+     .fitted_models = "llama-2-",
      .single_log_sd = GPT_FAST_LOG_SD},
     {.id = "hf-2023", .description = "Transformers, layers spread by device_map, 2023", HF},
     {.id = "hf-2024", .description = "Transformers, layers spread by device_map, 2024", HF},
@@ -76,6 +79,7 @@ const struct lq_serving_stack LQ_SERVING_STACKS[] = {
      .compute_efficiency = COMPUTE_EFFICIENCY,
      .usable_memory = USABLE_MEMORY,
      .int4_bytes = GPTQ_INT4_BYTES,
+     .fitted_models = "llama-2-",
      .single_log_sd = LQ_SERVING_BATCHED_LOG_SD},
     {.id = "vllm",
      .description = "vLLM: paged KV cache, continuous batching, tensor parallel",
@@ -87,6 +91,7 @@ const struct lq_serving_stack LQ_SERVING_STACKS[] = {
      .collective_s = COLLECTIVE_S,
      .usable_memory = USABLE_MEMORY,
      .int4_bytes = GPTQ_INT4_BYTES,
+     .fitted_models = "measured:qwen-",
      .single_log_sd = HF_LOG_SD},
 };
 const size_t LQ_SERVING_STACK_COUNT = sizeof LQ_SERVING_STACKS / sizeof LQ_SERVING_STACKS[0];
@@ -99,6 +104,11 @@ const struct lq_serving_stack *lq_serving_stack_find(const char *id)
         }
     }
     return NULL;
+}
+
+bool lq_serving_stack_fitted_to(const struct lq_serving_stack *stack, const char *model)
+{
+    return strncmp(model, stack->fitted_models, strlen(stack->fitted_models)) == 0;
 }
 
 enum lq_weight_class lq_weight_class_of(enum lq_precision precision,

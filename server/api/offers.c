@@ -30,26 +30,45 @@ static int by_cost(const void *a, const void *b)
     return order != 0 ? order : strcmp(left->price->region, right->price->region);
 }
 
-size_t lq_offers_find(const struct lq_demand *demand, const struct lq_catalog *catalog,
-                      double duration_s, struct lq_offer_quote *out)
+static struct lq_cost cost_of(const struct lq_demand *demand, const struct lq_offer *offer,
+                              double duration_s)
 {
-    const struct lq_terms *terms = demand->terms;
-    if (terms->usd_per_gpu_hour > 0.0) {
-        const struct lq_offer offer = {1, terms->usd_per_gpu_hour};
-        out[0] = (struct lq_offer_quote){.cost = lq_cost_of(&offer, demand->gpu_count, duration_s)};
-        return 1;
-    }
+    return demand->replicated ? lq_cost_of_replica(offer, demand->gpu_count, duration_s)
+                              : lq_cost_of(offer, demand->gpu_count, duration_s);
+}
+
+/* The catalog's offers of instances with at least so many GPUs. */
+static size_t list_offers(const struct lq_demand *demand, const struct lq_catalog *catalog,
+                          int64_t least_gpus, double duration_s, struct lq_offer_quote *out)
+{
     size_t n = 0;
     size_t listed = 0;
     const struct lq_price *prices = lq_catalog_prices(catalog, demand->gpu->id, &listed);
     for (size_t i = 0; i < listed && n < LQ_OFFERS_MAX; i++) {
-        if (!(prices[i].instance_usd_per_h > 0.0) || !is_named(terms, &prices[i])) {
-            continue; /* spot only, or not asked for */
+        if (!(prices[i].instance_usd_per_h > 0.0) || prices[i].gpu_count < least_gpus ||
+            !is_named(demand->terms, &prices[i])) {
+            continue; /* spot only, too small, or not asked for */
         }
         const struct lq_offer offer = {prices[i].gpu_count, prices[i].instance_usd_per_h};
         out[n].price = &prices[i];
-        out[n].cost = lq_cost_of(&offer, demand->gpu_count, duration_s);
+        out[n].cost = cost_of(demand, &offer, duration_s);
         n++;
+    }
+    return n;
+}
+
+size_t lq_offers_find(const struct lq_demand *demand, const struct lq_catalog *catalog,
+                      double duration_s, struct lq_offer_quote *out)
+{
+    if (demand->terms->usd_per_gpu_hour > 0.0) {
+        const struct lq_offer offer = {1, demand->terms->usd_per_gpu_hour};
+        out[0] = (struct lq_offer_quote){.cost = cost_of(demand, &offer, duration_s)};
+        return 1;
+    }
+    const int64_t least_gpus = demand->replicated ? demand->gpu_count : 1;
+    size_t n = list_offers(demand, catalog, least_gpus, duration_s, out);
+    if (n == 0 && least_gpus > 1) {
+        n = list_offers(demand, catalog, 1, duration_s, out);
     }
     qsort(out, n, sizeof *out, by_cost);
     return n;
@@ -58,7 +77,8 @@ size_t lq_offers_find(const struct lq_demand *demand, const struct lq_catalog *c
 size_t lq_offers(const struct lq_job_document *document, const struct lq_catalog *catalog,
                  double duration_s, struct lq_offer_quote *out)
 {
-    const struct lq_demand demand = {document->job.gpu, document->job.gpu_count, &document->terms};
+    const struct lq_demand demand = {
+        .gpu = document->job.gpu, .gpu_count = document->job.gpu_count, .terms = &document->terms};
     return lq_offers_find(&demand, catalog, duration_s, out);
 }
 

@@ -5,6 +5,7 @@
 #include "server/json/estimate.h"
 #include "server/json/job.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct lq_catalog;
@@ -23,11 +24,15 @@ struct lq_demand {
     const struct lq_gpu *gpu;
     int64_t gpu_count;
     const struct lq_terms *terms;
+    bool replicated; /* as many as fit share an instance, and none is spread over several */
 };
 
 /* Fills `out` (room for LQ_OFFERS_MAX), cheapest first (then by provider, instance type, region),
  * with the on-demand offers for the GPU: those of the named providers, of all where none is named,
- * or the request's own rate, for `duration_s`. Returns how many; 0 = nobody prices this GPU. */
+ * or the request's own rate, for `duration_s`. What is replicated is only spread over several
+ * instances where no instance on offer holds it whole. Returns how many; 0 = nobody prices this
+ * GPU.
+ */
 size_t lq_offers_find(const struct lq_demand *demand, const struct lq_catalog *catalog,
                       double duration_s, struct lq_offer_quote *out);
 

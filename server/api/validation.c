@@ -3,6 +3,7 @@
 
 #include "server/api/page.h"
 #include "server/jobs/validate.h"
+#include "server/jobs/validate_serving.h"
 #include "server/json/calibration.h"
 
 #include <string.h>
@@ -83,6 +84,56 @@ static json_t *batch_encode(const struct lq_batch_validation *row)
     return o;
 }
 
+/* One measured run beside what the roofline says of it. */
+static json_t *run_encode(const struct lq_serving_prediction *p)
+{
+    const struct lq_decode_run *run = p->run;
+    json_t *o = json_object();
+    json_object_set_new(o, "run", json_string(run->id));
+    json_object_set_new(o, "model", json_string(run->model->id));
+    json_object_set_new(o, "gpu", json_string(run->gpu));
+    json_object_set_new(o, "gpu_count", json_integer(run->gpu_count));
+    json_object_set_new(o, "quantization",
+                        json_string(LQ_QUANTIZATION_NAMES[run->format.quantization]));
+    json_object_set_new(o, "concurrent_requests",
+                        json_integer((json_int_t)run->concurrent_requests));
+    json_object_set_new(o, "tokens_per_s", json_real(run->tokens_per_s));
+    json_object_set_new(o, "predicted_tokens_per_s", json_real(p->predicted));
+    return o;
+}
+
+static json_t *serving_errors_encode(const struct lq_errors *e)
+{
+    return json_pack("{s:i, s:f, s:f, s:f, s:f, s:f}", "points", (int)e->n, "rmse_tokens_per_s",
+                     e->rmse, "mape", e->mape, "median_ape", e->median, "p90_ape", e->p90, "bias",
+                     e->bias);
+}
+
+static json_t *serving_encode(const struct lq_serving_validation *v)
+{
+    json_t *runs = json_array();
+    for (size_t i = 0; i < v->count; i++) {
+        json_array_append_new(runs, run_encode(&v->predictions[i]));
+    }
+    json_t *o = serving_errors_encode(&v->errors);
+    json_object_set_new(o, "stack", json_string(v->stack->id));
+    json_object_set_new(o, "source", json_string(v->predictions[0].run->source));
+    json_object_set_new(o, "held_out",
+                        v->has_held_out ? serving_errors_encode(&v->held_out) : json_null());
+    json_object_set_new(o, "interval_coverage_90", json_real(v->coverage));
+    json_object_set_new(o, "runs", runs);
+    return o;
+}
+
+static json_t *servings_encode(const struct lq_serving_validations *v)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < v->stack_count; i++) {
+        json_array_append_new(list, serving_encode(&v->stack[i]));
+    }
+    return list;
+}
+
 static json_t *validations_encode(const struct lq_validations *v)
 {
     json_t *sets = json_array();
@@ -109,5 +160,12 @@ enum lq_code lq_validation_get(struct lq_call *call, struct lq_reply *reply)
     }
     json_t *object = validations_encode(&validations);
     lq_validations_release(&validations);
+    struct lq_serving_validations servings;
+    if (lq_validate_serving(call->catalog, &servings, &err) != LQ_OK) {
+        json_decref(object);
+        return lq_call_fail(call, &err);
+    }
+    json_object_set_new(object, "serving", servings_encode(&servings));
+    lq_serving_validations_release(&servings);
     return lq_reply_computed(call, object, reply);
 }

@@ -14,27 +14,22 @@ static const struct lq_catalog *catalog;
 
 enum { RUNS_MAX = 64 };
 
-/* Predictions of the runs of one stack; `family` selects models whose id begins so, or, with a '!'
- * before it, all others. */
+/* Predictions of the runs of one stack. */
 struct held {
     double predicted[RUNS_MAX];
     double measured[RUNS_MAX];
     size_t count;
 };
 
-static bool is_selected(const char *model, const char *family)
-{
-    const bool others = family[0] == '!';
-    const char *prefix = family + others;
-    return (strncmp(model, prefix, strlen(prefix)) == 0) != others;
-}
-
-static struct held hold(const char *stack, const char *family)
+/* All runs, or only those that had no part in the constants. */
+static struct held hold(const char *stack, bool left_out)
 {
     struct held held = {.count = 0};
     for (size_t i = 0; i < catalog->decode_count; i++) {
         const struct lq_decode_run *run = &catalog->decodes[i];
-        if (strcmp(run->stack, stack) != 0 || !is_selected(run->model->id, family)) {
+        if (strcmp(run->stack, stack) != 0 ||
+            (left_out &&
+             lq_serving_stack_fitted_to(lq_serving_stack_find(stack), run->model->id))) {
             continue;
         }
         struct lq_error err = {0};
@@ -65,7 +60,7 @@ static struct lq_errors errors_of(struct held *held)
 /* gpt_fast_decode.csv: batch 1, 1-8 A100-80GB, bf16, int8 and int4. */
 START_TEST(gpt_fast_rows_are_within_15_percent_median_and_35_percent_p90)
 {
-    struct held all = hold("gpt-fast", "");
+    struct held all = hold("gpt-fast", false);
     ck_assert_uint_eq(all.count, 31);
     const struct lq_errors errors = errors_of(&all);
     printf("# gpt-fast: median %.3f, p90 %.3f, bias %.3f\n", errors.median, errors.p90,
@@ -80,7 +75,7 @@ END_TEST
  * and that is the spread the table states, to its last digit. */
 START_TEST(gpt_fast_spread_is_that_of_rows_left_out)
 {
-    const struct held left_out = hold("gpt-fast", "!llama-2");
+    const struct held left_out = hold("gpt-fast", true);
     ck_assert_uint_eq(left_out.count, 18);
     const struct lq_serving_stack *stack = lq_serving_stack_find("gpt-fast");
     assert_near("out-of-sample spread", log_rms(&left_out), stack->single_log_sd, 0.01, 0.0);
@@ -90,7 +85,7 @@ END_TEST
 /* The 90 % interval holds at least so many of the rows. */
 START_TEST(intervals_hold_what_was_measured)
 {
-    const struct held all = hold("gpt-fast", "");
+    const struct held all = hold("gpt-fast", false);
     const struct lq_serving_stack *stack = lq_serving_stack_find("gpt-fast");
     size_t within = 0;
     for (size_t i = 0; i < all.count; i++) {
@@ -103,7 +98,7 @@ END_TEST
 /* qwen_inference.csv: Transformers on one and two A100-80GB, all three widths. */
 START_TEST(transformers_rows_are_within_15_percent_median)
 {
-    struct held all = hold("hf-2023", "");
+    struct held all = hold("hf-2023", false);
     ck_assert_uint_eq(all.count, 12);
     const struct lq_errors errors = errors_of(&all);
     printf("# hf-2023: median %.3f, p90 %.3f, bias %.3f\n", errors.median, errors.p90, errors.bias);
@@ -115,7 +110,7 @@ END_TEST
 /* The one vLLM row fixes vLLM's one constant: 3 % is the rounding of that constant. */
 START_TEST(vllm_row_is_reproduced)
 {
-    struct held all = hold("vllm", "");
+    struct held all = hold("vllm", false);
     ck_assert_uint_eq(all.count, 1);
     assert_near("Qwen-72B on two A100", all.predicted[0], all.measured[0], 0.0, 0.03);
 }
