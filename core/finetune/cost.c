@@ -14,3 +14,15 @@ struct lq_cost lq_cost_of(const struct lq_offer *offer, int64_t gpu_count, doubl
             (double)instances * offer->instance_usd_per_h * duration_s / LQ_SECONDS_PER_HOUR,
     };
 }
+
+struct lq_cost lq_cost_of_replica(const struct lq_offer *offer, int64_t gpu_count,
+                                  double duration_s)
+{
+    const int64_t replicas = offer->gpu_count / gpu_count;
+    struct lq_cost cost = lq_cost_of(offer, gpu_count, duration_s);
+    if (replicas > 0) {
+        cost.idle_gpus = offer->gpu_count - replicas * gpu_count;
+        cost.cost_usd /= (double)replicas;
+    }
+    return cost;
+}
