@@ -113,6 +113,9 @@ int64_t lq_lora_parameters(const struct lq_model *model, const struct lq_method 
 /* The most routed experts any layer has and the largest released top-k; 0 for dense models. */
 int64_t lq_model_experts(const struct lq_model *model);
 int64_t lq_model_active_experts(const struct lq_model *model);
+/* What kind of model it is, as far as measurements carry over: bit 0 has experts, bit 1 has Mamba
+ * layers. */
+unsigned lq_model_class(const struct lq_model *model);
 /* Layers in all. */
 int64_t lq_model_layers(const struct lq_model *model);
 

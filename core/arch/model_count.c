@@ -108,3 +108,13 @@ int64_t lq_model_layers(const struct lq_model *model)
     }
     return layers;
 }
+
+unsigned lq_model_class(const struct lq_model *model)
+{
+    unsigned bits = 0;
+    for (int i = 0; i < model->layer_kinds; i++) {
+        bits |= model->layers[i].ffn.kind == LQ_FFN_MOE ? 1U : 0U;
+        bits |= model->layers[i].mixer.kind == LQ_MIXER_MAMBA ? 2U : 0U;
+    }
+    return bits;
+}

@@ -11,7 +11,8 @@
 struct lq_stack {
     const char *id;
     const char *description;
-    bool serves_only; /* it trains nothing */
+    bool borrowed_times; /* its time constants are those of hf-2024 */
+    bool serves_only;    /* it trains nothing */
     /* time */
     double matmul_efficiency;    /* of the matrix peak, in matmuls that fill the device */
     double bandwidth_efficiency; /* of the memory bandwidth, in streaming weights and states */

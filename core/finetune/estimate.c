@@ -25,6 +25,9 @@ const char *const LQ_WARNING_CODES[] = {
     [LQ_WARN_RATE_FALLBACK] = "rate-fallback",
     [LQ_WARN_MEMORY_NOMINAL] = "memory-nominal",
     [LQ_WARN_CONTEXT] = "beyond-context",
+    [LQ_WARN_NO_BF16] = "no-bf16",
+    [LQ_WARN_BORROWED_STACK] = "stack-not-measured",
+    [LQ_WARN_ONE_NODE] = "taken-as-one-node",
     [LQ_WARN_BATCH_OVER_DATA] = "batch-over-data",
 };
 const char *const LQ_WARNING_DETAILS[] = {
@@ -53,12 +56,18 @@ const char *const LQ_WARNING_DETAILS[] = {
     [LQ_WARN_MEMORY_NOMINAL] =
         "the memory that the driver reports is not known: the nominal capacity "
         "was taken",
+    [LQ_WARN_NO_BF16] = "this device has no bf16 matrix units: the fp16 rate was taken",
+    [LQ_WARN_BORROWED_STACK] = "nothing was measured on this stack: its times are those of hf-2024",
+    [LQ_WARN_ONE_NODE] = "more than eight GPUs are taken as replicas within one node: the network "
+                         "between nodes is not in the estimate",
     [LQ_WARN_CONTEXT] = "rows are longer than the context the model was made for",
     [LQ_WARN_BATCH_OVER_DATA] = "one batch holds more queries than the data set",
 };
 
 /* Scatter of repeated runs of one job: 1-2 % in Xia et al.'s tables. Part of every interval. */
 static const double RUN_LOG_SD = 0.02;
+/* GPUs of the largest node that is sold by all clouds of the catalog. */
+enum { NODE_GPUS = 8 };
 
 static void warn(struct lq_estimate *out, enum lq_warning warning)
 {
@@ -75,11 +84,27 @@ static struct lq_observation observe(const struct lq_job *job, const struct lq_e
                                    .token_scale = 1.0};
 }
 
+static struct lq_basis choose_basis(const struct lq_job *job, const struct lq_evidence *evidence,
+                                    const struct lq_identity *identity,
+                                    const struct lq_estimate *out)
+{
+    struct lq_conditions conditions = {.sequence_tokens = job->fixed_tokens};
+    snprintf(conditions.lengths, sizeof conditions.lengths, "%s", job->lengths_id);
+    char data[LQ_ID_MAX];
+    lq_conditions_data(&conditions, data);
+    const struct lq_applicant applicant = {.identity = identity,
+                                           .model_class = lq_model_class(job->model),
+                                           .prior = out->step.total,
+                                           .tokens = out->step_tokens,
+                                           .active_experts = (double)job->active_experts,
+                                           .data = data};
+    return lq_evidence_step(evidence, &applicant);
+}
+
 /* The physics of the job, scaled to the chosen fit: what the fit's prior was off by where it was
  * measured is what this job's prior is taken to be off by. */
-static void set_step(const struct lq_job *job, struct lq_estimate *out)
+static void set_step(struct lq_estimate *out)
 {
-    out->step = lq_job_prior(job, out->row_tokens);
     const struct lq_fit *fit = out->basis.fit;
     if (fit == NULL) {
         return;
@@ -243,10 +268,21 @@ static void set_totals(const struct lq_job *job, double log_sd, struct lq_estima
     out->tokens_per_s = rows_per_s * out->row_tokens;
     out->unpadded_tokens_per_s = out->queries_per_s * job->lengths->mean_tokens;
     out->tokens_per_s_per_gpu = out->tokens_per_s / (double)job->gpu_count;
-    out->duration_s = job->epochs * job->queries / out->queries_per_s;
+    /* an epoch takes at least one step, however few queries it has */
+    const double step_queries =
+        (double)(out->batch_size * job->gpu_count) * job->lengths->queries_per_row;
+    out->duration_s = job->epochs * fmax(job->queries, step_queries) / out->queries_per_s;
     lq_interval_around(out->queries_per_s, log_sd, z, out->interval.queries_per_s);
     lq_interval_around(out->tokens_per_s_per_gpu, log_sd, z, out->interval.tokens_per_s_per_gpu);
     lq_interval_around(out->duration_s, log_sd, z, out->interval.duration_s);
+}
+
+/* NVIDIA devices before Ampere (compute capability 8.0) have no bf16 in their matrix units. */
+static bool lacks_bf16(const struct lq_job *job)
+{
+    const char *capability = job->gpu->compute_capability;
+    return job->training.precision == LQ_PRECISION_BF16 && capability[0] >= '1' &&
+           capability[0] <= '7' && capability[1] == '.';
 }
 
 static void add_warnings(const struct lq_job *job, struct lq_estimate *out)
@@ -255,6 +291,15 @@ static void add_warnings(const struct lq_job *job, struct lq_estimate *out)
     (void)lq_peak_flop_per_s(job->gpu, job->training.precision, &fallback);
     if (fallback && out->basis.kind != LQ_BASIS_CALIBRATED) {
         warn(out, LQ_WARN_RATE_FALLBACK);
+    }
+    if (lacks_bf16(job)) {
+        warn(out, LQ_WARN_NO_BF16);
+    }
+    if (lq_job_stack(job)->borrowed_times && out->basis.kind != LQ_BASIS_CALIBRATED) {
+        warn(out, LQ_WARN_BORROWED_STACK);
+    }
+    if (job->gpu_count > NODE_GPUS) {
+        warn(out, LQ_WARN_ONE_NODE);
     }
     if (!job->gpu->memory_is_reported) {
         warn(out, LQ_WARN_MEMORY_NOMINAL);
@@ -311,8 +356,9 @@ enum lq_code lq_estimate(const struct lq_job *job, const struct lq_evidence *evi
     LQ_TRY(lq_batch_choose(job, evidence, &identity, out, err));
     out->row_tokens = lq_lengths_mean_row(job->lengths, out->batch_size);
     out->step_tokens = (double)out->batch_size * out->row_tokens;
-    out->basis = lq_evidence_step(evidence, &identity, lq_model_experts(job->model) > 0);
-    set_step(job, out);
+    out->step = lq_job_prior(job, out->row_tokens);
+    out->basis = choose_basis(job, evidence, &identity, out);
+    set_step(out);
     double log_sd = 0.0;
     LQ_TRY(set_rate(job, out, &log_sd, err));
     const struct lq_observation o = observe(job, out);

@@ -54,6 +54,9 @@ enum lq_warning {
     LQ_WARN_RATE_FALLBACK,   /* the catalog lacks the matrix rate of this precision */
     LQ_WARN_MEMORY_NOMINAL,  /* the driver's figure of the device's memory is not known */
     LQ_WARN_CONTEXT,         /* rows are longer than the model was made for */
+    LQ_WARN_NO_BF16,         /* bf16 on a device without it */
+    LQ_WARN_BORROWED_STACK,  /* the stack's constants are another's */
+    LQ_WARN_ONE_NODE,        /* more GPUs than a node has */
     LQ_WARN_BATCH_OVER_DATA, /* a batch holds more queries than the data set */
     LQ_WARNING_COUNT
 };

@@ -29,11 +29,22 @@ struct lq_basis {
     double log_sd;            /* of the predicted quantity, beyond the fit's own covariance */
 };
 
-/* The step-time fit nearest to `identity`: its own; else one of the same method kind and kind of
- * model that differs in the fewest of GPU, GPU count, rank, targets, quantisation, precision,
- * optimizer, checkpointing, stack and model; else none. `mixture`: the job's model has experts. */
+/* What a job brings to the choice of a fit. Borrowed. */
+struct lq_applicant {
+    const struct lq_identity *identity;
+    unsigned model_class;              /* lq_model_class of its model */
+    struct lq_step_coefficients prior; /* what physics gives its step */
+    double tokens;                     /* padded tokens of the step */
+    double active_experts;
+    const char *data; /* as lq_conditions_data names it */
+};
+
+/* The step-time fit nearest to the job: its own; else the one of the same method kind and class of
+ * model with the least variance, summed over model, GPU (the more the further apart physics puts
+ * the two), stack and settings that differ; among equals the one with more points; else none. A fit
+ * of other length distributions stays calibrated, with a spread of its own for that. */
 struct lq_basis lq_evidence_step(const struct lq_evidence *evidence,
-                                 const struct lq_identity *identity, bool mixture);
+                                 const struct lq_applicant *applicant);
 
 /* The memory fit of the same model, method kind and, where there is one, the same settings and
  * stack (any GPU); else the one that differs in the fewest; else none. */

@@ -139,6 +139,9 @@ static void set_range(struct lq_fit *fit, const struct lq_observation *observati
         const double tokens = observations[i].batch_size * observations[i].row_tokens;
         fit->step_tokens[0] = i == 0 ? tokens : fmin(fit->step_tokens[0], tokens);
         fit->step_tokens[1] = i == 0 ? tokens : fmax(fit->step_tokens[1], tokens);
+        const double row = observations[i].row_tokens;
+        fit->row_range[0] = i == 0 ? row : fmin(fit->row_range[0], row);
+        fit->row_range[1] = i == 0 ? row : fmax(fit->row_range[1], row);
     }
 }
 

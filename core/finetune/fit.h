@@ -42,6 +42,9 @@ struct lq_fit {
     double prior[LQ_COEFFICIENTS_MAX]; /* what physics alone gives for the same coefficients */
     double row_tokens;                 /* mean padded row of the points: where `prior` holds */
     double step_tokens[2];             /* fewest and most padded tokens of a measured step */
+    double row_range[2];               /* shortest and longest mean padded row of a point */
+    char data[LQ_ID_MAX * 2];          /* distributions of the points, see lq_conditions_data */
+    unsigned model_class;              /* lq_model_class of the identity's model */
     double constant;                   /* xia2024 forms: C3 */
     size_t points;
     double rmse_queries_per_s;

@@ -40,14 +40,12 @@ static int64_t widest_window(const struct lq_model *model)
     return widest;
 }
 
-/* Gradients in the weights' own type, reduced among data-parallel devices. */
+/* Gradients in the trained weights' own type, reduced among data-parallel devices. */
 static double gradient_bytes(const struct lq_job *job, const struct lq_stack *stack)
 {
-    if (job->method.kind == LQ_METHOD_FULL) {
-        return (double)lq_model_parameters(job->model, 0).total *
-               lq_precision_bytes(job->training.precision);
-    }
-    return (double)lq_lora_parameters(job->model, &job->method) * stack->adapter_bytes;
+    const struct lq_trained trained =
+        lq_trained_count(job->model, &job->method, &job->training, stack);
+    return trained.parameters * trained.weight_bytes;
 }
 
 const struct lq_stack *lq_job_stack(const struct lq_job *job)
@@ -64,7 +62,8 @@ double lq_job_least_step_s(const struct lq_job *job, double tokens, double row_t
     if (fallback) {
         return 0.0;
     }
-    const struct lq_work_table work = lq_work_count(job->model, &job->method, &job->training);
+    const struct lq_work_table work =
+        lq_work_count(job->model, &job->method, &job->training, &PERFECT);
     const struct lq_step_device device = {.gpu = job->gpu,
                                           .stack = &PERFECT,
                                           .precision = job->training.precision,
@@ -78,8 +77,9 @@ double lq_job_least_step_s(const struct lq_job *job, double tokens, double row_t
 
 struct lq_step_time lq_job_prior(const struct lq_job *job, double row_tokens)
 {
-    const struct lq_work_table work = lq_work_count(job->model, &job->method, &job->training);
     const struct lq_stack *stack = lq_job_stack(job);
+    const struct lq_work_table work =
+        lq_work_count(job->model, &job->method, &job->training, stack);
     const struct lq_step_device device = {
         .gpu = job->gpu,
         .stack = stack,

@@ -206,36 +206,40 @@ static double weights_bytes(const struct lq_memory_job *job, const struct lq_par
            (double)(p->total - p->linear) * element;
 }
 
+struct lq_trained lq_trained_count(const struct lq_model *model, const struct lq_method *method,
+                                   const struct lq_training *training, const struct lq_stack *stack)
+{
+    const bool full = method->kind == LQ_METHOD_FULL;
+    const struct lq_parameters p = lq_model_parameters(model, 0);
+    struct lq_trained trained = {
+        .parameters = full ? (double)p.total : (double)lq_lora_parameters(model, method),
+        .weight_bytes = full ? lq_precision_bytes(training->precision) : stack->adapter_bytes};
+    if (!full && method->train_embeddings) {
+        trained.parameters += (double)(p.embedding + p.head);
+    }
+    const bool master = training->master_weights && trained.weight_bytes < 4.0;
+    const double state_bytes = master ? 4.0 : trained.weight_bytes;
+    trained.optimizer_bytes =
+        lq_optimizer_bytes(training->optimizer, state_bytes) + (master ? 4.0 : 0.0);
+    return trained;
+}
+
 struct lq_memory lq_memory_count(const struct lq_memory_job *job)
 {
     const struct lq_parameters p = lq_model_parameters(job->model, job->active_experts);
-    const double element = lq_precision_bytes(job->training->precision);
-    struct lq_memory memory = {
+    const struct lq_trained trained =
+        lq_trained_count(job->model, job->method, job->training, job->stack);
+    const bool full = job->method->kind == LQ_METHOD_FULL;
+    return (struct lq_memory){
         .weights_bytes = weights_bytes(job, &p),
+        .adapter_bytes = full ? 0.0 : trained.parameters * trained.weight_bytes,
+        .gradient_bytes = trained.parameters * trained.weight_bytes,
+        .optimizer_bytes = trained.parameters * trained.optimizer_bytes,
         .overhead_bytes = job->stack->context_bytes + dequantization_scratch_bytes(job),
         .fragmentation = job->stack->fragmentation,
         .activation_token_bytes = job->activation_factor * activation_token_bytes(job),
         .activation_square_bytes = job->activation_factor * activation_square_bytes(job),
     };
-    double trained = (double)p.total;
-    double trained_bytes = element;
-    if (job->method->kind != LQ_METHOD_FULL) {
-        trained_bytes = job->stack->adapter_bytes;
-        trained = (double)lq_lora_parameters(job->model, job->method);
-        memory.adapter_bytes = trained * trained_bytes;
-        if (job->method->train_embeddings) {
-            /* a trained copy beside the frozen one (PEFT's modules_to_save) */
-            const double embeddings = (double)(p.embedding + p.head);
-            trained += embeddings;
-            memory.adapter_bytes += embeddings * trained_bytes;
-        }
-    }
-    memory.gradient_bytes = trained * trained_bytes;
-    const bool master = job->training->master_weights && trained_bytes < 4.0;
-    const double state_bytes = master ? 4.0 : trained_bytes;
-    memory.optimizer_bytes = trained * (lq_optimizer_bytes(job->training->optimizer, state_bytes) +
-                                        (master ? 4.0 : 0.0));
-    return memory;
 }
 
 double lq_memory_fixed_bytes(const struct lq_memory *memory)

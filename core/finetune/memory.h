@@ -31,6 +31,20 @@ struct lq_memory {
     double activation_square_bytes; /* per squared row length and row: eager attention's scores */
 };
 
+/* What an optimizer step touches. */
+struct lq_trained {
+    double parameters;
+    double weight_bytes;    /* of one trained weight, and of its gradient */
+    double optimizer_bytes; /* of one trained weight's states, master copy included */
+};
+
+/* Full: every weight in the training precision. LoRA: the adapters in the stack's type, and with
+ * train_embeddings a copy of embedding and head beside the frozen ones (PEFT's modules_to_save).
+ * master_weights adds fp32 copies of 16-bit weights, whose moments are then fp32, too. */
+struct lq_trained lq_trained_count(const struct lq_model *model, const struct lq_method *method,
+                                   const struct lq_training *training,
+                                   const struct lq_stack *stack);
+
 /* Counts the memory of a job. Never fails: the model was checked.
  * Source: Xia et al. 2024 section IV-A for the components; element counts per layer in memory.c. */
 struct lq_memory lq_memory_count(const struct lq_memory_job *job);

@@ -1,6 +1,7 @@
 /* Order and equality of what identifies a measurement. */
 #include "core/finetune/point.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int compare(int64_t a, int64_t b)
@@ -37,4 +38,13 @@ int lq_identity_compare(const struct lq_identity *a, const struct lq_identity *b
 bool lq_identity_equal(const struct lq_identity *a, const struct lq_identity *b)
 {
     return lq_identity_compare(a, b) == 0;
+}
+
+void lq_conditions_data(const struct lq_conditions *conditions, char name[LQ_ID_MAX])
+{
+    if (conditions->sequence_tokens > 0) {
+        snprintf(name, LQ_ID_MAX, "fixed-%lld", (long long)conditions->sequence_tokens);
+    } else {
+        snprintf(name, LQ_ID_MAX, "%s", conditions->lengths);
+    }
 }

@@ -37,6 +37,10 @@ struct lq_conditions {
     double queries_per_row;      /* > 1 only where rows are packed */
 };
 
+/* Names the data of a run: its distribution, "fixed-512" for rows of one length, "" where it was
+ * given inline. */
+void lq_conditions_data(const struct lq_conditions *conditions, char name[LQ_ID_MAX]);
+
 struct lq_point {
     char id[LQ_ID_MAX];
     struct lq_identity identity;

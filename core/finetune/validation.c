@@ -3,39 +3,36 @@
 
 #include <math.h>
 
-/* Puts the k-th smallest of n values at index k (Hoare's selection), others around it. */
+static void swap(double *a, double *b)
+{
+    const double kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* The k-th smallest of n values, which are put in another order: quickselect, each round around the
+ * middle value. */
 static double select_kth(double *values, size_t n, size_t k)
 {
     size_t low = 0;
-    size_t high = n - 1;
-    while (low < high) {
-        const double pivot = values[k];
-        size_t i = low;
-        size_t j = high;
-        while (i <= j) {
-            while (values[i] < pivot) {
-                i++;
+    size_t high = n; /* k lies in [low, high) */
+    while (high - low > 1) {
+        swap(&values[low + (high - low) / 2], &values[high - 1]);
+        const double pivot = values[high - 1];
+        size_t smaller = low;
+        for (size_t i = low; i + 1 < high; i++) {
+            if (values[i] < pivot) {
+                swap(&values[i], &values[smaller++]);
             }
-            while (values[j] > pivot) {
-                j--;
-            }
-            if (i > j) {
-                break;
-            }
-            const double swap = values[i];
-            values[i] = values[j];
-            values[j] = swap;
-            i++;
-            if (j == 0) {
-                break;
-            }
-            j--;
         }
-        if (j < k) {
-            low = i;
+        swap(&values[smaller], &values[high - 1]);
+        if (k == smaller) {
+            break;
         }
-        if (k < i) {
-            high = j;
+        if (k < smaller) {
+            high = smaller;
+        } else {
+            low = smaller + 1;
         }
     }
     return values[k];

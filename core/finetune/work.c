@@ -1,24 +1,27 @@
 /* Counts the FLOPs, bytes and calls of a training step. Rates and times live in step_time.c. */
 #include "core/finetune/work.h"
 
+#include "core/finetune/memory.h"
+
 #include <stdbool.h>
 
-const char *const LQ_TERM_NAMES[] = {"embedding",
-                                     "attention",
-                                     "mamba",
-                                     "mlp",
-                                     "router",
-                                     "expert_matmul",
-                                     "shared_expert",
-                                     "head",
-                                     "dequantization",
-                                     "expert_dequantization",
-                                     "lora",
-                                     "overhead",
-                                     "expert_overhead",
-                                     "optimizer",
-                                     "all_reduce",
-                                     NULL};
+const char *const LQ_TERM_NAMES[] = {
+    [LQ_TERM_ATTENTION] = "attention",
+    [LQ_TERM_MAMBA] = "mamba",
+    [LQ_TERM_MLP] = "mlp",
+    [LQ_TERM_ROUTER] = "router",
+    [LQ_TERM_EXPERT_MATMUL] = "expert_matmul",
+    [LQ_TERM_SHARED_EXPERT] = "shared_expert",
+    [LQ_TERM_HEAD] = "head",
+    [LQ_TERM_DEQUANTIZATION] = "dequantization",
+    [LQ_TERM_EXPERT_DEQUANTIZATION] = "expert_dequantization",
+    [LQ_TERM_LORA] = "lora",
+    [LQ_TERM_OVERHEAD] = "overhead",
+    [LQ_TERM_EXPERT_OVERHEAD] = "expert_overhead",
+    [LQ_TERM_OPTIMIZER] = "optimizer",
+    [LQ_TERM_ALL_REDUCE] = "all_reduce",
+    [LQ_TERM_COUNT] = NULL,
+};
 
 /* Everything that counting one model's work needs, and the table it fills. */
 struct count {
@@ -189,21 +192,15 @@ static void add_head(struct count *c)
 }
 
 /* Reads and writes the trained weights, reads the gradients, reads and writes the states. */
-static void add_optimizer(struct count *c, const struct lq_parameters *p)
+static void add_optimizer(struct count *c, const struct lq_stack *stack)
 {
-    double trained = (double)p->total;
-    double bytes = c->element_bytes;
-    if (c->method->kind != LQ_METHOD_FULL) {
-        trained = (double)lq_lora_parameters(c->model, c->method);
-        bytes = 4.0;
-    }
-    const double state = lq_optimizer_bytes(c->training->optimizer, bytes);
+    const struct lq_trained trained = lq_trained_count(c->model, c->method, c->training, stack);
     c->table.term[LQ_TERM_OPTIMIZER][LQ_STAGE_OPTIMIZER].weight_bytes =
-        trained * (3.0 * bytes + 2.0 * state);
+        trained.parameters * (3.0 * trained.weight_bytes + 2.0 * trained.optimizer_bytes);
 }
 
 struct lq_work_table lq_work_count(const struct lq_model *model, const struct lq_method *method,
-                                   const struct lq_training *training)
+                                   const struct lq_training *training, const struct lq_stack *stack)
 {
     struct count c = {.model = model,
                       .method = method,
@@ -224,7 +221,6 @@ struct lq_work_table lq_work_count(const struct lq_model *model, const struct lq
         }
     }
     add_head(&c);
-    const struct lq_parameters p = lq_model_parameters(model, 0);
-    add_optimizer(&c, &p);
+    add_optimizer(&c, stack);
     return c.table;
 }

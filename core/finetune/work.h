@@ -2,12 +2,12 @@
 #pragma once
 
 #include "core/arch/model.h"
+#include "core/finetune/efficiency.h"
 
 #include <stdint.h>
 
 /* A term of the step time. The order is that of a layer's execution. */
 enum lq_term {
-    LQ_TERM_EMBEDDING,
     LQ_TERM_ATTENTION, /* projections and scores */
     LQ_TERM_MAMBA,     /* projections, convolution and scan */
     LQ_TERM_MLP,       /* dense feed-forward */
@@ -51,7 +51,8 @@ struct lq_work_table {
  * result is complete. Source: Xia et al. 2024 section IV-B for the stages; 2 FLOPs per
  * multiply-add; causal attention computes half of the scores. */
 struct lq_work_table lq_work_count(const struct lq_model *model, const struct lq_method *method,
-                                   const struct lq_training *training);
+                                   const struct lq_training *training,
+                                   const struct lq_stack *stack);
 
 /* True for the terms that make up the mixture-of-experts part (Xia et al. 2024, Fig. 5). */
 bool lq_term_is_moe(enum lq_term term);

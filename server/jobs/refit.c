@@ -3,6 +3,7 @@
  */
 #include "server/jobs/refit.h"
 
+#include "core/base/names.h"
 #include "core/finetune/estimate.h"
 #include "core/finetune/memory.h"
 #include "core/finetune/xia2024.h"
@@ -129,24 +130,6 @@ static uint64_t hash_identity(const struct lq_identity *id)
     return hash_bytes(14695981039346656037ULL, text, (size_t)size);
 }
 
-/* Adds a source to a sorted-by-arrival list of distinct ones, as far as there is room. */
-static void add_source(struct lq_fit *fit, const char *source)
-{
-    const size_t length = strlen(source);
-    const char *at = fit->sources;
-    while (length > 0 && (at = strstr(at, source)) != NULL) {
-        if ((at == fit->sources || at[-1] == ',') && (at[length] == ',' || at[length] == '\0')) {
-            return;
-        }
-        at += length;
-    }
-    const size_t used = strlen(fit->sources);
-    if (length > 0 && used + length + 2 < sizeof fit->sources) {
-        snprintf(fit->sources + used, sizeof fit->sources - used, "%s%s", used > 0 ? "," : "",
-                 source);
-    }
-}
-
 /* Names the fit and its sources after the points it was made of. */
 static void sign_fit(struct lq_fit *fit, const struct lq_group *group)
 {
@@ -155,7 +138,10 @@ static void sign_fit(struct lq_fit *fit, const struct lq_group *group)
         const struct lq_point *point = group->points[i];
         hash = hash_bytes(hash, point->id, strlen(point->id));
         hash = hash_bytes(hash, &point->queries_per_s, sizeof point->queries_per_s);
-        add_source(fit, point->source);
+        char data[LQ_ID_MAX];
+        lq_conditions_data(&point->conditions, data);
+        lq_names_add(fit->sources, sizeof fit->sources, point->source);
+        lq_names_add(fit->data, sizeof fit->data, data);
         if (strcmp(point->measured_at, fit->newest_at) > 0) {
             snprintf(fit->newest_at, sizeof fit->newest_at, "%s", point->measured_at);
         }
@@ -204,6 +190,7 @@ enum lq_code lq_refit_step_time(const struct lq_catalog *catalog, const struct l
         struct lq_step_coefficients prior = {0};
         const size_t n = observe_group(group, skip, &job, observations, &prior);
         code = lq_fit_step_time(observations, n, &prior, LQ_OBJECTIVE_ROBUST, workspace, out, err);
+        out->model_class = lq_model_class(job.model);
     }
     free(observations);
     free(workspace);

@@ -1,6 +1,7 @@
 /* Gathers what was seen of memory, per model, method and stack, for core's fit. */
 #include "server/jobs/refit_memory.h"
 
+#include "core/base/names.h"
 #include "core/finetune/estimate.h"
 #include "core/finetune/memory.h"
 #include "server/jobs/refit.h"
@@ -127,11 +128,7 @@ static void fit_run(const struct lq_catalog *catalog, const struct evidence *run
             hash = hash_bytes(hash, &run[i].peak_bytes, sizeof(double));
             used++;
         }
-        if (strstr(fit.sources, run[i].source) == NULL) {
-            const size_t length = strlen(fit.sources);
-            snprintf(fit.sources + length, sizeof fit.sources - length, "%s%s",
-                     length > 0 ? "," : "", run[i].source);
-        }
+        lq_names_add(fit.sources, sizeof fit.sources, run[i].source);
     }
     struct lq_error err = {0};
     if (used > 0 && lq_fit_memory(observations, used, &fit, &err) == LQ_OK) {

@@ -229,7 +229,8 @@ START_TEST(nothing_is_faster_than_the_roofline)
         random_roomy(catalog, &r);
         r.job.batch_size = random_flag() ? r.job.batch_size : random_between(1000, 100000);
         const struct lq_estimate e = quote(i);
-        const struct lq_work_table w = lq_work_count(r.job.model, &r.job.method, &r.job.training);
+        const struct lq_work_table w =
+            lq_work_count(r.job.model, &r.job.method, &r.job.training, lq_job_stack(&r.job));
         double flop = 0.0;
         for (int t = 0; t < LQ_TERM_COUNT; t++) {
             for (int s = 0; s < LQ_STAGE_COUNT; s++) {

@@ -60,13 +60,19 @@ START_TEST(within_the_interval_a_batch_may_not_fit_beyond_it_does_not)
 {
     struct lq_job job = small_job();
     fit_exactly(&job, 3.0, 512.0);
-    const int64_t most = quote(&job, &NOTHING).interval.max_batch_size[1];
-    ck_assert_int_gt(most, 3);
-    job.batch_size = most;
+    ck_assert_int_gt(quote(&job, &NOTHING).interval.max_batch_size[1], 3);
+    job.batch_size = 4;
     const struct lq_estimate e = quote(&job, &NOTHING);
     ck_assert(warns(&e, LQ_WARN_MAY_NOT_FIT));
-    ck_assert_int_eq(e.batch_size, most);
-    job.batch_size = most + 1;
+    ck_assert_int_eq(e.batch_size, 4);
+    /* however wide the interval: not what is counted at more than 1.25 of the device */
+    const double row_bytes =
+        (e.total_bytes - lq_memory_fixed_bytes(&e.memory) / (1.0 - e.memory.fragmentation)) / 4.0;
+    const double room_bytes = 1.25 * job.gpu->memory_bytes - e.total_bytes;
+    job.batch_size = 4 + (int64_t)(room_bytes / row_bytes);
+    const struct lq_estimate doubtful = quote(&job, &NOTHING);
+    ck_assert(warns(&doubtful, LQ_WARN_MAY_NOT_FIT));
+    job.batch_size++;
     const struct lq_error err = refusal(&job, &NOTHING);
     ck_assert_int_eq(err.code, LQ_ENOFIT);
     ck_assert_str_eq(err.pointer, "/batch_size");

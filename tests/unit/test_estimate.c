@@ -22,6 +22,8 @@ static struct lq_fit own_fit(const struct lq_job *job, double times)
         .covariance = {1e-4, 0.0, 0.0, 0.0, 1e-4, 0.0, 0.0, 0.0, 1e-4},
         .row_tokens = 512.0,
         .step_tokens = {512.0, 8192.0},
+        .model_class = lq_model_class(job->model),
+        .data = "fixed-512",
         .points = 9,
         .residual_log = 0.01};
 }

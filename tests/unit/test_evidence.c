@@ -18,18 +18,34 @@ static struct lq_identity identity(void)
         .checkpointing = LQ_CHECKPOINTING_FULL};
 }
 
+/* A fit of the data set "d"; physics puts any other device than "g" twice as slow. */
 static struct lq_fit step_fit(const struct lq_identity *id, double per_expert)
 {
+    const double slower = strcmp(id->gpu, "g") == 0 ? 1.0 : 2.0;
     return (struct lq_fit){.kind = LQ_FIT_STEP_TIME,
                            .identity = *id,
                            .coefficients = 3,
-                           .coefficient = {1.0, 1e-3, per_expert}};
+                           .coefficient = {1.0, 1e-3, per_expert},
+                           .prior = {slower, slower * 1e-3, slower * per_expert},
+                           .model_class = per_expert > 0.0 ? 1 : 0,
+                           .data = "c,d"};
+}
+
+static struct lq_applicant applicant(const struct lq_identity *id, unsigned model_class)
+{
+    return (struct lq_applicant){.identity = id,
+                                 .model_class = model_class,
+                                 .prior = {1.0, 1e-3, 1e-4},
+                                 .tokens = 1000.0,
+                                 .active_experts = 2.0,
+                                 .data = "d"};
 }
 
 static struct lq_basis choose(const struct lq_fit *fits, size_t n, const struct lq_identity *id)
 {
     const struct lq_evidence evidence = {.fits = fits, .fit_count = n};
-    return lq_evidence_step(&evidence, id, true);
+    const struct lq_applicant job = applicant(id, 1);
+    return lq_evidence_step(&evidence, &job);
 }
 
 /* One step away from identity() each, nearest first. */
@@ -163,7 +179,55 @@ START_TEST(another_method_or_another_kind_of_model_is_no_evidence)
     const struct lq_fit fits[] = {step_fit(&full, 1e-4), step_fit(&dense, 0.0)};
     ck_assert_int_eq(choose(fits, 2, &id).kind, LQ_BASIS_PRIOR);
     const struct lq_evidence evidence = {.fits = fits, .fit_count = 2};
-    ck_assert_ptr_eq(lq_evidence_step(&evidence, &id, false).fit, &fits[1]);
+    const struct lq_applicant job = applicant(&id, 0);
+    ck_assert_ptr_eq(lq_evidence_step(&evidence, &job).fit, &fits[1]);
+    const struct lq_applicant mamba = applicant(&id, 2);
+    ck_assert_int_eq(lq_evidence_step(&evidence, &mamba).kind, LQ_BASIS_PRIOR);
+}
+END_TEST
+
+START_TEST(among_equals_the_one_with_more_points_is_taken)
+{
+    const struct lq_identity id = identity();
+    struct lq_identity first = identity();
+    struct lq_identity second = identity();
+    snprintf(first.gpu, sizeof first.gpu, "a");
+    snprintf(second.gpu, sizeof second.gpu, "b");
+    struct lq_fit fits[] = {step_fit(&first, 1e-4), step_fit(&second, 1e-4)};
+    fits[0].points = 4;
+    fits[1].points = 19;
+    ck_assert_ptr_eq(choose(fits, 2, &id).fit, &fits[1]);
+    fits[0].points = 20;
+    ck_assert_ptr_eq(choose(fits, 2, &id).fit, &fits[0]);
+}
+END_TEST
+
+START_TEST(the_device_that_physics_puts_nearer_is_taken)
+{
+    const struct lq_identity id = identity();
+    struct lq_identity first = identity();
+    struct lq_identity second = identity();
+    snprintf(first.gpu, sizeof first.gpu, "a");
+    snprintf(second.gpu, sizeof second.gpu, "b");
+    struct lq_fit fits[] = {step_fit(&first, 1e-4), step_fit(&second, 1e-4)};
+    fits[0].points = 100;
+    for (int j = 0; j < 3; j++) {
+        fits[1].prior[j] *= 0.6;
+    }
+    const struct lq_basis basis = choose(fits, 2, &id);
+    ck_assert_ptr_eq(basis.fit, &fits[1]);
+    ck_assert_double_lt(basis.log_sd, choose(fits, 1, &id).log_sd);
+}
+END_TEST
+
+START_TEST(other_data_stays_calibrated_with_a_spread)
+{
+    const struct lq_identity id = identity();
+    struct lq_fit fit = step_fit(&id, 1e-4);
+    snprintf(fit.data, sizeof fit.data, "c,dd");
+    const struct lq_basis basis = choose(&fit, 1, &id);
+    ck_assert_int_eq(basis.kind, LQ_BASIS_CALIBRATED);
+    ck_assert_double_gt(basis.log_sd, 0.05);
 }
 END_TEST
 
@@ -373,6 +437,9 @@ int main(void)
     tcase_add_test(tests, its_own_measurement_adds_no_spread);
     tcase_add_loop_test(tests, every_part_of_the_identity_counts, 0, PARTS);
     tcase_add_test(tests, another_method_or_another_kind_of_model_is_no_evidence);
+    tcase_add_test(tests, among_equals_the_one_with_more_points_is_taken);
+    tcase_add_test(tests, the_device_that_physics_puts_nearer_is_taken);
+    tcase_add_test(tests, other_data_stays_calibrated_with_a_spread);
     tcase_add_test(tests, only_fits_of_the_step_time_speak_for_it);
     tcase_add_test(tests, a_memory_fit_holds_on_any_gpu_and_carries_over_to_other_settings);
     tcase_add_test(tests, the_nearest_memory_fit_is_taken);
