@@ -103,7 +103,7 @@ static bool decode_side(const json_t *value, const char *pointer, double mean, s
 
 static bool allocate(struct lq_traffic_document *out, size_t count, struct lq_faults *faults)
 {
-    out->kinds = calloc(count, sizeof *out->kinds);
+    out->kinds = calloc(count > 0 ? count : 1, sizeof *out->kinds);
     out->traffic = (struct lq_traffic){out->kinds, count};
     if (out->kinds == NULL) {
         lq_faults_add(faults, LQ_EINTERNAL, NULL, "out of memory for the traffic");

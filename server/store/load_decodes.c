@@ -3,6 +3,7 @@
 #include "server/store/snapshot.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -72,15 +73,29 @@ static bool read_format(const char *label, struct lq_serving_format *format)
     return true;
 }
 
+/* The number that follows `words`; moves `*text` behind it. */
+static bool read_number(const char **text, const char *words, double *number)
+{
+    const size_t size = strlen(words);
+    if (strncmp(*text, words, size) != 0) {
+        return false;
+    }
+    char *end = NULL;
+    *number = strtod(*text + size, &end);
+    const bool found = end != *text + size && *number >= 1.0;
+    *text = end;
+    return found;
+}
+
 /* "decode batch 1 prompt 5 tokens", "generate 2048 tokens". */
 static bool read_task(const char *task, struct lq_decode_run *run)
 {
     run->request = (struct lq_request_kind){
         .prompt_tokens = 1.0, .output_tokens = GPT_FAST_OUTPUT_TOKENS, .share = 1.0};
     run->concurrent_requests = 1.0;
-    return sscanf(task, "decode batch %lf prompt %lf tokens", &run->concurrent_requests,
-                  &run->request.prompt_tokens) == 2 ||
-           sscanf(task, "generate %lf tokens", &run->request.output_tokens) == 1;
+    const bool generates = read_number(&task, "generate ", &run->request.output_tokens);
+    return generates || (read_number(&task, "decode batch ", &run->concurrent_requests) &&
+                         read_number(&task, " prompt ", &run->request.prompt_tokens));
 }
 
 /* False where the run is of a model or a kind that this program does not know. */

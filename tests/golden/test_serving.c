@@ -232,7 +232,7 @@ START_TEST(what_serves_cheapest_moves_with_the_budget)
 {
     const double experts[] = {1, 2, 4, 8, 16, 32, 64};
     int cheapest = 0;
-    double least = INFINITY;
+    double least = (double)INFINITY;
     for (int i = 0; i < 7; i++) {
         const double cost = cost_at_equal_loss(CAPPED[_i].budget, experts[i], 256);
         cheapest = cost < least ? i : cheapest;

@@ -49,7 +49,7 @@ def case_memory_is_that_of_the_shapes(server):
 
 def case_caches_follow_the_architecture(server):
     for model, gpu, bytes_per_token in (("llama-2-7b", "A100-80GB-SXM", 2 * 32 * 4096 * 2),
-                                        ("deepseek-v3", "H200-SXM", 61 * (512 + 64) * 2),
+                                        ("deepseek-v3", "H200-SXM-141GB", 61 * (512 + 64) * 2),
                                         ("mamba-2.8b", "A100-80GB-SXM", 0)):
         answer = served(server, model=model, gpu=gpu, max_serving_gpu_count=16)
         assert answer["memory"]["model_kv_bytes_per_token"] == bytes_per_token, answer["memory"]

@@ -68,9 +68,12 @@ static const struct {
     struct lq_moe_shape shape;
     const char *pointer;
 } BAD_SHAPES[] = {
-    {{0.0, 8.0, 2.0, 0.5, 0.5}, "/parameters"},       {{NAN, 8.0, 2.0, 0.5, 0.5}, "/parameters"},
-    {{1e9, 0.0, 2.0, 0.5, 0.5}, "/experts"},          {{1e9, 1e6, 2.0, 0.5, 0.5}, "/experts"},
-    {{1e9, 4.0, 5.0, 0.5, 0.5}, "/active_experts"},   {{1e9, 4.0, 2.0, 1.5, 0.5}, "/mlp_share"},
+    {{0.0, 8.0, 2.0, 0.5, 0.5}, "/parameters"},
+    {{(double)NAN, 8.0, 2.0, 0.5, 0.5}, "/parameters"},
+    {{1e9, 0.0, 2.0, 0.5, 0.5}, "/experts"},
+    {{1e9, 1e6, 2.0, 0.5, 0.5}, "/experts"},
+    {{1e9, 4.0, 5.0, 0.5, 0.5}, "/active_experts"},
+    {{1e9, 4.0, 2.0, 1.5, 0.5}, "/mlp_share"},
     {{1e9, 4.0, 2.0, 0.5, -1.0}, "/moe_layer_share"},
 };
 
