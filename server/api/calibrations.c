@@ -3,6 +3,7 @@
 
 #include "server/api/lookup.h"
 #include "server/api/page.h"
+#include "server/jobs/refit.h"
 #include "server/json/calibration.h"
 #include "server/json/field.h"
 #include "server/store/sha256.h"
@@ -70,13 +71,32 @@ static void decode_points(const struct lq_call *call, const json_t *list, struct
     }
 }
 
-static json_t *ids_encode(const struct batch *batch, size_t duplicates)
+/* Whether fits will rest on a point; its step time is what its throughput means, if that was given.
+ */
+static bool is_plausible(const struct lq_catalog *catalog, const struct lq_point *given)
+{
+    struct lq_point point = *given;
+    if (point.queries_per_s > 0.0) {
+        point.step_time_s = (double)point.conditions.batch_size * point.conditions.queries_per_row *
+                            (double)point.identity.gpu_count / point.queries_per_s;
+    }
+    return lq_point_is_plausible(catalog, &point);
+}
+
+/* The receipt: ids in the order of the points, and those that are kept but left out of fits. */
+static json_t *receipt_encode(const struct lq_call *call, const struct batch *batch,
+                              size_t duplicates)
 {
     json_t *ids = json_array();
+    json_t *implausible = json_array();
     for (size_t i = 0; i < batch->count; i++) {
         json_array_append_new(ids, json_string(batch->ids[i]));
+        if (!is_plausible(call->catalog, &batch->points[i].point)) {
+            json_array_append_new(implausible, json_string(batch->ids[i]));
+        }
     }
-    return json_pack("{s:o, s:I}", "ids", ids, "duplicates", (json_int_t)duplicates);
+    return json_pack("{s:o, s:I, s:o}", "ids", ids, "duplicates", (json_int_t)duplicates,
+                     "implausible", implausible);
 }
 
 static enum lq_code store_batch(struct lq_call *call, struct batch *batch, struct lq_reply *reply)
@@ -94,7 +114,7 @@ static enum lq_code store_batch(struct lq_call *call, struct batch *batch, struc
     if (lq_store_add_points(call->store, &stored, batch->ids, &duplicates, &err) != LQ_OK) {
         return lq_call_fail(call, &err);
     }
-    return lq_reply_json(call, ids_encode(batch, duplicates), 201, reply);
+    return lq_reply_json(call, receipt_encode(call, batch, duplicates), 201, reply);
 }
 
 static enum lq_code post_list(struct lq_call *call, const json_t *list, struct lq_reply *reply)

@@ -116,11 +116,37 @@ static void lower(char *id)
 }
 
 /* Checks the body and stores it as one line of JSON. */
+/* Whether points name this id but were measured on a model of another size or shape. */
+static bool is_measured_otherwise(const struct lq_catalog *catalog, const struct lq_model *model)
+{
+    const struct lq_model_entry *entry = lq_catalog_model(catalog, model->id);
+    const struct lq_parameters count = lq_model_parameters(model, 0);
+    if (entry == NULL ||
+        (entry->parameters.total == count.total && entry->parameters.active == count.active &&
+         entry->model.hidden_size == model->hidden_size &&
+         lq_model_layers(&entry->model) == lq_model_layers(model))) {
+        return false;
+    }
+    for (size_t i = 0; i < catalog->point_count; i++) {
+        if (!catalog->points[i].shipped &&
+            strcasecmp(catalog->points[i].identity.model, model->id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum lq_code store_config(struct lq_call *call, const char *id, const json_t *config,
                                  bool *created)
 {
     struct lq_model model;
     LQ_TRY(lq_model_decode_json(id, config, "", &model, call->faults));
+    if (is_measured_otherwise(call->catalog, &model)) {
+        return lq_faults_add(call->faults, LQ_ECONFLICT, NULL,
+                             "calibrations were measured on another \"%s\"; delete them or take "
+                             "another id",
+                             id);
+    }
     size_t size = 0;
     char *text = lq_dump(config, CONFIG_DIGITS, &size);
     if (text == NULL) {
@@ -153,6 +179,11 @@ enum lq_code lq_models_put(struct lq_call *call, struct lq_reply *reply)
     char id[LQ_ID_MAX];
     LQ_TRY(lq_path_id(call, id));
     lower(id);
+    if (strcmp(id, LQ_INLINE_MODEL) == 0) {
+        return lq_faults_add(call->faults, LQ_ECONFLICT, NULL,
+                             "\"%s\" is what models without a name are called; take another id",
+                             id);
+    }
     json_t *config = lq_parse(call->request->body, call->request->body_size, call->faults);
     if (config == NULL) {
         return call->faults->items[0].code;

@@ -348,7 +348,8 @@ json_t *lq_point_encode(const struct lq_point *point)
     const struct lq_conditions *run = &point->conditions;
     json_t *o = lq_identity_encode(&point->identity);
     json_object_set_new(o, "id", json_string(point->id));
-    json_object_set_new(o, "active_experts", json_integer(run->active_experts));
+    json_object_set_new(o, "active_experts",
+                        run->active_experts > 0 ? json_integer(run->active_experts) : json_null());
     json_object_set_new(o, "batch_size", json_integer(run->batch_size));
     json_object_set_new(o, "gradient_accumulation_steps", json_integer(run->accumulation_steps));
     if (run->sequence_tokens > 0) {

@@ -4,6 +4,7 @@
 #include "server/json/calibration.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* Names of coefficients, with their units, by kind of fit. */
@@ -22,11 +23,19 @@ static const char *const FORMULAS[] = {
     [LQ_FIT_MEMORY] = "activation_bytes = activation_factor * counted_bytes",
 };
 
+/* A number of the j-th coefficient; null where the job has no work for it (experts of a dense
+ * model). */
+static json_t *number_encode(const struct lq_fit *fit, int j, double number)
+{
+    const bool idle = fit->kind == LQ_FIT_STEP_TIME && !(fit->prior[j] > 0.0);
+    return idle ? json_null() : json_real(number);
+}
+
 static json_t *coefficients_encode(const struct lq_fit *fit)
 {
     json_t *o = json_object();
     for (int j = 0; j < fit->coefficients; j++) {
-        json_object_set_new(o, NAMES[fit->kind][j], json_real(fit->coefficient[j]));
+        json_object_set_new(o, NAMES[fit->kind][j], number_encode(fit, j, fit->coefficient[j]));
     }
     if (fit->kind == LQ_FIT_XIA2024 || fit->kind == LQ_FIT_XIA2024_PRINTED) {
         json_object_set_new(o, "c3", json_real(fit->constant));
@@ -43,7 +52,7 @@ static json_t *errors_encode(const struct lq_fit *fit)
     json_t *o = json_object();
     for (int j = 0; j < fit->coefficients; j++) {
         const double variance = fit->covariance[j * LQ_COEFFICIENTS_MAX + j];
-        json_object_set_new(o, NAMES[fit->kind][j], json_real(sqrt(variance)));
+        json_object_set_new(o, NAMES[fit->kind][j], number_encode(fit, j, sqrt(variance)));
     }
     return o;
 }
@@ -56,7 +65,7 @@ static json_t *prior_encode(const struct lq_fit *fit)
     }
     json_t *o = json_object();
     for (int j = 0; j < fit->coefficients; j++) {
-        json_object_set_new(o, NAMES[fit->kind][j], json_real(fit->prior[j]));
+        json_object_set_new(o, NAMES[fit->kind][j], number_encode(fit, j, fit->prior[j]));
     }
     return o;
 }

@@ -265,7 +265,8 @@ json_t *lq_job_encode(const struct lq_job_document *document)
     json_t *o = json_object();
     json_object_set_new(o, "gpu_count", json_integer(job->gpu_count));
     json_object_set_new(o, "method", lq_method_encode(&job->method));
-    json_object_set_new(o, "active_experts", json_integer(job->active_experts));
+    json_object_set_new(o, "active_experts",
+                        job->active_experts > 0 ? json_integer(job->active_experts) : json_null());
     json_object_set_new(o, "precision", json_string(LQ_PRECISION_NAMES[job->training.precision]));
     json_object_set_new(o, "optimizer", json_string(LQ_OPTIMIZER_NAMES[job->training.optimizer]));
     json_object_set_new(o, "master_weights", json_boolean(job->training.master_weights));

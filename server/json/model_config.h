@@ -8,6 +8,9 @@
 
 #include <jansson.h>
 
+/* What a model is called that a request brings along; no stored model has this id. */
+#define LQ_INLINE_MODEL "inline"
+
 /* Decodes one document.
  * id: the model's name, copied (cut to LQ_ID_MAX - 1) · config: any JSON value, borrowed ·
  * pointer: where it stands, "" at the root · out: filled on success, unspecified otherwise.

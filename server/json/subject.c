@@ -11,7 +11,7 @@ const struct lq_model *lq_subject_model(const json_t *value, const char *pointer
 {
     if (json_is_object(value)) {
         const enum lq_code code =
-            lq_model_decode_json("inline", value, pointer, inline_model, faults);
+            lq_model_decode_json(LQ_INLINE_MODEL, value, pointer, inline_model, faults);
         return code == LQ_OK ? inline_model : NULL;
     }
     const char *id = json_string_value(value);
