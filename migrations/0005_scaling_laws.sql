@@ -6,6 +6,15 @@ CREATE TABLE scaling_laws (
     id TEXT NOT NULL COLLATE NOCASE UNIQUE,
     form TEXT NOT NULL,
     source TEXT NOT NULL DEFAULT '',             -- what its poster says of it
+    -- Where its runs lie; 0: not known.
+    least_parameters_count REAL NOT NULL DEFAULT 0,
+    most_parameters_count REAL NOT NULL DEFAULT 0,
+    least_tokens_count REAL NOT NULL DEFAULT 0,
+    most_tokens_count REAL NOT NULL DEFAULT 0,
+    least_experts_count REAL NOT NULL DEFAULT 0,
+    most_experts_count REAL NOT NULL DEFAULT 0,
+    least_tokens_per_parameter REAL NOT NULL DEFAULT 0,
+    most_tokens_per_parameter REAL NOT NULL DEFAULT 0,
     fit_json TEXT NOT NULL DEFAULT '',           -- how it was fitted; '' where it was given
     posted_by TEXT NOT NULL,                     -- name of the token
     stored_at_utc TEXT NOT NULL                  -- RFC 3339

@@ -50,8 +50,15 @@ static bool find_lengths(const void *context, const char *id, struct lq_named_le
     return true;
 }
 
+static const struct lq_law *find_law(const void *context, const char *id)
+{
+    const struct lq_law *shipped = lq_law_find(id);
+    const struct lq_law_entry *entry = shipped == NULL ? lq_catalog_law(context, id) : NULL;
+    return entry != NULL ? &entry->law : shipped;
+}
+
 struct lq_lookup lq_catalog_lookup(const struct lq_catalog *catalog)
 {
-    return (struct lq_lookup){catalog,       find_model, find_gpu,
-                              find_provider, find_stack, find_lengths};
+    return (struct lq_lookup){catalog,    find_model,   find_gpu, find_provider,
+                              find_stack, find_lengths, find_law};
 }

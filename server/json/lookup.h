@@ -4,6 +4,7 @@
 #include "core/arch/gpu.h"
 #include "core/arch/lengths.h"
 #include "core/arch/model.h"
+#include "core/planning/law.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,4 +26,5 @@ struct lq_lookup {
     const char *(*provider)(const void *context, const char *id);
     const char *(*stack)(const void *context, const char *id);
     bool (*lengths)(const void *context, const char *id, struct lq_named_lengths *out);
+    const struct lq_law *(*law)(const void *context, const char *id); /* shipped or a user's */
 };

@@ -65,7 +65,7 @@ static const char *dataset_id(const void *list, size_t i)
 
 static const char *law_id(const void *list, size_t i)
 {
-    return ((const struct lq_law_entry *)list)[i].id;
+    return ((const struct lq_law_entry *)list)[i].law.id;
 }
 
 static const char *price_gpu(const void *list, size_t i)

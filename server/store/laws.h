@@ -2,20 +2,14 @@
 #pragma once
 
 #include "core/base/error.h"
-#include "server/store/catalog.h"
-
-#include <stddef.h>
+#include "core/planning/law.h"
 
 struct lq_store;
 
 struct lq_new_law {
-    const char *id;
-    const char *form;
-    const struct lq_law_coefficient *coefficients;
-    size_t coefficient_count;
-    const char *source;     /* "" for none */
-    const char *fit;        /* how it was fitted, one line of JSON; "" where it was given */
-    const char *token_name; /* who posted */
+    const struct lq_law *law; /* id, form, source, range and coefficients are kept */
+    const char *fit;          /* how it was fitted, one line of JSON; "" where it was given */
+    const char *token_name;   /* who posted */
 };
 
 /* Stores a law, durable and in the catalog on return. That the id is none of a built-in law's is

@@ -20,19 +20,22 @@ static void tear_down(void)
     remove_directory();
 }
 
-static const struct lq_law_coefficient COEFFICIENTS[] = {
-    {"B", 2085.4300000000003}, {"A", 482.01}, {"beta", 0.1 + 0.2}};
+/* Numbers that no short decimal tells. */
+static const double COEFFICIENTS[] = {482.01, 2085.4300000000003, 1.8172, 0.1 + 0.2, 1.0 / 3.0};
+enum { COUNT = sizeof COEFFICIENTS / sizeof COEFFICIENTS[0] };
 
 static enum lq_code add(const char *id, struct lq_error *err)
 {
-    const struct lq_new_law law = {.id = id,
-                                   .form = "hoffmann2022",
-                                   .coefficients = COEFFICIENTS,
-                                   .coefficient_count = 3,
-                                   .source = "a notebook",
-                                   .fit = "{\"points\":240}",
-                                   .token_name = "tester"};
-    return lq_store_add_law(store, &law, err);
+    struct lq_law law;
+    assert_code(lq_law_user("besiroglu2024", id, &law, err), LQ_OK);
+    ck_assert_int_eq(law.form->coefficients, COUNT);
+    memcpy(law.coefficient, COEFFICIENTS, sizeof COEFFICIENTS);
+    law.source = "a notebook";
+    law.range.tokens[0] = 5e9;
+    law.range.tokens_per_parameter[1] = 1e3;
+    const struct lq_new_law new_law = {
+        .law = &law, .fit = "{\"points\":240}", .token_name = "tester"};
+    return lq_store_add_law(store, &new_law, err);
 }
 
 static void reopen(void)
@@ -49,21 +52,21 @@ START_TEST(a_law_comes_back_as_it_was_stored)
     for (int i = 0; i < 2; i++, reopen()) {
         const struct lq_catalog *catalog = lq_store_acquire(store);
         ck_assert_uint_eq(catalog->law_count, 2);
-        const struct lq_law_entry *law = lq_catalog_law(catalog, "MINE");
-        ck_assert_ptr_nonnull(law);
-        ck_assert_str_eq(law->id, "Mine");
-        ck_assert_str_eq(law->form, "hoffmann2022");
-        ck_assert_str_eq(law->source, "a notebook");
-        ck_assert_str_eq(law->fit, "{\"points\":240}");
-        ck_assert_str_eq(law->posted_by, "tester");
-        ck_assert_uint_eq(strlen(law->created_at), 20);
-        ck_assert_uint_eq(law->coefficient_count, 3);
-        ck_assert_str_eq(law->coefficients[0].name, "A"); /* by name, to the last bit */
-        ck_assert(law->coefficients[0].value == 482.01);
-        ck_assert_str_eq(law->coefficients[1].name, "B");
-        ck_assert(law->coefficients[1].value == 2085.4300000000003);
-        ck_assert_str_eq(law->coefficients[2].name, "beta");
-        ck_assert(law->coefficients[2].value == 0.1 + 0.2);
+        const struct lq_law_entry *entry = lq_catalog_law(catalog, "MINE");
+        ck_assert_ptr_nonnull(entry);
+        ck_assert_str_eq(entry->law.id, "Mine");
+        ck_assert_str_eq(entry->law.form->name, "besiroglu2024");
+        ck_assert_int_eq(entry->law.status, LQ_LAW_USER);
+        ck_assert_str_eq(entry->law.source, "a notebook");
+        ck_assert_str_eq(entry->fit, "{\"points\":240}");
+        ck_assert_str_eq(entry->posted_by, "tester");
+        ck_assert_uint_eq(strlen(entry->created_at), 20);
+        ck_assert_double_eq(entry->law.range.tokens[0], 5e9);
+        ck_assert_double_eq(entry->law.range.tokens[1], 0.0);
+        ck_assert_double_eq(entry->law.range.tokens_per_parameter[1], 1e3);
+        for (int j = 0; j < COUNT; j++) { /* to the last bit */
+            ck_assert(entry->law.coefficient[j] == COEFFICIENTS[j]);
+        }
         ck_assert_ptr_null(lq_catalog_law(catalog, "min"));
         lq_store_release(store, catalog);
     }
@@ -108,6 +111,30 @@ START_TEST(laws_have_a_version_that_changes_with_them_alone)
 }
 END_TEST
 
+static void run(const char *sql)
+{
+    struct lq_database *database = NULL;
+    struct lq_error err = {0};
+    assert_code(lq_database_open(in_directory("llmquote.db"), &database, &err), LQ_OK);
+    ck_assert_msg(lq_database_run(database, sql, &err) == LQ_OK, "%s", err.detail);
+    lq_database_close(&database);
+}
+
+START_TEST(a_law_of_an_unknown_form_stays_but_is_not_in_force)
+{
+    assert_code(add("mine", &(struct lq_error){0}), LQ_OK);
+    run("INSERT INTO scaling_laws (id, form, posted_by, stored_at_utc)"
+        " VALUES ('later', 'of-a-later-release', '', ''), ('half', 'besiroglu2024', '', '');"
+        "INSERT INTO scaling_law_coefficients VALUES ('half', 'A', 1.0)");
+    reopen();
+    const struct lq_catalog *catalog = lq_store_acquire(store);
+    ck_assert_uint_eq(catalog->law_count, 1);
+    ck_assert_str_eq(catalog->laws[0].law.id, "mine");
+    lq_store_release(store, catalog);
+    assert_code(add("later", &(struct lq_error){0}), LQ_ECONFLICT);
+}
+END_TEST
+
 START_TEST(the_database_itself_refuses_changes)
 {
     static const char *const CHANGES[] = {
@@ -135,6 +162,7 @@ int main(void)
     tcase_add_test(cases, a_taken_name_is_a_conflict_in_any_case);
     tcase_add_test(cases, names_have_a_length);
     tcase_add_test(cases, laws_have_a_version_that_changes_with_them_alone);
+    tcase_add_test(cases, a_law_of_an_unknown_form_stays_but_is_not_in_force);
     tcase_add_test(cases, the_database_itself_refuses_changes);
     suite_add_tcase(suite, cases);
     return run_suite(suite);
