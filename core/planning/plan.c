@@ -40,6 +40,16 @@ enum lq_code lq_plan_law_check(const struct lq_law *law, const double *experts, 
     return LQ_OK;
 }
 
+struct lq_allocation lq_plan_at(const struct lq_plan_question *question, double experts,
+                                double parameters)
+{
+    const struct lq_plan_curve curve = lq_curve_of(question, experts, question->budget_flop);
+    struct lq_allocation at =
+        lq_curve_allocation(&curve, parameters, lq_curve_tokens(&curve, parameters));
+    lq_plan_price(question, &at);
+    return at;
+}
+
 __attribute__((format(printf, 2, 3))) static void refuse(struct lq_plan_answer *answer,
                                                          const char *format, ...)
 {

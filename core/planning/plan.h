@@ -115,6 +115,10 @@ struct lq_plan {
 LQ_MUST_USE enum lq_code lq_plan(const struct lq_plan_question *question, struct lq_plan *out,
                                  struct lq_error *err);
 
+/* One model: N with the tokens that the budget leaves for it, and its serving. N is 1e4..1e16. */
+struct lq_allocation lq_plan_at(const struct lq_plan_question *question, double experts,
+                                double parameters);
+
 /* Whether a law can be planned with at all, at these expert counts.
  * Errors: LQ_EIMPOSSIBLE at "/law" or "/experts". */
 LQ_MUST_USE enum lq_code lq_plan_law_check(const struct lq_law *law, const double *experts,

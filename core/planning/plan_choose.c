@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *const LQ_PLAN_OBJECTIVE_NAMES[] = {[LQ_OBJECTIVE_SERVING] = "serving-cost",
                                                [LQ_OBJECTIVE_TOTAL] = "total-cost",
@@ -158,6 +159,11 @@ enum lq_code lq_plan_choose(const struct lq_plan_question *question, struct lq_p
         choice->found = true;
         choice->at = candidate(option, choice->objective)->at;
         explain(question, plan, option);
+        if (too_dear) {
+            const size_t used = strlen(choice->why);
+            snprintf(choice->why + used, sizeof choice->why - used,
+                     " The total budget pays for serving with none of them.");
+        }
         return LQ_OK;
     }
     if (asked) {
