@@ -52,23 +52,43 @@ static size_t list_offers(const struct lq_demand *demand, const struct lq_catalo
         const struct lq_offer offer = {prices[i].gpu_count, prices[i].instance_usd_per_h};
         out[n].price = &prices[i];
         out[n].cost = cost_of(demand, &offer, duration_s);
+        out[n].instance_gpus = prices[i].gpu_count;
         n++;
     }
     return n;
+}
+
+/* Of offers that all need several instances, those that need the fewest: what is estimated is one
+ * machine, and each further one is further from it. */
+static size_t keep_fewest(struct lq_offer_quote *offers, size_t n)
+{
+    int64_t fewest = INT64_MAX;
+    for (size_t i = 0; i < n; i++) {
+        fewest = offers[i].cost.instances < fewest ? offers[i].cost.instances : fewest;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (offers[i].cost.instances == fewest) {
+            offers[kept++] = offers[i];
+        }
+    }
+    return kept;
 }
 
 size_t lq_offers_find(const struct lq_demand *demand, const struct lq_catalog *catalog,
                       double duration_s, struct lq_offer_quote *out)
 {
     if (demand->terms->usd_per_gpu_hour > 0.0) {
-        const struct lq_offer offer = {1, demand->terms->usd_per_gpu_hour};
-        out[0] = (struct lq_offer_quote){.cost = cost_of(demand, &offer, duration_s)};
+        /* a rate of one's own is for a machine of one's own, as large as it needs to be */
+        const struct lq_offer offer = {demand->gpu_count,
+                                       demand->terms->usd_per_gpu_hour * (double)demand->gpu_count};
+        out[0] = (struct lq_offer_quote){.cost = cost_of(demand, &offer, duration_s),
+                                         .instance_gpus = offer.gpu_count};
         return 1;
     }
-    const int64_t least_gpus = demand->replicated ? demand->gpu_count : 1;
-    size_t n = list_offers(demand, catalog, least_gpus, duration_s, out);
-    if (n == 0 && least_gpus > 1) {
-        n = list_offers(demand, catalog, 1, duration_s, out);
+    size_t n = list_offers(demand, catalog, demand->gpu_count, duration_s, out);
+    if (n == 0) {
+        n = keep_fewest(out, list_offers(demand, catalog, 1, duration_s, out));
     }
     qsort(out, n, sizeof *out, by_cost);
     return n;
@@ -92,7 +112,7 @@ struct lq_cost_line lq_offer_line(const struct lq_offer_quote *offer)
         .date = price != NULL ? price->date : "",
         .stale = price != NULL && price->stale,
         .instances = offer->cost.instances,
-        .instance_gpus = price != NULL ? price->gpu_count : 1,
+        .instance_gpus = offer->instance_gpus,
         .idle_gpus = offer->cost.idle_gpus,
         .usd_per_gpu_hour = offer->cost.usd_per_gpu_h,
         .cost_usd = offer->cost.cost_usd,

@@ -15,6 +15,7 @@ struct lq_price;
 struct lq_offer_quote {
     const struct lq_price *price;
     struct lq_cost cost;
+    int64_t instance_gpus;
 };
 
 enum { LQ_OFFERS_MAX = 512 };
@@ -29,8 +30,8 @@ struct lq_demand {
 
 /* Fills `out` (room for LQ_OFFERS_MAX), cheapest first (then by provider, instance type, region),
  * with the on-demand offers for the GPU: those of the named providers, of all where none is named,
- * or the request's own rate, for `duration_s`. What is replicated is only spread over several
- * instances where no instance on offer holds it whole. Returns how many; 0 = nobody prices this
+ * or the request's own rate, for `duration_s`. Only where no instance on offer holds all the GPUs
+ * are several taken, and then as few as can be. Returns how many; 0 = nobody prices this
  * GPU.
  */
 size_t lq_offers_find(const struct lq_demand *demand, const struct lq_catalog *catalog,
