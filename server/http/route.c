@@ -7,10 +7,15 @@
 #include "server/api/fits.h"
 #include "server/api/gpus.h"
 #include "server/api/health.h"
+#include "server/api/jobs.h"
+#include "server/api/losses.h"
 #include "server/api/models.h"
 #include "server/api/openapi.h"
+#include "server/api/plans.h"
 #include "server/api/prices.h"
 #include "server/api/providers.h"
+#include "server/api/scaling_laws.h"
+#include "server/api/servings.h"
 #include "server/api/stacks.h"
 #include "server/api/validation.h"
 
@@ -22,6 +27,8 @@
 const struct lq_route LQ_ROUTES[] = {
     /* method, path, handler, scope, body cap */
     {"POST", "/v1/estimates", lq_estimates_post, NULL, MIB},
+    {"POST", "/v1/servings", lq_servings_post, NULL, MIB},
+    {"POST", "/v1/plans", lq_plans_post, NULL, MIB},
     {"GET", "/v1/models", lq_models_list, NULL, 0},
     {"GET", "/v1/models/{id}", lq_models_get, NULL, 0},
     {"PUT", "/v1/models/{id}", lq_models_put, "catalog:write", MIB},
@@ -40,6 +47,12 @@ const struct lq_route LQ_ROUTES[] = {
     {"DELETE", "/v1/calibrations/{id}", lq_calibrations_delete, "calibrations:write", 0},
     {"GET", "/v1/fits", lq_fits_list, NULL, 0},
     {"GET", "/v1/fits/{id}", lq_fits_get, NULL, 0},
+    {"GET", "/v1/scaling-laws", lq_scaling_laws_list, NULL, 0},
+    {"POST", "/v1/scaling-laws", lq_scaling_laws_post, "catalog:write", 4 * MIB},
+    {"GET", "/v1/scaling-laws/{id}", lq_scaling_laws_get, NULL, 0},
+    {"POST", "/v1/losses", lq_losses_post, NULL, 4 * MIB},
+    {"GET", "/v1/jobs/{id}", lq_jobs_get, NULL, 0},
+    {"DELETE", "/v1/jobs/{id}", lq_jobs_delete, "catalog:write", 0},
     {"GET", "/v1/validation", lq_validation_get, NULL, 0},
     {"GET", "/healthz", lq_health_get, NULL, 0},
     {"GET", "/readyz", lq_ready_get, NULL, 0},

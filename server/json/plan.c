@@ -1,0 +1,475 @@
+/* Decodes what is to be planned. The answer is encoded in plan_answer.c. */
+#include "server/json/plan.h"
+
+#include "core/base/units.h"
+#include "core/finetune/step_time.h"
+#include "server/json/field.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* The set-up behind the figures of Yun et al. 2024 (arXiv 2404.02852). */
+static const double DEFAULT_EXPERTS[] = {1, 2, 4, 8, 16, 32, 64};
+enum { DEFAULT_EXPERT_COUNT = sizeof DEFAULT_EXPERTS / sizeof DEFAULT_EXPERTS[0] };
+#define DEFAULT_LAW "yun2024-reconstructed"
+#define DEFAULT_GPU "A100-40GB-SXM"
+#define DEFAULT_BASE 4.0
+enum { CONCURRENT_REQUESTS = 256, MAX_GPU_COUNT = 8 };
+/* Share of the matrix peak that training reaches: ASSUMED; one step's FLOPs over its time and the
+ * GPU's peak tells. Published runs on A100s lie between 0.3 and 0.55. */
+#define DEFAULT_UTILISATION 0.4
+
+/* Members as they stand in the document. */
+struct members {
+    double budget_flop;
+    double budget_usd;
+    char law[LQ_ID_MAX];
+    const json_t *laws;
+    const json_t *experts;
+    int64_t base_experts;
+    int64_t active_experts;
+    double mlp_share;
+    double moe_layer_share;
+    char gpu[LQ_ID_MAX];
+    const json_t *providers;
+    double usd_per_gpu_hour;
+    double utilisation;
+    int64_t max_serving_gpu_count;
+    int64_t max_concurrent_requests;
+    const json_t *traffic;
+    char stack[LQ_ID_MAX];
+    int precision;
+    double served_tokens;
+    double required_loss;
+    double max_total_parameters;
+    double max_training_tokens;
+    double deadline_s;
+    int64_t training_gpu_count;
+    bool series;
+    bool shape;
+};
+
+#define AT(member) .offset = offsetof(struct members, member)
+static const struct lq_field FIELDS[] = {
+    {.name = "budget_flop",
+     .kind = LQ_FIELD_NUMBER,
+     AT(budget_flop),
+     .min = LQ_PLAN_BUDGET_MIN,
+     .max = LQ_PLAN_BUDGET_MAX},
+    {.name = "budget_usd", .kind = LQ_FIELD_NUMBER, AT(budget_usd), .min = 0.01, .max = 1e15},
+    {.name = "law", .kind = LQ_FIELD_ID, AT(law), .size = LQ_ID_MAX},
+    {.name = "laws", .kind = LQ_FIELD_JSON, AT(laws)},
+    {.name = "experts", .kind = LQ_FIELD_JSON, AT(experts)},
+    {.name = "base_experts", .kind = LQ_FIELD_COUNT, AT(base_experts), .min = 1, .max = 65536},
+    {.name = "active_experts", .kind = LQ_FIELD_COUNT, AT(active_experts), .min = 1, .max = 65536},
+    {.name = "mlp_share", .kind = LQ_FIELD_NUMBER, AT(mlp_share), .min = 0.0, .max = 1.0},
+    {.name = "moe_layer_share",
+     .kind = LQ_FIELD_NUMBER,
+     AT(moe_layer_share),
+     .min = 0.0,
+     .max = 1.0},
+    {.name = "gpu", .kind = LQ_FIELD_ID, AT(gpu), .size = LQ_ID_MAX},
+    {.name = "providers", .kind = LQ_FIELD_JSON, AT(providers)},
+    {.name = "usd_per_gpu_hour",
+     .kind = LQ_FIELD_NUMBER,
+     AT(usd_per_gpu_hour),
+     .min = 1e-9,
+     .max = 1e6},
+    {.name = "utilisation", .kind = LQ_FIELD_NUMBER, AT(utilisation), .min = 0.001, .max = 1.0},
+    {.name = "max_serving_gpu_count",
+     .kind = LQ_FIELD_COUNT,
+     AT(max_serving_gpu_count),
+     .min = 1,
+     .max = 1024},
+    {.name = "max_concurrent_requests",
+     .kind = LQ_FIELD_COUNT,
+     AT(max_concurrent_requests),
+     .min = 1,
+     .max = 1e6},
+    {.name = "traffic", .kind = LQ_FIELD_JSON, AT(traffic)},
+    {.name = "stack", .kind = LQ_FIELD_ID, AT(stack), .size = LQ_ID_MAX},
+    {.name = "precision", .kind = LQ_FIELD_NAME, AT(precision), .names = LQ_PRECISION_NAMES},
+    {.name = "served_tokens", .kind = LQ_FIELD_NUMBER, AT(served_tokens), .min = 0.0, .max = 1e24},
+    {.name = "required_loss",
+     .kind = LQ_FIELD_NUMBER,
+     AT(required_loss),
+     .min = 1e-3,
+     .max = 100.0},
+    {.name = "max_total_parameters",
+     .kind = LQ_FIELD_NUMBER,
+     AT(max_total_parameters),
+     .min = 1e6,
+     .max = 1e18},
+    {.name = "max_training_tokens",
+     .kind = LQ_FIELD_NUMBER,
+     AT(max_training_tokens),
+     .min = 1e6,
+     .max = 1e21},
+    {.name = "deadline_s", .kind = LQ_FIELD_NUMBER, AT(deadline_s), .min = 1.0, .max = 1e10},
+    {.name = "training_gpu_count",
+     .kind = LQ_FIELD_COUNT,
+     AT(training_gpu_count),
+     .min = 1,
+     .max = 1e7},
+    {.name = "series", .kind = LQ_FIELD_BOOL, AT(series)},
+    {.name = "shape", .kind = LQ_FIELD_BOOL, AT(shape)},
+};
+#undef AT
+
+static const struct lq_law *find_law(const char *id, const char *pointer,
+                                     const struct lq_lookup *lookup, struct lq_faults *faults)
+{
+    const struct lq_law *law = lookup->law(lookup->context, id);
+    if (law == NULL) {
+        lq_faults_add(faults, LQ_EREFERENCE, pointer,
+                      "no law \"%.60s\"; GET /v1/scaling-laws lists them", id);
+    }
+    return law;
+}
+
+static void decode_all_laws(struct lq_plan_document *out)
+{
+    const double experts[] = {4.0, 8.0}; /* a law that takes both knows experts */
+    const struct lq_law *law = NULL;
+    out->all_applicable = true;
+    for (size_t i = 0; (law = lq_law_at(i)) != NULL && out->law_count < LQ_PLAN_LAWS_MAX; i++) {
+        if (lq_plan_law_check(law, experts, 2, NULL) == LQ_OK) {
+            out->laws[out->law_count++] = law;
+        }
+    }
+}
+
+static void decode_laws(const json_t *value, const struct lq_lookup *lookup,
+                        struct lq_plan_document *out, struct lq_faults *faults)
+{
+    const char *text = json_string_value(value);
+    if (text != NULL && strcmp(text, "all-applicable") == 0) {
+        decode_all_laws(out);
+        return;
+    }
+    if (!json_is_array(value) || json_array_size(value) == 0 ||
+        json_array_size(value) > LQ_PLAN_LAWS_MAX) {
+        lq_faults_add(faults, LQ_EFIELD, "/laws",
+                      "must be a list of 1..%d law ids, or \"all-applicable\"", LQ_PLAN_LAWS_MAX);
+        return;
+    }
+    size_t i;
+    json_t *item;
+    json_array_foreach(value, i, item)
+    {
+        char at[LQ_POINTER_MAX];
+        snprintf(at, sizeof at, "/laws/%zu", i);
+        const char *id = json_string_value(item);
+        if (id == NULL) {
+            lq_faults_add(faults, LQ_EFIELD, at, "must be a law id");
+            continue;
+        }
+        const struct lq_law *law = find_law(id, at, lookup, faults);
+        for (size_t j = 0; j < out->law_count && law != NULL; j++) {
+            if (out->laws[j] == law) {
+                lq_faults_add(faults, LQ_EFIELD, at, "names %s a second time", law->id);
+                law = NULL;
+            }
+        }
+        if (law != NULL) {
+            out->laws[out->law_count++] = law;
+        }
+    }
+}
+
+static void decode_experts(const json_t *value, struct lq_plan_document *out,
+                           struct lq_faults *faults)
+{
+    if (!json_is_array(value) || json_array_size(value) == 0 ||
+        json_array_size(value) > LQ_PLAN_OPTIONS_MAX) {
+        lq_faults_add(faults, LQ_EFIELD, "/experts", "must be a list of 1..%d expert counts",
+                      LQ_PLAN_OPTIONS_MAX);
+        return;
+    }
+    size_t i;
+    json_t *item;
+    json_array_foreach(value, i, item)
+    {
+        char at[LQ_POINTER_MAX];
+        int64_t experts = 0;
+        snprintf(at, sizeof at, "/experts/%zu", i);
+        if (!lq_decode_count(item, at, 1.0, 65536.0, &experts, faults)) {
+            continue;
+        }
+        bool again = false;
+        for (size_t j = 0; j < out->expert_count; j++) {
+            again = again || out->experts[j] == (double)experts;
+        }
+        if (again) {
+            lq_faults_add(faults, LQ_EFIELD, at, "names %lld experts a second time",
+                          (long long)experts);
+        } else {
+            out->experts[out->expert_count++] = (double)experts;
+        }
+    }
+}
+
+/* K: one expert is a dense model, which has none to choose from. */
+static void check_active(const struct lq_plan_document *document, struct lq_faults *faults)
+{
+    double fewest = document->base_experts > 1.0 ? document->base_experts : HUGE_VAL;
+    for (size_t i = 0; i < document->expert_count; i++) {
+        const double experts = document->experts[i];
+        fewest = experts > 1.0 && experts < fewest ? experts : fewest;
+    }
+    if (document->active_experts > fewest) {
+        lq_faults_add(faults, LQ_EFIELD, "/active_experts",
+                      "must be at most the fewest experts asked about, %g, got %g", fewest,
+                      document->active_experts);
+    }
+}
+
+static void decode_budget(const json_t *value, const struct members *m,
+                          struct lq_plan_document *out, struct lq_faults *faults)
+{
+    const json_t *flop = json_object_get(value, "budget_flop");
+    const json_t *usd = json_object_get(value, "budget_usd");
+    const bool has_flop = flop != NULL && !json_is_null(flop);
+    const bool has_usd = usd != NULL && !json_is_null(usd);
+    out->question.budget_flop = m->budget_flop;
+    out->budget_usd = m->budget_usd;
+    if (has_flop && has_usd) {
+        lq_faults_add(faults, LQ_EFIELD, "/budget_usd",
+                      "goes without budget_flop: give one or the other");
+    } else if (!has_flop && !has_usd) {
+        lq_faults_add(faults, LQ_EFIELD, "/budget_flop",
+                      "must be given, in FLOPs; or budget_usd in its place");
+    }
+}
+
+static const struct lq_serving_stack *find_stack(const char *label, struct lq_faults *faults)
+{
+    for (size_t i = 0; i < LQ_SERVING_STACK_COUNT; i++) {
+        if (strcasecmp(LQ_SERVING_STACKS[i].id, label) == 0) {
+            return &LQ_SERVING_STACKS[i];
+        }
+    }
+    lq_faults_add(faults, LQ_EREFERENCE, "/stack",
+                  "nothing is known of serving with \"%.60s\"; \"roofline\", \"vllm\", "
+                  "\"gpt-fast\", \"hf-2023\" and \"hf-2024\" have constants",
+                  label);
+    return NULL;
+}
+
+static enum lq_kv_precision cache_precision(enum lq_precision precision)
+{
+    switch (precision) {
+    case LQ_PRECISION_FP16:
+        return LQ_KV_FP16;
+    case LQ_PRECISION_FP32:
+        return LQ_KV_FP32;
+    case LQ_PRECISION_BF16:
+    case LQ_PRECISION_FP8:
+        return LQ_KV_BF16;
+    }
+    return LQ_KV_BF16;
+}
+
+static void decode_serving(const struct members *m, const struct lq_lookup *lookup,
+                           struct lq_plan_document *out, struct lq_faults *faults)
+{
+    struct lq_plan_question *q = &out->question;
+    q->format.precision = (enum lq_precision)m->precision;
+    q->format.kv_precision = cache_precision(q->format.precision);
+    q->serving.gpu = lq_subject_gpu(m->gpu, "/gpu", lookup, faults);
+    q->serving.stack = find_stack(m->stack, faults);
+    q->serving.max_concurrent_requests = m->max_concurrent_requests;
+    q->max_serving_gpu_count = m->max_serving_gpu_count;
+    if (q->serving.gpu != NULL) {
+        bool fallback = false;
+        const double peak =
+            lq_peak_flop_per_s(q->serving.gpu, q->format.precision, &fallback);
+        q->train_flop_per_s = out->utilisation * peak;
+        if (!(peak > 0.0)) {
+            lq_faults_add(faults, LQ_EIMPOSSIBLE, "/gpu", "the catalog has no peak rate of %s",
+                          q->serving.gpu->id);
+        }
+    }
+    if (lq_traffic_decode(m->traffic, "/traffic", &out->traffic, faults)) {
+        q->traffic = out->traffic.traffic;
+    }
+}
+
+static void take_plain(const json_t *value, const struct members *m, struct lq_plan_document *out)
+{
+    struct lq_plan_question *q = &out->question;
+    q->served_tokens = m->served_tokens;
+    q->required_loss = m->required_loss;
+    q->max_total_parameters = m->max_total_parameters;
+    q->max_training_tokens = m->max_training_tokens;
+    out->base_experts = (double)m->base_experts;
+    out->active_experts = (double)m->active_experts;
+    out->mlp_share = m->mlp_share;
+    out->moe_layer_share = m->moe_layer_share;
+    out->utilisation = m->utilisation;
+    const json_t *utilisation = json_object_get(value, "utilisation");
+    out->utilisation_given = utilisation != NULL && !json_is_null(utilisation);
+    out->deadline_s = m->deadline_s;
+    out->training_gpu_count = m->training_gpu_count;
+    out->series = m->series;
+    out->shape = m->shape;
+}
+
+enum lq_code lq_plan_decode(const json_t *value, const struct lq_lookup *lookup,
+                            struct lq_plan_document *out, struct lq_faults *faults)
+{
+    memset(out, 0, sizeof *out);
+    struct members m = {.mlp_share = -1.0,
+                        .moe_layer_share = -1.0,
+                        .law = DEFAULT_LAW,
+                        .gpu = DEFAULT_GPU,
+                        .stack = "roofline",
+                        .utilisation = DEFAULT_UTILISATION,
+                        .max_serving_gpu_count = MAX_GPU_COUNT,
+                        .max_concurrent_requests = CONCURRENT_REQUESTS};
+    /* what is wrong so far stands in `faults`; the members that could be read are looked at further
+     */
+    const enum lq_code table =
+        lq_decode(value, "", FIELDS, sizeof FIELDS / sizeof FIELDS[0], &m, faults);
+    if (!json_is_object(value)) {
+        return table;
+    }
+    take_plain(value, &m, out);
+    decode_budget(value, &m, out, faults);
+    if (m.laws != NULL) {
+        decode_laws(m.laws, lookup, out, faults);
+    }
+    const bool named = json_is_string(json_object_get(value, "law"));
+    out->law = !named && out->law_count > 0 && !out->all_applicable
+                   ? out->laws[0]
+                   : find_law(m.law, "/law", lookup, faults);
+    if (m.experts != NULL) {
+        decode_experts(m.experts, out, faults);
+    }
+    check_active(out, faults);
+    decode_serving(&m, lookup, out, faults);
+    lq_subject_terms(m.providers, m.usd_per_gpu_hour, "", lookup, &out->terms, faults);
+    return table == LQ_OK && faults->count == 0 ? LQ_OK : faults->items[0].code;
+}
+
+void lq_plan_release(struct lq_plan_document *document)
+{
+    lq_traffic_release(&document->traffic);
+}
+
+enum lq_code lq_plan_document_price(struct lq_plan_document *document, double usd_per_gpu_h,
+                                    struct lq_faults *faults)
+{
+    struct lq_plan_question *q = &document->question;
+    document->usd_per_gpu_h = usd_per_gpu_h;
+    if (document->budget_usd > 0.0) {
+        if (!(usd_per_gpu_h > 0.0)) {
+            return lq_faults_add(faults, LQ_EUNPRICED, "/budget_usd",
+                                 "nobody prices %s: give usd_per_gpu_hour, or budget_flop",
+                                 q->serving.gpu->id);
+        }
+        const double gpu_s = document->budget_usd / usd_per_gpu_h * LQ_SECONDS_PER_HOUR;
+        q->budget_flop = gpu_s * q->train_flop_per_s;
+        q->total_gpu_s = q->served_tokens > 0.0 ? gpu_s : 0.0;
+        if (!(q->budget_flop >= LQ_PLAN_BUDGET_MIN && q->budget_flop <= LQ_PLAN_BUDGET_MAX)) {
+            return lq_faults_add(faults, LQ_EFIELD, "/budget_usd",
+                                 "pays for %.3g FLOPs on %s; plans are made for %g to %g",
+                                 q->budget_flop, q->serving.gpu->id, LQ_PLAN_BUDGET_MIN,
+                                 LQ_PLAN_BUDGET_MAX);
+        }
+    }
+    if (document->deadline_s > 0.0 && document->training_gpu_count > 0) {
+        const double gpu_s = document->deadline_s * (double)document->training_gpu_count;
+        const double most = gpu_s * q->train_flop_per_s;
+        document->deadline_binds = most < q->budget_flop;
+        q->budget_flop = fmin(q->budget_flop, most);
+        if (q->budget_flop < LQ_PLAN_BUDGET_MIN) {
+            return lq_faults_add(faults, LQ_EFIELD, "/deadline_s",
+                                 "leaves %.3g FLOPs on %lld GPUs; plans are made for %g or more",
+                                 most, (long long)document->training_gpu_count,
+                                 LQ_PLAN_BUDGET_MIN);
+        }
+    }
+    return LQ_OK;
+}
+
+/* The law's own family; a law of which only the product of the shares is known has every layer
+ * mixed. */
+static void set_family(struct lq_plan_document *document, const struct lq_law *law)
+{
+    struct lq_plan_question *q = &document->question;
+    const bool paper = fabs(law->family.expert_share -
+                            LQ_MOE_MLP_SHARE * LQ_MOE_LAYER_SHARE) < 1e-9;
+    document->family = law->family;
+    q->moe_layer_share = document->moe_layer_share >= 0.0 ? document->moe_layer_share
+                         : paper                           ? LQ_MOE_LAYER_SHARE
+                                                           : 1.0;
+    q->mlp_share = document->mlp_share >= 0.0 ? document->mlp_share
+                   : paper                    ? LQ_MOE_MLP_SHARE
+                                              : law->family.expert_share;
+    if (document->mlp_share >= 0.0 || document->moe_layer_share >= 0.0) {
+        document->family.expert_share = q->mlp_share * q->moe_layer_share;
+    }
+    if (document->active_experts > 0.0) {
+        document->family.active_experts = document->active_experts;
+    } else if (!(document->family.active_experts >= 1.0)) {
+        document->family.active_experts = LQ_MOE_ACTIVE_EXPERTS;
+    }
+    q->family = &document->family;
+}
+
+void lq_plan_document_ask(struct lq_plan_document *document, const struct lq_law *law)
+{
+    struct lq_plan_question *q = &document->question;
+    const bool fixed = !lq_law_knows_experts(law);
+    q->law = law;
+    set_family(document, law);
+    q->experts = document->expert_count > 0 ? document->experts : DEFAULT_EXPERTS;
+    q->expert_count = document->expert_count > 0 ? document->expert_count : DEFAULT_EXPERT_COUNT;
+    q->base_experts = document->base_experts > 0.0 ? document->base_experts : DEFAULT_BASE;
+    if (fixed && document->expert_count == 0) {
+        q->experts = &law->experts_fixed;
+        q->expert_count = 1;
+    }
+    if (fixed && !(document->base_experts > 0.0)) {
+        q->base_experts = law->experts_fixed;
+    }
+}
+
+static json_t *count_or_null(double value)
+{
+    return value > 0.0 ? json_real(value) : json_null();
+}
+
+json_t *lq_plan_document_encode(const struct lq_plan_document *d)
+{
+    const struct lq_plan_question *q = &d->question;
+    json_t *o = json_object();
+    json_object_set_new(o, "base_experts", json_integer((json_int_t)q->base_experts));
+    json_object_set_new(o, "active_experts", json_integer((json_int_t)d->family.active_experts));
+    json_object_set_new(o, "mlp_share", json_real(q->mlp_share));
+    json_object_set_new(o, "moe_layer_share", json_real(q->moe_layer_share));
+    json_object_set_new(o, "budget_usd", count_or_null(d->budget_usd));
+    json_object_set_new(o, "utilisation", json_real(d->utilisation));
+    json_object_set_new(o, "precision", json_string(LQ_PRECISION_NAMES[q->format.precision]));
+    json_object_set_new(o, "stack", json_string(q->serving.stack->id));
+    json_object_set_new(o, "traffic", lq_traffic_encode(&d->traffic));
+    json_object_set_new(o, "max_concurrent_requests",
+                        json_integer(q->serving.max_concurrent_requests));
+    json_object_set_new(o, "max_serving_gpu_count", json_integer(q->max_serving_gpu_count));
+    lq_terms_encode(&d->terms, o);
+    json_object_set_new(o, "served_tokens", json_real(q->served_tokens));
+    json_object_set_new(o, "required_loss", count_or_null(q->required_loss));
+    json_object_set_new(o, "max_total_parameters", count_or_null(q->max_total_parameters));
+    json_object_set_new(o, "max_training_tokens", count_or_null(q->max_training_tokens));
+    json_object_set_new(o, "deadline_s", count_or_null(d->deadline_s));
+    json_object_set_new(o, "training_gpu_count",
+                        d->training_gpu_count > 0 ? json_integer(d->training_gpu_count)
+                                                  : json_null());
+    json_object_set_new(o, "bounded_cost_search",
+                        json_string("bisected on the monotone envelope of the serving cost, which "
+                                    "can jump where more GPUs are needed"));
+    return o;
+}
