@@ -71,11 +71,11 @@ CREATE TABLE capacities (
 
 -- Answers already given, by the poster's token and Idempotency-Key: a retry gets the same one.
 CREATE TABLE receipts (
-    token_name TEXT NOT NULL,
+    token_id TEXT NOT NULL,
     idempotency_key TEXT NOT NULL,
     body_digest_hex TEXT NOT NULL,
     calibration_ids_lines TEXT NOT NULL,         -- one id a line, in the order of the points
     duplicates_count INTEGER NOT NULL,
     stored_at_utc TEXT NOT NULL,
-    PRIMARY KEY (token_name, idempotency_key)
+    PRIMARY KEY (token_id, idempotency_key)
 ) STRICT, WITHOUT ROWID;

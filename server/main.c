@@ -31,6 +31,7 @@ static int fail(int status, const struct lq_error *err)
 /* The signals that end the program, blocked in every thread so that main can wait for them. */
 static sigset_t block_stop_signals(void)
 {
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a failed write, answered as one */
     signal(SIGPIPE, SIG_IGN); /* a reader of the log that goes away must not end the service */
     sigset_t signals;
     sigemptyset(&signals);

@@ -146,8 +146,9 @@ static double default_rate(const struct lq_job *job, struct lq_estimate *out, do
 {
     const double tokens = out->step_tokens;
     const double step_s = lq_step_seconds(&out->step.total, tokens, (double)job->active_experts);
-    *log_sd = sqrt(coefficient_variance(job, out) + out->basis.log_sd * out->basis.log_sd +
-                   RUN_LOG_SD * RUN_LOG_SD);
+    *log_sd = fmin(sqrt(coefficient_variance(job, out) + out->basis.log_sd * out->basis.log_sd +
+                        RUN_LOG_SD * RUN_LOG_SD),
+                   LQ_PRIOR_LOG_SD);
     const struct lq_fit *fit = out->basis.fit;
     if (fit != NULL && (tokens < 0.5 * fit->step_tokens[0] || tokens > 2.0 * fit->step_tokens[1])) {
         warn(out, LQ_WARN_OUTSIDE_POINTS);

@@ -28,7 +28,7 @@ static const double DATA_LOG_SD = 0.12;
 static const double METHOD_LOG_SD = 0.10;
 static const double STACK_LOG_SD = 0.22;
 static const double MODEL_LOG_SD = 0.35;
-static const double PRIOR_LOG_SD = 0.60;
+const double LQ_PRIOR_LOG_SD = 0.60;
 /* The same for ln(activation bytes).
  * fitted 0.10: the spread between published largest batches that contradict each other, 20-25 %.
  * part 0.15: ASSUMED; a peak measured with one setting changed tells.
@@ -89,22 +89,24 @@ static double distance(const struct lq_fit *fit, const struct lq_applicant *appl
 struct lq_basis lq_evidence_step(const struct lq_evidence *evidence,
                                  const struct lq_applicant *applicant)
 {
-    struct lq_basis best = {.kind = LQ_BASIS_PRIOR, .log_sd = PRIOR_LOG_SD};
-    double best_variance = square(PRIOR_LOG_SD);
+    struct lq_basis best = {.kind = LQ_BASIS_PRIOR, .log_sd = LQ_PRIOR_LOG_SD};
+    double best_variance = square(LQ_PRIOR_LOG_SD);
     for (size_t i = 0; i < evidence->fit_count; i++) {
         const struct lq_fit *fit = &evidence->fits[i];
-        const double variance = fit->kind == LQ_FIT_STEP_TIME ? distance(fit, applicant) : -1.0;
+        const double apart = fit->kind == LQ_FIT_STEP_TIME ? distance(fit, applicant) : -1.0;
+        /* a fit whose own points contradict each other is no better than the prior */
+        const double variance = apart + square(fit->residual_log);
         const bool nearer =
             variance < best_variance ||
             (variance == best_variance && best.fit != NULL && fit->points > best.fit->points);
-        if (variance < 0.0 || !nearer) {
+        if (apart < 0.0 || !nearer) {
             continue;
         }
         const bool same_data = lq_names_contain(fit->data, applicant->data);
         best_variance = variance;
-        best.kind = variance > 0.0 ? LQ_BASIS_TRANSFERRED : LQ_BASIS_CALIBRATED;
+        best.kind = apart > 0.0 ? LQ_BASIS_TRANSFERRED : LQ_BASIS_CALIBRATED;
         best.fit = fit;
-        best.log_sd = sqrt(variance + (same_data ? 0.0 : square(DATA_LOG_SD)));
+        best.log_sd = sqrt(apart + (same_data ? 0.0 : square(DATA_LOG_SD)));
     }
     return best;
 }
@@ -130,7 +132,10 @@ struct lq_basis lq_evidence_memory(const struct lq_evidence *evidence,
         const double apart =
             fit->kind == LQ_FIT_MEMORY ? memory_distance(&fit->identity, identity) : -1.0;
         const double variance = apart + square(MEMORY_FITTED_LOG_SD);
-        if (apart < 0.0 || variance >= best_variance) {
+        const bool nearer =
+            variance < best_variance ||
+            (variance == best_variance && best.fit != NULL && fit->points > best.fit->points);
+        if (apart < 0.0 || !nearer) {
             continue;
         }
         best_variance = variance;

@@ -29,6 +29,9 @@ struct lq_basis {
     double log_sd;            /* of the predicted quantity, beyond the fit's own covariance */
 };
 
+/* Standard deviation of ln(step time) of the prior; no evidence makes an interval wider. */
+extern const double LQ_PRIOR_LOG_SD;
+
 /* What a job brings to the choice of a fit. Borrowed. */
 struct lq_applicant {
     const struct lq_identity *identity;

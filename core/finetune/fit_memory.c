@@ -8,6 +8,9 @@
  * (3 and 4, 8 and 10 queries; 27 * 512 and 17 * 1024 tokens on 80 GB). */
 static const double RESOLUTION_LOG = 0.15;
 
+/* A factor beyond 30 either way is no allocator's doing: ln 30. */
+static const double FACTOR_LOG_MAX = 3.4;
+
 /* Signed distance of ln(factor) from what one observation allows, in units of its resolution;
  * `*bare` gets it in plain logarithms. */
 static double miss(const struct lq_memory_observation *o, double log_factor, double *bare)
@@ -89,6 +92,8 @@ enum lq_code lq_fit_memory(const struct lq_memory_observation *observations, siz
     if (used == 0) {
         return lq_fail(err, LQ_EFIT, NULL, "no measurement says anything about activations");
     }
+    low = fmin(fmax(low, -FACTOR_LOG_MAX), FACTOR_LOG_MAX);
+    high = fmin(fmax(high, -FACTOR_LOG_MAX), FACTOR_LOG_MAX);
     /* the middle of what is allowed: at an end the batch that was seen would only just fit */
     const double log_factor = 0.5 * (minimize(observations, n, low, high, false) +
                                      minimize(observations, n, low, high, true));

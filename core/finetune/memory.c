@@ -5,6 +5,9 @@
 #include <math.h>
 #include <stdbool.h>
 
+/* No batch is larger than this, however small its rows. */
+static const double BATCH_MAX = 1e12;
+
 static double max_of(double a, double b)
 {
     return a > b ? a : b;
@@ -270,5 +273,7 @@ int64_t lq_memory_max_batch(const struct lq_memory *memory, double capacity_byte
     if (!(free_bytes > 0.0)) {
         return 0;
     }
-    return (int64_t)floor(free_bytes / lq_memory_activation_bytes(memory, 1.0, (double)row_tokens));
+    const double rows =
+        floor(free_bytes / lq_memory_activation_bytes(memory, 1.0, (double)row_tokens));
+    return rows < BATCH_MAX ? (int64_t)rows : (int64_t)BATCH_MAX;
 }

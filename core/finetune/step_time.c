@@ -24,7 +24,8 @@ double lq_peak_flop_per_s(const struct lq_gpu *gpu, enum lq_precision precision,
     case LQ_PRECISION_FP16:
         return rate_or(fp16, gpu->fp32_flop_per_s, fallback);
     case LQ_PRECISION_FP32:
-        return gpu->fp32_flop_per_s; /* PyTorch's default since 1.12 (2022): no TF32 in matmuls */
+        /* PyTorch's default since 1.12 (2022): no TF32 in matmuls */
+        return rate_or(gpu->fp32_flop_per_s, fp16, fallback);
     case LQ_PRECISION_FP8:
         return rate_or(gpu->fp8_flop_per_s, fp16 > 0.0 ? fp16 : gpu->fp32_flop_per_s, fallback);
     }

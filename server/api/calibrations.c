@@ -9,6 +9,7 @@
 #include "server/store/sha256.h"
 #include "server/store/store.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,15 @@ static bool batch_allocate(struct batch *batch, size_t count)
     return batch->points != NULL && batch->decoded != NULL && batch->ids != NULL;
 }
 
+/* A token's name as a source: what ids do not hold becomes '-'. */
+static void name_source(const char *token_name, char source[LQ_ID_MAX])
+{
+    snprintf(source, LQ_ID_MAX, "%s", token_name);
+    for (char *c = source; *c != '\0'; c++) {
+        *c = isalnum((unsigned char)*c) || strchr("._-", *c) != NULL ? *c : '-';
+    }
+}
+
 static void decode_points(const struct lq_call *call, const json_t *list, struct batch *batch)
 {
     const struct lq_lookup lookup = lq_catalog_lookup(call->catalog);
@@ -59,8 +69,7 @@ static void decode_points(const struct lq_call *call, const json_t *list, struct
         }
         if (decoded->point.source[0] == '\0' && call->request->token_name != NULL) {
             /* whoever posts stands for what has no other source */
-            snprintf(decoded->point.source, sizeof decoded->point.source, "%s",
-                     call->request->token_name);
+            name_source(call->request->token_name, decoded->point.source);
         }
         batch->points[i].point = decoded->point;
         batch->points[i].measured_at = decoded->measured_at;
@@ -108,6 +117,7 @@ static enum lq_code store_batch(struct lq_call *call, struct batch *batch, struc
                                     .count = batch->count,
                                     .idempotency_key = request->idempotency_key,
                                     .body_digest = digest,
+                                    .token_id = request->token_id,
                                     .token_name = request->token_name};
     size_t duplicates = 0;
     struct lq_error err = {0};

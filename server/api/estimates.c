@@ -95,7 +95,8 @@ enum lq_code lq_estimates_post(struct lq_call *call, struct lq_reply *reply)
         return call->faults->items[0].code;
     }
     enum lq_code code = LQ_OK;
-    if (json_object_get(root, "jobs") != NULL) {
+    const json_t *jobs = json_object_get(root, "jobs");
+    if (jobs != NULL && !json_is_null(jobs)) {
         code = answer_jobs(call, root, reply);
     } else {
         json_t *answer = answer_value(call, root, "", call->faults);

@@ -1,6 +1,7 @@
 /* Lists and reads GPUs, and stores one's own. */
 #include "server/api/gpus.h"
 
+#include "server/api/measured.h"
 #include "server/api/page.h"
 #include "server/json/catalog.h"
 #include "server/store/store.h"
@@ -118,6 +119,12 @@ enum lq_code lq_gpus_put(struct lq_call *call, struct lq_reply *reply)
     json_decref(body);
     LQ_TRY(code);
     LQ_TRY(check_id(call, id, &document.gpu));
+    if (lq_gpu_was_another(call->catalog, &document.gpu)) {
+        return lq_faults_add(call->faults, LQ_ECONFLICT, NULL,
+                             "calibrations were measured on another \"%s\"; delete them or take "
+                             "another id",
+                             id);
+    }
     bool created = false;
     struct lq_error err = {0};
     if (lq_store_put_gpu(call->store, &document.gpu, document.source, &created, &err) != LQ_OK) {

@@ -2,6 +2,7 @@
  * else in an answer is computed from that. */
 #include "server/api/models.h"
 
+#include "server/api/measured.h"
 #include "server/api/page.h"
 #include "server/json/catalog.h"
 #include "server/json/model_config.h"
@@ -116,32 +117,12 @@ static void lower(char *id)
 }
 
 /* Checks the body and stores it as one line of JSON. */
-/* Whether points name this id but were measured on a model of another size or shape. */
-static bool is_measured_otherwise(const struct lq_catalog *catalog, const struct lq_model *model)
-{
-    const struct lq_model_entry *entry = lq_catalog_model(catalog, model->id);
-    const struct lq_parameters count = lq_model_parameters(model, 0);
-    if (entry == NULL ||
-        (entry->parameters.total == count.total && entry->parameters.active == count.active &&
-         entry->model.hidden_size == model->hidden_size &&
-         lq_model_layers(&entry->model) == lq_model_layers(model))) {
-        return false;
-    }
-    for (size_t i = 0; i < catalog->point_count; i++) {
-        if (!catalog->points[i].shipped &&
-            strcasecmp(catalog->points[i].identity.model, model->id) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static enum lq_code store_config(struct lq_call *call, const char *id, const json_t *config,
                                  bool *created)
 {
     struct lq_model model;
     LQ_TRY(lq_model_decode_json(id, config, "", &model, call->faults));
-    if (is_measured_otherwise(call->catalog, &model)) {
+    if (lq_model_was_another(call->catalog, &model)) {
         return lq_faults_add(call->faults, LQ_ECONFLICT, NULL,
                              "calibrations were measured on another \"%s\"; delete them or take "
                              "another id",
@@ -198,6 +179,13 @@ enum lq_code lq_models_delete(struct lq_call *call, struct lq_reply *reply)
 {
     static const char *const NAMES[] = {NULL};
     LQ_TRY(lq_query_check(call, NAMES));
+    if (lq_model_is_measured(call->catalog, call->request->param) &&
+        lq_catalog_model(call->catalog, call->request->param) != NULL &&
+        !lq_catalog_model(call->catalog, call->request->param)->provenance.shipped) {
+        return lq_faults_add(call->faults, LQ_ECONFLICT, NULL,
+                             "calibrations were measured on \"%.60s\"; delete them first",
+                             call->request->param);
+    }
     struct lq_error err = {0};
     if (lq_store_delete_model(call->store, call->request->param, &err) != LQ_OK) {
         return lq_call_fail(call, &err);

@@ -115,7 +115,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 
 static struct MHD_Daemon *start_daemon(struct lq_http *http, int listen_fd)
 {
-    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, on_request,
+    return MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, on_request,
                             http, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)listen_fd,
                             MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
                             MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,

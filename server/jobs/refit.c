@@ -46,7 +46,8 @@ static struct lq_fit *next_fit(struct fits *fits)
 
 bool lq_point_is_fitted(const struct lq_point *point)
 {
-    return strcmp(point->source, HELD_OUT) != 0 && !point->implausible;
+    const bool held_out = point->shipped && strcmp(point->source, HELD_OUT) == 0;
+    return !held_out && !point->implausible;
 }
 
 bool lq_point_is_plausible(const struct lq_catalog *catalog, const struct lq_point *point)

@@ -13,7 +13,7 @@
 #include <strings.h>
 
 /* Leaving each point out in turn refits as often; beyond this many it is not done. */
-enum { LEAVE_ONE_OUT_MAX = 200 };
+enum { LEAVE_ONE_OUT_MAX = 64 };
 
 /* Buffers for one set. */
 struct work {

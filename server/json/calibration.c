@@ -126,7 +126,8 @@ static void decode_identity(const struct context *c, const struct members *m)
     }
     snprintf(id->model, sizeof id->model, "%s", model != NULL ? model->id : m->model);
     snprintf(id->gpu, sizeof id->gpu, "%s", gpu != NULL ? gpu->id : m->gpu);
-    snprintf(id->stack, sizeof id->stack, "%s", m->stack);
+    const char *stack = c->lookup->stack(c->lookup->context, m->stack);
+    snprintf(id->stack, sizeof id->stack, "%s", stack != NULL ? stack : m->stack);
     id->gpu_count = m->gpu_count;
     id->precision = (enum lq_precision)m->precision;
     id->optimizer = (enum lq_optimizer)m->optimizer;

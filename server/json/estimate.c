@@ -22,10 +22,15 @@ static void set_text(json_t *object, const char *name, const char *text)
     json_object_set_new_nocheck(object, name, text[0] != '\0' ? json_string(text) : json_null());
 }
 
-/* Whole bytes: a fraction of one means nothing. */
+/* Whole bytes: a fraction of one means nothing, and none is larger than an integer holds. */
+static int64_t whole_bytes(double bytes)
+{
+    return bytes < 9e18 ? (int64_t)(bytes + 0.5) : INT64_MAX;
+}
+
 static void set_bytes(json_t *object, const char *name, double bytes)
 {
-    set_count(object, name, (int64_t)(bytes + 0.5));
+    set_count(object, name, whole_bytes(bytes));
 }
 
 static json_t *pair(const double bounds[2])
@@ -152,8 +157,9 @@ static json_t *interval_encode(const struct lq_quote *quote)
     } else {
         json_object_set_new(o, "cost_usd", json_null());
     }
-    json_object_set_new(o, "memory_bytes",
-                        pair_of_counts((int64_t)in->memory_bytes[0], (int64_t)in->memory_bytes[1]));
+    json_object_set_new(
+        o, "memory_bytes",
+        pair_of_counts(whole_bytes(in->memory_bytes[0]), whole_bytes(in->memory_bytes[1])));
     json_object_set_new(o, "max_batch_size",
                         pair_of_counts(in->max_batch_size[0], in->max_batch_size[1]));
     return o;

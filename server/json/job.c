@@ -207,6 +207,19 @@ static void decode_training(const struct context *c, const struct members *m)
     }
 }
 
+/* Adapters must be on something the model has. */
+static void check_targets(const struct context *c)
+{
+    const struct lq_job *job = &c->out->job;
+    if (job->model == NULL || job->method.kind == LQ_METHOD_FULL || job->method.targets == 0 ||
+        lq_lora_parameters(job->model, &job->method) > 0) {
+        return;
+    }
+    char at[LQ_POINTER_MAX];
+    lq_faults_add(c->faults, LQ_EFIELD, below(c, "method/targets", at),
+                  "%s has none of these matrices", job->model->id);
+}
+
 static enum lq_code first_fault(const struct lq_faults *faults, size_t before)
 {
     return faults->items[before < LQ_FAULTS_MAX ? before : 0].code;
@@ -250,6 +263,7 @@ enum lq_code lq_job_decode(const json_t *value, const char *pointer, const struc
     lq_subject_terms(m.providers, m.usd_per_gpu_hour, pointer, lookup, &out->terms, faults);
     decode_layout(&c, m.layout);
     check_experts(&c, m.active_experts);
+    check_targets(&c);
     return table != LQ_OK || faults->count > before ? first_fault(faults, before) : LQ_OK;
 }
 

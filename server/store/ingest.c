@@ -143,11 +143,11 @@ static enum lq_code replay(struct lq_database *database, struct ingest *ingest, 
 {
     static const char FIND_RECEIPT[] =
         "SELECT body_digest_hex, calibration_ids_lines, duplicates_count FROM receipts"
-        " WHERE token_name = ?1 AND idempotency_key = ?2";
+        " WHERE token_id = ?1 AND idempotency_key = ?2";
     const struct lq_batch *batch = ingest->batch;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(database, FIND_RECEIPT, &statement, err));
-    lq_bind_text(statement, 1, batch->token_name);
+    lq_bind_text(statement, 1, batch->token_id);
     lq_bind_text(statement, 2, batch->idempotency_key);
     LQ_TRY(lq_statement_step(statement, replayed, err));
     if (!*replayed) {
@@ -166,13 +166,13 @@ static enum lq_code insert_receipt(struct lq_database *database, const struct in
                                    const char *lines, struct lq_error *err)
 {
     static const char INSERT_RECEIPT[] =
-        "INSERT INTO receipts (token_name, idempotency_key, body_digest_hex,"
+        "INSERT INTO receipts (token_id, idempotency_key, body_digest_hex,"
         " calibration_ids_lines, duplicates_count, stored_at_utc) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(database, INSERT_RECEIPT, &statement, err));
     char now[LQ_UTC_MAX];
     lq_utc_text(time(NULL), now);
-    lq_bind_text(statement, 1, ingest->batch->token_name);
+    lq_bind_text(statement, 1, ingest->batch->token_id);
     lq_bind_text(statement, 2, ingest->batch->idempotency_key);
     lq_bind_text(statement, 3, ingest->batch->body_digest);
     lq_bind_text(statement, 4, lines);

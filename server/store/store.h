@@ -59,6 +59,7 @@ struct lq_batch {
     size_t count;
     const char *idempotency_key; /* or NULL */
     const char *body_digest;     /* hex SHA-256-like digest of the body, compared under the key */
+    const char *token_id;        /* whose keys they are; needed with idempotency_key */
     const char *token_name;      /* who posted */
 };
 

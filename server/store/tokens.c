@@ -102,8 +102,8 @@ static enum lq_code read_name(const char *name, char out[LQ_ID_MAX], struct lq_e
                        LQ_ID_MAX - 1, size);
     }
     for (size_t i = 0; i < size; i++) {
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f) {
-            return lq_fail(err, LQ_EFIELD, "/name", "must not contain control characters");
+        if (name[i] < 0x20 || name[i] > 0x7e) {
+            return lq_fail(err, LQ_EFIELD, "/name", "must be printable ASCII characters");
         }
     }
     memcpy(out, name, size + 1);

@@ -183,11 +183,10 @@ def case_bad_points_are_refused_all_or_nothing(server):
             ("/queries_per_s", "2", "invalid-field"), ("/queries_per_s", ABSENT, "invalid-field"),
             ("/peak_memory_bytes", 0, "invalid-field"), ("/active_experts", 2, "invalid-field"),
             ("/phases", {"forward": 1}, "invalid-field"), ("/phases", 3, "invalid-field"),
-            ("/expert_load", [-1], "invalid-field"), ("/device", "A100", "invalid-field"),
+            ("/expert_load", [-1] + [1] * 7, "invalid-field"), ("/device", "A100", "invalid-field"),
             ("/measured_at", "yesterday", "invalid-field"), ("/source", "a b", "invalid-field"),
             ("/lengths", {"name": "xia2024-cs"}, "invalid-field"), ("/qps", 1, "invalid-field")):
-        at = {"/phases": "/phases/forward" if isinstance(value, dict) else "/phases",
-              "/expert_load": "/expert_load/0"}.get(pointer, pointer)
+        at = "/phases/forward" if isinstance(value, dict) and pointer == "/phases" else pointer
         body = {"points": [POINT, changed(POINT, pointer, value)]}
         expect_problem(server.post("/v1/calibrations", body, bearer), 400, slug, f"/points/1{at}")
     for body, pointer in (({}, "/points"), ({"points": []}, "/points"), ({"points": {}}, "/points"),

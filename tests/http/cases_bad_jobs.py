@@ -244,7 +244,8 @@ def case_unpriced_gpus_are_refused_only_where_providers_are_named(server):
 
 
 def case_estimators_without_evidence_are_refused(server):
-    dense = {**JOB, "model": "llama-3.1-8b"}
+    dense = {**JOB, "model": "llama-3.1-8b", "method": "qlora"}
+    dense.pop("active_experts", None)
     for estimator in ("xia2024", "xia2024-printed"):
         for job in (dense, {**JOB, "gpu": "H100-SXM-80GB"}, {**JOB, "method": "lora"}):
             answer = server.post("/v1/estimates", {**job, "estimator": estimator})

@@ -111,9 +111,9 @@ def case_duplicates_are_counted_and_not_stored_twice(server):
     again = post(server, batch[:2] + [{**POINT, "queries_per_s": 9.5, "source": "twice"}])
     assert again["duplicates"] == 2 and again["ids"][:2] == first["ids"][:2], again
     same = post(server, [dict(reversed(list(batch[0].items())))])
-    assert same == {"ids": first["ids"][:1], "duplicates": 1}, same
+    assert same == {"ids": first["ids"][:1], "duplicates": 1, "implausible": []}, same
     inside = post(server, [batch[0]] * 3)
-    assert inside == {"ids": first["ids"][:1] * 3, "duplicates": 3}, inside
+    assert inside == {"ids": first["ids"][:1] * 3, "duplicates": 3, "implausible": []}, inside
     assert len(server.get("/v1/calibrations?source=twice").json["calibrations"]) == 5
 
 

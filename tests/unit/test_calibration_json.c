@@ -282,6 +282,7 @@ START_TEST(every_kind_of_fit_is_written_under_its_own_names)
         const struct lq_fit fit = {.kind = (enum lq_fit_kind)kind,
                                    .coefficients = kind == LQ_FIT_MEMORY ? 1 : 2,
                                    .coefficient = {1.5, 2.5},
+                                   .prior = {1.0, 2.0},
                                    .constant = 1.8,
                                    .lengths = "math"};
         json_t *o = lq_fit_encode(&fit);

@@ -331,8 +331,14 @@ START_TEST(offers_stand_cheapest_first_for_the_job_as_a_whole)
     lq_job_release(&document);
     decode_job("\"gpu_count\": 2");
     n = lq_offers(&document, &CATALOG, 7200.0, offers);
-    ck_assert_uint_eq(n, 3);
-    ck_assert_str_eq(offers[0].price->instance_type, "pair"); /* now 2.0 against 2.4 */
+    ck_assert_uint_eq(n, 1); /* only the pair holds both */
+    ck_assert_str_eq(offers[0].price->instance_type, "pair");
+    ck_assert_int_eq(offers[0].cost.instances, 1);
+    lq_job_release(&document);
+    decode_job("\"gpu_count\": 3");
+    n = lq_offers(&document, &CATALOG, 7200.0, offers);
+    ck_assert_uint_eq(n, 1); /* none holds three: two pairs are fewer than three singles */
+    ck_assert_int_eq(offers[0].cost.instances, 2);
     lq_job_release(&document);
 }
 END_TEST

@@ -266,6 +266,7 @@ START_TEST(held_out_points_move_nothing)
     size_t m = 0;
     struct lq_fit *first = refit(&n);
     points[2 * RUNS] = run(3, "S1", 50.0);
+    points[2 * RUNS].shipped = true;
     snprintf(points[2 * RUNS].source, sizeof points[0].source, "xia2024-fig4");
     ck_assert(!lq_point_is_fitted(&points[2 * RUNS]));
     ck_assert(lq_point_is_fitted(&points[0]));
@@ -342,6 +343,7 @@ END_TEST
 START_TEST(held_out_sets_are_predicted_not_fitted)
 {
     points[2 * RUNS] = run(3, "S1", 1.3);
+    points[2 * RUNS].shipped = true;
     snprintf(points[2 * RUNS].source, sizeof points[0].source, "xia2024-fig4");
     snprintf(points[2 * RUNS].dataset, sizeof points[0].dataset, "fig4");
     catalog.point_count++;
