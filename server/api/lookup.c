@@ -3,6 +3,8 @@
 
 #include "core/finetune/efficiency.h"
 
+#include <ctype.h>
+#include <string.h>
 #include <strings.h>
 
 static const struct lq_model *find_model(const void *context, const char *id)
@@ -57,8 +59,59 @@ static const struct lq_law *find_law(const void *context, const char *id)
     return entry != NULL ? &entry->law : shipped;
 }
 
+enum { PLAIN_MAX = 128 };
+
+/* Letters and digits alone, in lower case, behind the last '/': "meta-llama/Llama-3.1-8B" and
+ * "llama3.1-8b" are alike. */
+static void plain(const char *text, char out[PLAIN_MAX])
+{
+    const char *slash = strrchr(text, '/');
+    size_t n = 0;
+    for (const char *c = slash != NULL ? slash + 1 : text; *c != '\0' && n + 1 < PLAIN_MAX; c++) {
+        if (isalnum((unsigned char)*c)) {
+            out[n++] = (char)tolower((unsigned char)*c);
+        }
+    }
+    out[n] = '\0';
+}
+
+/* Whether one plain text contains the other; texts under three letters are like nothing. */
+static bool is_like(const char *id, const char *asked)
+{
+    char plain_id[PLAIN_MAX];
+    plain(id, plain_id);
+    return strlen(asked) > 2 &&
+           (strstr(plain_id, asked) != NULL || strstr(asked, plain_id) != NULL);
+}
+
+static const char *model_like(const void *context, const char *text, size_t k)
+{
+    const struct lq_catalog *catalog = context;
+    char asked[PLAIN_MAX];
+    plain(text, asked);
+    for (size_t i = 0; i < catalog->model_count; i++) {
+        if (is_like(catalog->models[i].model.id, asked) && k-- == 0) {
+            return catalog->models[i].model.id;
+        }
+    }
+    return NULL;
+}
+
+static const char *gpu_like(const void *context, const char *text, size_t k)
+{
+    const struct lq_catalog *catalog = context;
+    char asked[PLAIN_MAX];
+    plain(text, asked);
+    for (size_t i = 0; i < catalog->gpu_count; i++) {
+        if (is_like(catalog->gpus[i].gpu.id, asked) && k-- == 0) {
+            return catalog->gpus[i].gpu.id;
+        }
+    }
+    return NULL;
+}
+
 struct lq_lookup lq_catalog_lookup(const struct lq_catalog *catalog)
 {
-    return (struct lq_lookup){catalog,    find_model,   find_gpu, find_provider,
-                              find_stack, find_lengths, find_law};
+    return (struct lq_lookup){catalog,      find_model, find_gpu,   find_provider, find_stack,
+                              find_lengths, find_law,   model_like, gpu_like};
 }

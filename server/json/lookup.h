@@ -27,4 +27,8 @@ struct lq_lookup {
     const char *(*stack)(const void *context, const char *id);
     bool (*lengths)(const void *context, const char *id, struct lq_named_lengths *out);
     const struct lq_law *(*law)(const void *context, const char *id); /* shipped or a user's */
+    /* Ids that somebody may have meant by `text`: the k-th one that has the same letters and digits
+     * in it, or NULL where there are no more. */
+    const char *(*model_like)(const void *context, const char *text, size_t k);
+    const char *(*gpu_like)(const void *context, const char *text, size_t k);
 };

@@ -4,6 +4,25 @@
 #include "server/json/model_config.h"
 
 #include <stdio.h>
+#include <string.h>
+
+enum { MEANT_MAX = 200, MEANT_COUNT = 4 };
+
+/* "; did you mean A, B" of up to four ids, or nothing. */
+static void list_meant(const char *(*like)(const void *context, const char *text, size_t k),
+                       const void *context, const char *text, char out[MEANT_MAX])
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t k = 0; like != NULL && k < MEANT_COUNT; k++) {
+        const char *id = like(context, text, k);
+        if (id == NULL || used + strlen(id) + sizeof "; did you mean " >= MEANT_MAX) {
+            return;
+        }
+        used += (size_t)snprintf(out + used, MEANT_MAX - used, "%s%s",
+                                 k == 0 ? "; did you mean " : ", ", id);
+    }
+}
 
 const struct lq_model *lq_subject_model(const json_t *value, const char *pointer,
                                         const struct lq_lookup *lookup,
@@ -21,8 +40,11 @@ const struct lq_model *lq_subject_model(const json_t *value, const char *pointer
     }
     const struct lq_model *model = lookup->model(lookup->context, id);
     if (model == NULL) {
+        char meant[MEANT_MAX];
+        list_meant(lookup->model_like, lookup->context, id, meant);
         lq_faults_add(faults, LQ_EREFERENCE, pointer,
-                      "no model \"%.60s\"; GET /v1/models lists them, or give its config.json", id);
+                      "no model \"%.60s\"%s; GET /v1/models lists them, or give its config.json",
+                      id, meant);
     }
     return model;
 }
@@ -32,8 +54,10 @@ const struct lq_gpu *lq_subject_gpu(const char *id, const char *pointer,
 {
     const struct lq_gpu *gpu = lookup->gpu(lookup->context, id);
     if (gpu == NULL) {
-        lq_faults_add(faults, LQ_EREFERENCE, pointer, "no GPU \"%.60s\"; GET /v1/gpus lists them",
-                      id);
+        char meant[MEANT_MAX];
+        list_meant(lookup->gpu_like, lookup->context, id, meant);
+        lq_faults_add(faults, LQ_EREFERENCE, pointer, "no GPU \"%.60s\"%s; GET /v1/gpus lists them",
+                      id, meant);
     }
     return gpu;
 }
