@@ -36,6 +36,8 @@ class Example:
     headers: dict = dataclasses.field(default_factory=dict)
     cut: dict = dataclasses.field(default_factory=dict)  # list's name -> entries that are shown
     is_bad: bool = False  # the request breaks its schema: shown in words only
+    follows: str = None  # asked at the Location that this one was answered with
+    volatile: dict = dataclasses.field(default_factory=dict)  # members that differ each time -> shown
 
 
 MATH = {"queries": 15000, "lengths": {"name": "xia2024-math"}, "cutoff_tokens": 1024}
@@ -56,6 +58,21 @@ POINT = {"model": "llama-3.1-8b", "gpu": "H100-SXM-80GB", "method": "lora", "sta
          "peak_memory_bytes": 3.1e10, "measured_at": "2026-07-20T10:00:00Z", "source": "my-lab",
          "device": {"name": "NVIDIA H100 80GB HBM3", "driver": "570.86"}}
 A40_FIT = "xia2024-mixtral-8x7b-qlora-a40-hf-2024-xia2024-math-6529a978"
+
+NOON = "2026-09-01T12:00:00Z"
+JOB = {"id": "5f0c2b7a9d3e4c18a6b1f2e3d4c5b6a7", "created_at": NOON, "started_at": NOON}
+CANCELLED = {**JOB, "progress": 0.25, "finished_at": NOON}
+DENSE_RUNS = [{"parameters": parameters, "tokens": tokens, "loss": loss}
+              for parameters, tokens, loss in (
+                  (7.4e7, 1.5e9, 3.745), (1.4e8, 3e9, 3.362), (2.8e8, 5e9, 3.094),
+                  (5.6e8, 4e9, 3.012), (5.6e8, 2e10, 2.693), (1.1e9, 9e9, 2.726),
+                  (1.1e9, 8e10, 2.385), (2.6e9, 3e10, 2.405), (6.8e9, 2e11, 2.113))]
+MIXTURE_RUNS = [{"parameters": parameters, "tokens": tokens, "experts": experts,
+                 "loss": round(1.9 + 850 / parameters ** 0.38 / experts ** 0.06 + 4100 / tokens ** 0.42
+                               + 0.003 * (i % 3), 4)}
+                for i, (parameters, tokens, experts) in enumerate(
+                    (parameters, tokens, experts) for parameters in (1e8, 7.3e8)
+                    for tokens in (2.5e9, 2e10) for experts in (1, 2, 4, 8, 16, 32))]
 
 EXAMPLES = [
     Example("estimate_calibrated", "Measured on this model, method, GPU and stack",
@@ -92,6 +109,24 @@ EXAMPLES = [
     Example("serving_does_not_fit", "A model that no allowed number of GPUs holds",
             "POST", "/v1/servings", {"model": "deepseek-v3", "gpu": "A40",
                                      "max_serving_gpu_count": 8}, status=422),
+    Example("scaling_laws_page", "One law a page", "GET",
+            "/v1/scaling-laws?status=reconstructed&limit=1"),
+    Example("scaling_law", "A published law", "GET", "/v1/scaling-laws/besiroglu2024"),
+    Example("losses", "Two sizes, one of them beyond the law's runs", "POST", "/v1/losses",
+            {"law": "besiroglu2024", "points": [{"parameters": 1e9, "tokens": 2e10, "experts": 1},
+                                                {"parameters": 7e10, "tokens": 1.4e12}]}),
+    Example("losses_mixtures", "Experts, and a model of the catalog", "POST", "/v1/losses",
+            {"law": "yun2024-reconstructed",
+             "points": [{"parameters": 5e8, "tokens": 1e10, "experts": 8},
+                        {"model": "mixtral-8x7b", "tokens": 2e12}]}),
+    Example("losses_bad", "No tokens, half an expert", "POST", "/v1/losses",
+            {"law": "yun2024-reconstructed",
+             "points": [{"parameters": 5e8, "experts": 8},
+                        {"parameters": 5e8, "tokens": 1e10, "experts": 1.5}]},
+            status=400, is_bad=True),
+    Example("losses_no_experts", "A law of dense models is asked about experts", "POST", "/v1/losses",
+            {"law": "besiroglu2024", "points": [{"parameters": 1e9, "tokens": 2e10, "experts": 8}]},
+            status=422),
     Example("models_page", "One model a page", "GET", "/v1/models?type=mixtral&limit=1"),
     Example("model", "A shipped model", "GET", "/v1/models/mixtral-8x7b"),
     Example("model_unknown", "No such model", "GET", "/v1/models/mixtral-9x7b", status=404),
@@ -125,6 +160,37 @@ EXAMPLES = [
             scope="catalog:write"),
     Example("gpu_put_shipped", "A shipped GPU is read-only", "PUT", "/v1/gpus/A40", again="gpu_put",
             status=409, scope="catalog:write"),
+    Example("scaling_law_given", "Coefficients of one's own", "POST", "/v1/scaling-laws",
+            {"name": "my-law", "form": "hoffmann2022", "source": "my-lab",
+             "coefficients": {"A": 406.4, "B": 410.7, "E": 1.69, "alpha": 0.34, "beta": 0.28},
+             "range": {"parameters": [7e7, 1.6e10], "tokens": [5e9, 5e11]}},
+            status=201, scope="catalog:write", volatile={"created_at": NOON}),
+    Example("scaling_law_fitted", "Nine runs, from one start", "POST", "/v1/scaling-laws",
+            {"name": "my-fit", "form": "hoffmann2022", "runs": DENSE_RUNS, "bootstrap": 0,
+             "starts": [{"A": 400, "B": 400, "E": 1.7, "alpha": 0.34, "beta": 0.28}]},
+            status=201, scope="catalog:write", volatile={"created_at": NOON}),
+    Example("scaling_law_job", "Runs with experts, from many starts", "POST", "/v1/scaling-laws",
+            {"name": "my-mixture", "form": "yun2024", "runs": MIXTURE_RUNS, "starts": 10000},
+            status=202, scope="catalog:write",
+            volatile={**JOB, "started_at": None, "state": "queued", "progress": 0.0}),
+    Example("job_cancel", "A fit that is not wanted any more", "DELETE", "/v1/jobs/{id}",
+            follows="scaling_law_job", scope="catalog:write", volatile=CANCELLED),
+    Example("job_cancel_again", "The same once more", "DELETE", "/v1/jobs/{id}", status=409,
+            follows="scaling_law_job", scope="catalog:write"),
+    Example("job", "What is left of it", "GET", "/v1/jobs/{id}", follows="scaling_law_job",
+            volatile=CANCELLED),
+    Example("scaling_law_taken", "A name that is taken", "POST", "/v1/scaling-laws",
+            {"name": "besiroglu2024", "form": "hoffmann2022",
+             "coefficients": {"A": 406.4, "B": 410.7, "E": 1.69, "alpha": 0.34, "beta": 0.28}},
+            status=409, scope="catalog:write"),
+    Example("scaling_law_too_few_runs", "Three runs for five coefficients", "POST",
+            "/v1/scaling-laws", {"name": "my-few", "form": "hoffmann2022", "runs": DENSE_RUNS[:3]},
+            status=422, scope="catalog:write"),
+    Example("scaling_law_bad_runs", "A loss of nothing, an unknown form's coefficient", "POST",
+            "/v1/scaling-laws",
+            {"name": "my-bad", "form": "hoffmann2022", "fixed": {"gamma": 1},
+             "runs": [{"parameters": 1e9, "tokens": 2e10, "loss": 0}]},
+            status=400, scope="catalog:write", is_bad=True),
     Example("calibrations_post", "One measured point", "POST", "/v1/calibrations",
             {"points": [POINT]}, status=201, scope="calibrations:write",
             headers={"Idempotency-Key": "run-1"}),
@@ -154,14 +220,19 @@ def ask(server, example):
     headers = {**example.headers, "X-Request-Id": example.name}
     if example.scope is not None:
         headers.update(server.bearer(example.scope))
-    return server.request(example.method, example.path, body_of(example), headers)
+    locations = server.__dict__.setdefault("locations", {})
+    path = locations[example.follows] if example.follows else example.path
+    answer = server.request(example.method, path, body_of(example), headers)
+    locations[example.name] = answer.header("Location")
+    return answer
 
 
 def shown(example, value):
-    """The answer with its long lists cut."""
-    if not example.cut:
+    """The answer with its long lists cut, and as it is shown where it differs each time."""
+    if not example.cut and not example.volatile:
         return value
-    return {key: item[:example.cut[key]] if key in example.cut else item
+    assert not example.volatile.keys() - value.keys(), example.volatile.keys() - value.keys()
+    return {key: item[:example.cut[key]] if key in example.cut else example.volatile.get(key, item)
             for key, item in value.items()}
 
 
