@@ -88,37 +88,48 @@ double lq_search_minimum(const struct lq_line *line, double lower, double upper,
     return dip.x;
 }
 
+/* Two ends of different sign. */
+struct bracket {
+    double lower, at_lower;
+    double upper, at_upper;
+};
+
+/* The secant's guess, pulled a little to the middle so that both ends move; the middle itself where
+ * that is the same, and every fourth time. */
+static double guess_in(const struct bracket *b, int turn)
+{
+    const double width = b->upper - b->lower;
+    const double middle = 0.5 * (b->lower + b->upper);
+    const double secant =
+        (b->at_upper * b->lower - b->at_lower * b->upper) / (b->at_upper - b->at_lower);
+    const double pull = 0.1 * width * fmin(1.0, width);
+    const double guess = secant + copysign(pull, middle - secant);
+    const bool usable = fabs(middle - secant) > pull && guess > b->lower && guess < b->upper;
+    return usable && turn % 4 != 3 ? guess : middle;
+}
+
 bool lq_search_crossing(const struct lq_line *line, double lower, double upper, double *x)
 {
-    double f_lower = line->at(line->context, lower);
-    double f_upper = line->at(line->context, upper);
-    if (!(f_lower * f_upper <= 0.0)) {
+    struct bracket b = {lower, line->at(line->context, lower), upper,
+                        line->at(line->context, upper)};
+    if (!(b.at_lower * b.at_upper <= 0.0)) {
         return false;
     }
-    const double rising = f_upper > f_lower ? 1.0 : -1.0;
+    const double rising = b.at_upper > b.at_lower ? 1.0 : -1.0;
     for (int i = 0; i < STEPS_MAX; i++) {
-        const double width = upper - lower;
-        const double middle = 0.5 * (lower + upper);
-        if (width <= CROSSING_TOLERANCE * (fabs(middle) + 1.0)) {
+        if (b.upper - b.lower <= CROSSING_TOLERANCE * (fabs(b.lower + b.upper) + 1.0)) {
             break;
         }
-        /* the secant's guess, pulled a little to the middle so that both ends move */
-        const double secant = (f_upper * lower - f_lower * upper) / (f_upper - f_lower);
-        const double pull = 0.1 * width * fmin(1.0, width);
-        const double side = middle > secant ? 1.0 : -1.0;
-        double guess = fabs(middle - secant) > pull ? secant + side * pull : middle;
-        if (!(guess > lower && guess < upper) || i % 4 == 3) {
-            guess = middle;
-        }
-        const double f = line->at(line->context, guess);
-        if (f * rising > 0.0) {
-            upper = guess;
-            f_upper = f;
+        const double guess = guess_in(&b, i);
+        const double y = line->at(line->context, guess);
+        if (y * rising > 0.0) {
+            b.upper = guess;
+            b.at_upper = y;
         } else {
-            lower = guess;
-            f_lower = f;
+            b.lower = guess;
+            b.at_lower = y;
         }
     }
-    *x = 0.5 * (lower + upper);
+    *x = 0.5 * (b.lower + b.upper);
     return true;
 }

@@ -1,13 +1,10 @@
-/* e^x and ln x by range reduction and Taylor polynomials, two numbers at a time in the vector types
- * of gcc and clang. Integer work keeps to 64-bit adds, shifts and masks, which SSE2 has. */
+/* e^x and ln x by range reduction and Taylor polynomials, two numbers at a time. Integer
+ * work keeps to 64-bit adds, shifts and masks, which SSE2 has. */
 #include "core/base/vector_math.h"
 
-#include <stdint.h>
-#include <string.h>
+#include "core/base/lanes.h"
 
-enum { LANES = 2 };
-typedef double reals __attribute__((vector_size(LANES * sizeof(double))));
-typedef uint64_t words __attribute__((vector_size(LANES * sizeof(uint64_t))));
+#include <stdint.h>
 
 static const double LOG2_E = 1.4426950408889634;
 /* ln 2 in two parts; the first ends in 21 zero bits, so that k * LN2_HIGH is exact */
@@ -18,9 +15,9 @@ static const double ROUNDER = 6755399441055744.0;
 static const uint64_t ONE_BITS = 0x3ff0000000000000ULL;
 
 /* e^r - 1 for |r| <= ln(2)/2: Taylor to r^13; the next term is 4e-18. */
-static inline reals expm1_small(reals r)
+static inline lq_reals expm1_small(lq_reals r)
 {
-    reals p = r * (1.0 / 6227020800.0) + 1.0 / 479001600.0;
+    lq_reals p = r * (1.0 / 6227020800.0) + 1.0 / 479001600.0;
     p = p * r + 1.0 / 39916800.0;
     p = p * r + 1.0 / 3628800.0;
     p = p * r + 1.0 / 362880.0;
@@ -34,30 +31,27 @@ static inline reals expm1_small(reals r)
     return r + r * r * p;
 }
 
-static inline reals exp_of(reals x)
+static inline lq_reals exp_of(lq_reals x)
 {
-    const reals shifted = x * LOG2_E + ROUNDER;
-    const reals k = shifted - ROUNDER;
-    const reals r = (x - k * LN2_HIGH) - k * LN2_LOW;
-    const reals power = (reals)(((words)shifted << 52) + ONE_BITS);
+    const lq_reals shifted = x * LOG2_E + ROUNDER;
+    const lq_reals k = shifted - ROUNDER;
+    const lq_reals r = (x - k * LN2_HIGH) - k * LN2_LOW;
+    const lq_reals power = (lq_reals)(((lq_words)shifted << 52) + ONE_BITS);
     return power + power * expm1_small(r);
 }
 
 void lq_block_exp(const double x[LQ_BLOCK], double out[LQ_BLOCK])
 {
-    for (int i = 0; i < LQ_BLOCK; i += LANES) {
-        reals v;
-        memcpy(&v, x + i, sizeof v);
-        v = exp_of(v);
-        memcpy(out + i, &v, sizeof v);
+    for (int i = 0; i < LQ_BLOCK; i += LQ_LANES) {
+        lq_store(out + i, exp_of(lq_load(x + i)));
     }
 }
 
 /* 2 atanh(s) - 2 s for |s| <= 0.1716: Taylor to s^23; the next term is 6e-21 relative. */
-static inline reals atanh_rest(reals s)
+static inline lq_reals atanh_rest(lq_reals s)
 {
-    const reals z = s * s;
-    reals p = z * (2.0 / 23.0) + 2.0 / 21.0;
+    const lq_reals z = s * s;
+    lq_reals p = z * (2.0 / 23.0) + 2.0 / 21.0;
     p = p * z + 2.0 / 19.0;
     p = p * z + 2.0 / 17.0;
     p = p * z + 2.0 / 15.0;
@@ -77,24 +71,21 @@ static const uint64_t EXPONENT_MASK = 0xfff0000000000000ULL;
 static const uint64_t TWO_52_BITS = 0x4330000000000000ULL;
 static const double TWO_52_AND_BIAS = 4503599627370496.0 + 1023.0;
 
-static inline reals log_of(reals x)
+static inline lq_reals log_of(lq_reals x)
 {
-    const words bits = (words)x;
-    const words raised = bits + (ONE_BITS - ROOT_HALF_BITS);
-    const reals k = (reals)((raised >> 52) | TWO_52_BITS) - TWO_52_AND_BIAS;
-    const reals f = (reals)(bits - ((raised & EXPONENT_MASK) - ONE_BITS)) - 1.0;
+    const lq_words bits = (lq_words)x;
+    const lq_words raised = bits + (ONE_BITS - ROOT_HALF_BITS);
+    const lq_reals k = (lq_reals)((raised >> 52) | TWO_52_BITS) - TWO_52_AND_BIAS;
+    const lq_reals f = (lq_reals)(bits - ((raised & EXPONENT_MASK) - ONE_BITS)) - 1.0;
     /* ln(1 + f) = 2 atanh(s), and 2 s = f - s f */
-    const reals s = f / (2.0 + f);
-    const reals rest = atanh_rest(s) - s * f + k * LN2_LOW;
+    const lq_reals s = f / (2.0 + f);
+    const lq_reals rest = atanh_rest(s) - s * f + k * LN2_LOW;
     return k * LN2_HIGH + (f + rest);
 }
 
 void lq_block_log(const double x[LQ_BLOCK], double out[LQ_BLOCK])
 {
-    for (int i = 0; i < LQ_BLOCK; i += LANES) {
-        reals v;
-        memcpy(&v, x + i, sizeof v);
-        v = log_of(v);
-        memcpy(out + i, &v, sizeof v);
+    for (int i = 0; i < LQ_BLOCK; i += LQ_LANES) {
+        lq_store(out + i, log_of(lq_load(x + i)));
     }
 }

@@ -19,16 +19,17 @@ const char *const LQ_LAW_EMBEDDINGS_NAMES[] = {"included", "excluded", "not-stat
 const char *const LQ_LAW_FLOP_NAMES[] = {"dense-equivalent", "active", NULL};
 
 static const struct lq_law_shelf *const SHELVES[] = {
-    &LQ_SHELF_YUN2024,   &LQ_SHELF_DENSE,         &LQ_SHELF_MUENNIGHOFF2023,
-    &LQ_SHELF_CLARK2022, &LQ_SHELF_KRAJEWSKI2024, &LQ_SHELF_LUDZIEJEWSKI2025,
-    &LQ_SHELF_ABNAR2025, &LQ_SHELF_ZHAO2025,      &LQ_SHELF_TIAN2025,
+    &LQ_SHELF_YUN2024,         &LQ_SHELF_DENSE,
+    &LQ_SHELF_MUENNIGHOFF2023, &LQ_SHELF_CLARK2022,
+    &LQ_SHELF_KRAJEWSKI2024,   &LQ_SHELF_LUDZIEJEWSKI2025,
+    &LQ_SHELF_ABNAR2025,       &LQ_SHELF_ZHAO2025,
+    &LQ_SHELF_TIAN2025,        NULL,
 };
-enum { SHELF_COUNT = sizeof SHELVES / sizeof *SHELVES };
 
 size_t lq_law_count(void)
 {
     size_t count = 0;
-    for (size_t i = 0; i < SHELF_COUNT; i++) {
+    for (size_t i = 0; SHELVES[i] != NULL; i++) {
         count += SHELVES[i]->law_count;
     }
     return count;
@@ -36,7 +37,7 @@ size_t lq_law_count(void)
 
 const struct lq_law *lq_law_at(size_t index)
 {
-    for (size_t i = 0; i < SHELF_COUNT; i++) {
+    for (size_t i = 0; SHELVES[i] != NULL; i++) {
         if (index < SHELVES[i]->law_count) {
             return &SHELVES[i]->laws[index];
         }
@@ -58,7 +59,7 @@ const struct lq_law *lq_law_find(const char *id)
 
 const struct lq_law_form *lq_law_form_find(const char *name)
 {
-    for (size_t i = 0; i < SHELF_COUNT; i++) {
+    for (size_t i = 0; SHELVES[i] != NULL; i++) {
         for (size_t j = 0; j < SHELVES[i]->form_count; j++) {
             if (strcasecmp(SHELVES[i]->forms[j]->name, name) == 0) {
                 return SHELVES[i]->forms[j];
@@ -68,15 +69,23 @@ const struct lq_law_form *lq_law_form_find(const char *name)
     return NULL;
 }
 
+/* The first shipped law of a form; every form has one. */
+static const struct lq_law *shipped_of(const struct lq_law_form *form)
+{
+    size_t i = 0;
+    while (lq_law_at(i + 1) != NULL && lq_law_at(i)->form != form) {
+        i++;
+    }
+    return lq_law_at(i);
+}
+
 enum lq_code lq_law_user(const char *form, const char *id, struct lq_law *out, struct lq_error *err)
 {
     const struct lq_law_form *found = lq_law_form_find(form);
     if (found == NULL) {
         return lq_fail(err, LQ_EREFERENCE, "/form", "there is no form named \"%.60s\"", form);
     }
-    const struct lq_law *first = NULL;
-    for (size_t i = 0; (first = lq_law_at(i)) != NULL && first->form != found; i++) {
-    }
+    const struct lq_law *first = shipped_of(found);
     *out = (struct lq_law){.id = id,
                            .form = found,
                            .status = LQ_LAW_USER,
@@ -118,8 +127,8 @@ enum lq_code lq_law_check(const struct lq_law *law, struct lq_error *err)
     for (int i = 0; i < law->form->coefficients; i++) {
         const char *fault = coefficient_fault(law, i);
         if (fault != NULL) {
-            char pointer[LQ_POINTER_MAX] = "/coefficients/";
-            strncat(pointer, law->form->coefficient[i].name, 32);
+            char pointer[LQ_POINTER_MAX];
+            snprintf(pointer, sizeof pointer, "/coefficients/%s", law->form->coefficient[i].name);
             return lq_fail(err, LQ_EFIELD, pointer, "must be %s, got %g", fault,
                            law->coefficient[i]);
         }
@@ -178,10 +187,8 @@ static const struct {
 static enum lq_code fail_at(struct lq_error *err, enum lq_code code, const char *prefix,
                             enum lq_law_variable variable, const char *detail)
 {
-    char pointer[LQ_POINTER_MAX] = "";
-    strncat(pointer, prefix, LQ_POINTER_MAX / 2);
-    strcat(pointer, "/");
-    strcat(pointer, LQ_LAW_VARIABLE_NAMES[variable]);
+    char pointer[LQ_POINTER_MAX];
+    snprintf(pointer, sizeof pointer, "%s/%s", prefix, LQ_LAW_VARIABLE_NAMES[variable]);
     return lq_fail(err, code, pointer, "%s", detail);
 }
 

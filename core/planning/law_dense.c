@@ -107,5 +107,4 @@ static const struct lq_law LAWS[] = {
 
 static const struct lq_law_form *const FORMS[] = {&HOFFMANN, &BESIROGLU, &SARDANA};
 
-const struct lq_law_shelf LQ_SHELF_DENSE = {FORMS, sizeof FORMS / sizeof *FORMS, LAWS,
-                                            sizeof LAWS / sizeof *LAWS};
+const struct lq_law_shelf LQ_SHELF_DENSE = {FORMS, 3, LAWS, sizeof LAWS / sizeof *LAWS};

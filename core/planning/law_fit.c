@@ -204,11 +204,17 @@ static double any_objective(const struct lq_law_fit_problem *p, const double *se
     return sum;
 }
 
-/* ln A + a step of alpha seen from the mean: searched numbers to centred ones (sign -1) and back.
- */
+/* The dense objective takes its amplitudes at the means of the runs, so that it cannot hold them
+ * where the law has them. */
+static bool centred(const struct lq_law_fit_problem *p)
+{
+    return p->law->form->dense && (p->held & (bit_of(0) | bit_of(1))) == 0;
+}
+
+/* Searched numbers to those with the amplitudes at the means (sign -1), and back. */
 static void shift(const struct lq_law_fit_problem *p, double sign, double *x)
 {
-    if (p->law->form->dense) {
+    if (centred(p)) {
         x[0] += sign * x[3] * p->mean_log_n;
         x[1] += sign * x[4] * p->mean_log_d;
     }
@@ -217,13 +223,13 @@ static void shift(const struct lq_law_fit_problem *p, double sign, double *x)
 double lq_law_fit_objective(const struct lq_law_fit_problem *problem, const double *searched,
                             double *gradient)
 {
-    if (!problem->law->form->dense) {
+    if (!centred(problem)) {
         return any_objective(problem, searched, gradient);
     }
-    double centred[LQ_LAW_COEFFICIENTS_MAX];
-    memcpy(centred, searched, 5 * sizeof *centred);
-    shift(problem, -1.0, centred);
-    const double sum = lq_law_fit_dense_objective(problem, centred, gradient);
+    double shifted[LQ_LAW_COEFFICIENTS_MAX];
+    memcpy(shifted, searched, 5 * sizeof *shifted);
+    shift(problem, -1.0, shifted);
+    const double sum = lq_law_fit_dense_objective(problem, shifted, gradient);
     gradient[3] -= gradient[0] * problem->mean_log_n;
     gradient[4] -= gradient[1] * problem->mean_log_d;
     return sum;
@@ -233,8 +239,8 @@ static double evaluate(const void *context, void *scratch, const double *x, doub
 {
     (void)scratch;
     const struct lq_law_fit_problem *problem = context;
-    return problem->law->form->dense ? lq_law_fit_dense_objective(problem, x, gradient)
-                                     : any_objective(problem, x, gradient);
+    return centred(problem) ? lq_law_fit_dense_objective(problem, x, gradient)
+                            : any_objective(problem, x, gradient);
 }
 
 enum lq_code lq_law_fit_descend(const struct lq_law_fit_problem *problem, double *searched,

@@ -5,7 +5,9 @@
 #include "tests/golden/near.h"
 #include "tests/unit/check_main.h"
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct lq_law *law; /* of the running case */
@@ -282,6 +284,31 @@ START_TEST(sets_say_that_they_are_reconstructed)
 }
 END_TEST
 
+/* Every digit of migrations/seed/scaling/yun2024_sets.csv: set, variant, then the ten coefficients.
+ */
+START_TEST(sets_are_those_of_the_seed)
+{
+    static const char *const SET_NAMES[SETS] = {"S6,", "S3,", "S5,"};
+    char line[512];
+    bool found = false;
+    FILE *file = fopen(LQ_SEED_DIR "/scaling/yun2024_sets.csv", "r");
+    ck_assert_ptr_nonnull(file);
+    law = lq_law_find(IDS[_i]);
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, SET_NAMES[_i], 3) != 0) {
+            continue;
+        }
+        found = true;
+        char *at = strchr(line + 3, ',');
+        for (int j = 0; j < law->form->coefficients; j++) {
+            ck_assert_double_eq(strtod(at + 1, &at), law->coefficient[j]);
+        }
+    }
+    fclose(file);
+    ck_assert(found);
+}
+END_TEST
+
 static Suite *yun_suite(void)
 {
     Suite *suite = suite_create("laws_yun2024");
@@ -290,6 +317,7 @@ static Suite *yun_suite(void)
     tcase_add_loop_test(tcase, sets_miss_what_is_printed_by_as_much_as_said, 0, SETS);
     tcase_add_test(tcase, few_experts_cost_more_to_train);
     tcase_add_test(tcase, algorithm_1_sizes);
+    tcase_add_loop_test(tcase, sets_are_those_of_the_seed, 0, SETS);
     tcase_add_loop_test(tcase, sets_say_that_they_are_reconstructed, 0, SETS);
     suite_add_tcase(suite, tcase);
     return suite;

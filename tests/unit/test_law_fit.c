@@ -129,6 +129,24 @@ START_TEST(held_coefficients_keep_their_value)
 }
 END_TEST
 
+START_TEST(held_amplitudes_keep_their_value)
+{
+    double searched[LQ_LAW_COEFFICIENTS_MAX];
+    double c[LQ_LAW_COEFFICIENTS_MAX];
+    struct lq_law_descent descent;
+    struct lq_error err = {0};
+    make("hoffmann2022");
+    law.coefficient[0] = 300.0;
+    ck_assert_int_eq(lq_law_fit_prepare(&law, 1U << 0, runs, RUNS, workspace, &problem, &err),
+                     LQ_OK);
+    lq_law_fit_start_at(law.form, lq_law_find("besiroglu2024")->coefficient, searched);
+    ck_assert_int_eq(lq_law_fit_descend(&problem, searched, &descent, &err), LQ_OK);
+    lq_law_fit_coefficients(law.form, searched, c);
+    ck_assert_double_eq_tol(c[0], 300.0, 1e-9);
+    ck_assert_double_lt(c[3], 0.34); /* a smaller amplitude needs a smaller exponent */
+}
+END_TEST
+
 START_TEST(what_no_run_repeats_keeps_the_published_decay)
 {
     struct lq_error err = {0};
@@ -219,6 +237,7 @@ static Suite *fit_suite(void)
     tcase_add_test(tcase, runs_at_one_expert_count_are_refused);
     tcase_add_test(tcase, flat_directions_are_told);
     tcase_add_test(tcase, held_coefficients_keep_their_value);
+    tcase_add_test(tcase, held_amplitudes_keep_their_value);
     tcase_add_test(tcase, what_no_run_repeats_keeps_the_published_decay);
     tcase_add_test(tcase, the_grid_is_the_papers);
     tcase_add_test(tcase, shuffled_starts_visit_each_once);
