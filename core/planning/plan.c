@@ -90,15 +90,16 @@ static void bound_cost(const struct lq_plan_question *question, const struct lq_
 {
     struct lq_plan_answer *answer = &option->bounded_cost;
     if (!base->served) {
-        refuse(answer, "the base's loss-optimal model of %.4g parameters in all cannot be served on "
-                       "the GPUs allowed, so there is no cost to hold to",
+        refuse(answer,
+               "the base's loss-optimal model of %.4g parameters in all cannot be served on "
+               "the GPUs allowed, so there is no cost to hold to",
                base->total_parameters);
         return;
     }
     const double most = option->loss_optimal.parameters;
     double parameters = 0.0;
-    if (!lq_plan_largest_at_cost(question, curve->setting.experts, base->serving.gpu_s_per_token, most,
-                                 &parameters)) {
+    if (!lq_plan_largest_at_cost(question, curve->setting.experts, base->serving.gpu_s_per_token,
+                                 most, &parameters)) {
         refuse(answer, "no model with E = %g serves at the base's cost", curve->setting.experts);
         return;
     }
@@ -114,8 +115,9 @@ static void equal_loss(const struct lq_plan_question *question, const struct lq_
         cheapest.budget_flop = LQ_PLAN_BUDGET_MAX;
         double nearest = 0.0;
         (void)lq_curve_optimum(&cheapest, &nearest);
-        refuse(answer, "no budget up to %.0g FLOPs brings E = %g to loss %.4f; the nearest is "
-                       "%.4f",
+        refuse(answer,
+               "no budget up to %.0g FLOPs brings E = %g to loss %.4f; the nearest is "
+               "%.4f",
                LQ_PLAN_BUDGET_MAX, curve->setting.experts, loss, nearest);
         return;
     }
@@ -153,8 +155,9 @@ static void least_total(const struct lq_plan_question *question, const struct lq
         return;
     }
     if (!smallest->at.served) {
-        refuse(answer, "no allowed number of GPUs holds even the smallest model at loss %.4f, with "
-                       "%.4g parameters in all",
+        refuse(answer,
+               "no allowed number of GPUs holds even the smallest model at loss %.4f, with "
+               "%.4g parameters in all",
                loss, smallest->at.total_parameters);
         return;
     }
@@ -167,8 +170,8 @@ static void least_total(const struct lq_plan_question *question, const struct lq
     const struct total total = {question, curve, loss};
     const struct lq_line line = {total_at_log, &total};
     double least = 0.0;
-    double parameters = exp(lq_search_minimum(&line, log(smallest->at.parameters), log(largest),
-                                              &least));
+    double parameters =
+        exp(lq_search_minimum(&line, log(smallest->at.parameters), log(largest), &least));
     if (total_at_log(&total, log(smallest->at.parameters)) <= least) {
         parameters = smallest->at.parameters; /* the budget binds */
     }
@@ -195,8 +198,8 @@ static double loss_within_at_log(const void *context, double log_parameters)
 }
 
 /* The lowest loss that the total budget trains and serves. */
-static void within_total(const struct lq_plan_question *question,
-                         const struct lq_plan_curve *curve, struct lq_plan_answer *answer)
+static void within_total(const struct lq_plan_question *question, const struct lq_plan_curve *curve,
+                         struct lq_plan_answer *answer)
 {
     const struct total total = {question, curve, 0.0};
     const struct lq_line line = {loss_within_at_log, &total};
@@ -204,8 +207,9 @@ static void within_total(const struct lq_plan_question *question,
     double largest = 0.0;
     if (!lq_plan_largest_at_cost(question, curve->setting.experts, token_gpu_s,
                                  lq_curve_parameters_max(curve), &largest)) {
-        refuse(answer, "serving %.4g tokens alone costs more than the total budget, whatever the "
-                       "size of a model with E = %g",
+        refuse(answer,
+               "serving %.4g tokens alone costs more than the total budget, whatever the "
+               "size of a model with E = %g",
                question->served_tokens, curve->setting.experts);
         return;
     }
@@ -214,7 +218,8 @@ static void within_total(const struct lq_plan_question *question,
         exp(lq_search_minimum(&line, log(LQ_LAW_PARAMETERS_MIN), log(largest), &least));
     const double tokens = affordable_tokens(&total, parameters);
     if (!(tokens >= 1.0)) {
-        refuse(answer, "the total budget leaves nothing to train a model of E = %g with", curve->setting.experts);
+        refuse(answer, "the total budget leaves nothing to train a model of E = %g with",
+               curve->setting.experts);
         return;
     }
     accept(question, curve, parameters, tokens, answer);
@@ -226,10 +231,11 @@ static enum lq_code loss_optimal(const struct lq_plan_question *question,
 {
     const double most = lq_curve_parameters_max(curve);
     if (!(most > LQ_LAW_PARAMETERS_MIN)) {
-        return lq_fail(err, LQ_EFIELD, "/max_total_parameters",
-                       "leaves no model of %g experts: the smallest has %.0f parameters",
-                       curve->setting.experts,
-                       lq_family_total(question->family, LQ_LAW_PARAMETERS_MIN, curve->setting.experts));
+        return lq_fail(
+            err, LQ_EFIELD, "/max_total_parameters",
+            "leaves no model of %g experts: the smallest has %.0f parameters",
+            curve->setting.experts,
+            lq_family_total(question->family, LQ_LAW_PARAMETERS_MIN, curve->setting.experts));
     }
     double loss = 0.0;
     const double parameters = lq_curve_optimum(curve, &loss);
@@ -295,9 +301,8 @@ static enum lq_code check_served(const struct lq_plan_question *question,
     }
     struct lq_error why = {0};
     struct lq_serving serving;
-    const enum lq_code code =
-        lq_plan_serve(question, smallest->loss_optimal.experts, smallest->loss_optimal.parameters,
-                      &serving, &why);
+    const enum lq_code code = lq_plan_serve(question, smallest->loss_optimal.experts,
+                                            smallest->loss_optimal.parameters, &serving, &why);
     return lq_fail(err, code, "/max_serving_gpu_count",
                    "no model of this budget can be served; the smallest loss-optimal one has %.4g "
                    "parameters in all: %.240s",
@@ -307,8 +312,13 @@ static enum lq_code check_served(const struct lq_plan_question *question,
 enum lq_code lq_plan(const struct lq_plan_question *question, struct lq_plan *out,
                      struct lq_error *err)
 {
-    LQ_TRY(lq_plan_law_check(question->law, &question->base_experts, 1, err));
-    LQ_TRY(lq_plan_law_check(question->law, question->experts, question->expert_count, err));
+    const struct lq_law *law = question->law;
+    LQ_TRY(lq_plan_law_check(law, question->experts, question->expert_count, err));
+    if (!lq_law_knows_experts(law) && question->base_experts != law->experts_fixed) {
+        return lq_fail(err, LQ_EIMPOSSIBLE, "/base_experts",
+                       "the law %.60s does not know experts: it holds for %g only, got %g", law->id,
+                       law->experts_fixed, question->base_experts);
+    }
     *out = (struct lq_plan){.ratios_of_active = question->law->flop == LQ_FLOP_ACTIVE};
     const struct lq_plan_curve base =
         lq_curve_of(question, question->base_experts, question->budget_flop);

@@ -31,10 +31,10 @@ struct lq_plan_question {
     struct lq_serving_format format;
     struct lq_traffic traffic;
     int64_t max_serving_gpu_count;
-    double train_flop_per_s; /* of one GPU, utilisation included */
-    double served_tokens;    /* generated over the model's life; 0 = serving is not paid for */
-    double total_gpu_s;      /* for training and serving together; 0 = no such budget */
-    double required_loss;    /* 0 = the base's */
+    double train_flop_per_s;     /* of one GPU, utilisation included */
+    double served_tokens;        /* generated over the model's life; 0 = serving is not paid for */
+    double total_gpu_s;          /* for training and serving together; 0 = no such budget */
+    double required_loss;        /* 0 = the base's */
     double max_total_parameters; /* 0 = any */
     double max_training_tokens;  /* 0 = any */
 };
@@ -64,13 +64,13 @@ struct lq_plan_answer {
 /* What one expert count can do with the budget. */
 struct lq_plan_option {
     struct lq_allocation loss_optimal;
-    struct lq_plan_answer bounded_loss;     /* Algorithm 1 */
-    struct lq_plan_answer bounded_cost;     /* Algorithm 2 */
-    bool cost_binds;                        /* false: the loss-optimal model already costs less */
-    struct lq_plan_answer equal_loss;       /* least training FLOPs to the base's loss */
-    struct lq_plan_answer required;         /* cheapest to serve at the required loss */
-    struct lq_plan_answer least_total;      /* training and serving together, at that loss */
-    struct lq_plan_answer within_total;     /* lowest loss that total_gpu_s pays */
+    struct lq_plan_answer bounded_loss; /* Algorithm 1 */
+    struct lq_plan_answer bounded_cost; /* Algorithm 2 */
+    bool cost_binds;                    /* false: the loss-optimal model already costs less */
+    struct lq_plan_answer equal_loss;   /* least training FLOPs to the base's loss */
+    struct lq_plan_answer required;     /* cheapest to serve at the required loss */
+    struct lq_plan_answer least_total;  /* training and serving together, at that loss */
+    struct lq_plan_answer within_total; /* lowest loss that total_gpu_s pays */
 };
 
 /* What a recommendation minimises. */
@@ -85,7 +85,7 @@ struct lq_plan_choice {
     bool found;
     enum lq_plan_objective objective;
     struct lq_allocation at;
-    double loss_bound;  /* the loss that had to be reached; 0 where loss was the objective */
+    double loss_bound; /* the loss that had to be reached; 0 where loss was the objective */
     char why[LQ_PLAN_WHY_MAX];
 };
 
@@ -109,9 +109,11 @@ struct lq_plan {
  *  - required, least_total: see the members; within the training budget;
  *  - within_total: see the member.
  * Errors: LQ_EIMPOSSIBLE at "/law" (gives no loss, does not know tokens, has no optimum), at
- * "/experts" (does not hold for one of them), at "/required_loss" (none reaches it); LQ_ENOFIT at
+ * "/experts" or "/base_experts" (does not hold for it), at "/required_loss" (none reaches it);
+ * LQ_ENOFIT at
  * "/max_serving_gpu_count" (none can be served); LQ_EFIELD at "/max_total_parameters" or
- * "/max_training_tokens" (nothing is left). Allocates nothing. About 1 ms for seven expert counts. */
+ * "/max_training_tokens" (nothing is left). Allocates nothing. About 1 ms for seven expert counts.
+ */
 LQ_MUST_USE enum lq_code lq_plan(const struct lq_plan_question *question, struct lq_plan *out,
                                  struct lq_error *err);
 

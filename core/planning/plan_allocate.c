@@ -33,10 +33,10 @@ double lq_curve_loss(const struct lq_plan_curve *curve, double parameters)
 double lq_curve_parameters_max(const struct lq_plan_curve *curve)
 {
     const double limit = curve->limits.total_parameters;
-    return limit > 0.0 ? fmin(limit / lq_family_total(&curve->setting.family, 1.0,
-                                                      curve->setting.experts),
-                              LQ_LAW_PARAMETERS_MAX)
-                       : LQ_LAW_PARAMETERS_MAX;
+    return limit > 0.0
+               ? fmin(limit / lq_family_total(&curve->setting.family, 1.0, curve->setting.experts),
+                      LQ_LAW_PARAMETERS_MAX)
+               : LQ_LAW_PARAMETERS_MAX;
 }
 
 double lq_curve_optimum(const struct lq_plan_curve *curve, double *loss)

@@ -7,7 +7,8 @@
 
 const char *const LQ_PLAN_OBJECTIVE_NAMES[] = {[LQ_OBJECTIVE_SERVING] = "serving-cost",
                                                [LQ_OBJECTIVE_TOTAL] = "total-cost",
-                                               [LQ_OBJECTIVE_LOSS] = "loss", NULL};
+                                               [LQ_OBJECTIVE_LOSS] = "loss",
+                                               NULL};
 
 static enum lq_plan_objective objective_of(const struct lq_plan_question *question)
 {
@@ -55,8 +56,8 @@ static const struct lq_plan_option *least(const struct lq_plan *plan,
         if (!answer->found || !answer->at.served) {
             continue;
         }
-        if (best == NULL || measure(&answer->at, objective) <
-                                measure(&candidate(best, objective)->at, objective)) {
+        if (best == NULL ||
+            measure(&answer->at, objective) < measure(&candidate(best, objective)->at, objective)) {
             best = &plan->options[i];
         }
     }
@@ -91,12 +92,15 @@ static void explain(const struct lq_plan_question *question, struct lq_plan *pla
     struct lq_plan_choice *choice = &plan->recommendation;
     const struct lq_allocation *at = &choice->at;
     char cost[80];
+    char experts[32] = "Dense models";
     char model[160];
+    if (at->experts > 1.0) {
+        snprintf(experts, sizeof experts, "%g experts", at->experts);
+    }
     tell_cost(plan, at, cost);
     snprintf(model, sizeof model,
-             "%g experts with N = %.3g (%.0f %% of the loss-optimal size) on %.3g tokens",
-             at->experts, at->parameters,
-             100.0 * at->parameters / option->loss_optimal.parameters, at->tokens);
+             "%s with N = %.3g (%.0f %% of the loss-optimal size) on %.3g tokens", experts,
+             at->parameters, 100.0 * at->parameters / option->loss_optimal.parameters, at->tokens);
     switch (choice->objective) {
     case LQ_OBJECTIVE_SERVING:
         snprintf(choice->why, sizeof choice->why,
@@ -119,7 +123,8 @@ static void explain(const struct lq_plan_question *question, struct lq_plan *pla
     }
 }
 
-/* None of the asked reaches the base's loss (or none that does can be served): the best there is. */
+/* None of the asked reaches the base's loss (or none that does can be served): the best there is.
+ */
 static void choose_nearest(struct lq_plan *plan)
 {
     struct lq_plan_choice *choice = &plan->recommendation;
@@ -134,8 +139,8 @@ static void choose_nearest(struct lq_plan *plan)
     choice->loss_bound = 0.0;
     choice->at = nearest->loss_optimal;
     snprintf(choice->why, sizeof choice->why,
-             "None of the asked expert counts can be served at the base's loss, %.4f; %g experts "
-             "come nearest with %.4f.",
+             "None of the asked expert counts has a model that reaches the base's loss, %.4f, and "
+             "can be served; E = %g comes nearest with %.4f.",
              plan->base.loss, choice->at.experts, choice->at.loss);
 }
 

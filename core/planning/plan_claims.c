@@ -34,8 +34,8 @@ static void price_row(const struct weighing *w, struct lq_claim_row *row)
     const struct lq_plan_question *q = &w->setting[CAPPED];
     const struct lq_plan_curve curve = lq_curve_of(q, row->experts, q->budget_flop);
     struct lq_plan_curve cheapest = curve;
-    row->reaches = row->experts == 16.0 || lq_curve_budget(&curve, w->out->loss,
-                                                           &cheapest.budget_flop);
+    row->reaches =
+        row->experts == 16.0 || lq_curve_budget(&curve, w->out->loss, &cheapest.budget_flop);
     if (!row->reaches) {
         return;
     }
@@ -115,8 +115,7 @@ static void weigh_serving(struct weighing *w)
     char order[LQ_CLAIM_SETTINGS][160];
     for (int s = 0; s < LQ_CLAIM_SETTINGS; s++) {
         const struct lq_claim_row *best = cheapest_row(claims, s);
-        claim->holds[s] =
-            best == &claims->rows[ROW_4] || best == &claims->rows[ROW_8];
+        claim->holds[s] = best == &claims->rows[ROW_4] || best == &claims->rows[ROW_8];
         tell_order(claims, s, order[s], sizeof order[s]);
     }
     snprintf(claim->detail, sizeof claim->detail,
@@ -177,8 +176,7 @@ static void weigh_small(struct weighing *w, double base_loss)
         tell_small(&w->out->rows[i == 0 ? ROW_16 : ROW_32], row[i], sizeof row[i]);
     }
     for (int s = 0; s < LQ_CLAIM_SETTINGS; s++) {
-        claim->holds[s] =
-            is_small(&w->out->rows[ROW_16], s) || is_small(&w->out->rows[ROW_32], s);
+        claim->holds[s] = is_small(&w->out->rows[ROW_16], s) || is_small(&w->out->rows[ROW_32], s);
     }
     snprintf(claim->detail, sizeof claim->detail,
              "At the 4-expert optimum's loss, %.4f, and budget, %s; %s.", base_loss, row[0],

@@ -1,4 +1,5 @@
-/* The claims of Yun et al. 2024 (arXiv 2404.02852), held against one law, budget and concurrency. */
+/* The claims of Yun et al. 2024 (arXiv 2404.02852), held against one law, budget and concurrency.
+ */
 #pragma once
 
 #include "core/planning/plan.h"
@@ -16,12 +17,12 @@ enum { LQ_CLAIM_ROWS = 7, LQ_CLAIM_SETTINGS = 2 };
 /* One expert count, with and without the cap on concurrent requests (index 0 and 1). */
 struct lq_claim_row {
     double experts;
-    bool reaches;             /* the loss of the 16-expert optimum, at some budget */
-    struct lq_allocation at;  /* trained to it most cheaply */
-    double budget_ratio;      /* over the 16-expert's budget */
-    double gpu_s_per_token[LQ_CLAIM_SETTINGS]; /* 0: no allowed number of GPUs holds it */
-    bool shrinks;             /* Algorithm 1 against 4 experts has an answer */
-    double shrink_ratio;      /* its N over the own loss-optimal N */
+    bool reaches;            /* the loss of the 16-expert optimum, at some budget */
+    struct lq_allocation at; /* trained to it most cheaply */
+    double budget_ratio;     /* over the 16-expert's budget */
+    double gpu_s_per_token[LQ_CLAIM_SETTINGS];   /* 0: no allowed number of GPUs holds it */
+    bool shrinks;                                /* Algorithm 1 against 4 experts has an answer */
+    double shrink_ratio;                         /* its N over the own loss-optimal N */
     double shrunk_cost_ratio[LQ_CLAIM_SETTINGS]; /* over the 4-expert optimum; 0: not served */
 };
 
@@ -31,7 +32,7 @@ struct lq_plan_claim {
 };
 
 struct lq_plan_claims {
-    double loss; /* of the 16-expert optimum: what "equal loss" means */
+    double loss;                             /* of the 16-expert optimum: what "equal loss" means */
     struct lq_claim_row rows[LQ_CLAIM_ROWS]; /* E = 1, 2, 4, ... 64 */
     struct lq_plan_claim claims[LQ_CLAIM_COUNT];
 };

@@ -6,9 +6,8 @@
 
 struct lq_plan_verdict lq_plan_verdict_of(const struct lq_law *law, const struct lq_plan *plan)
 {
-    struct lq_plan_verdict verdict = {.law = law,
-                                      .choice = plan->recommendation,
-                                      .optimal_parameters = plan->base.parameters};
+    struct lq_plan_verdict verdict = {
+        .law = law, .choice = plan->recommendation, .optimal_parameters = plan->base.parameters};
     for (size_t i = 0; i < plan->count && verdict.choice.found; i++) {
         const struct lq_allocation *best = &plan->options[i].loss_optimal;
         if (best->experts == verdict.choice.at.experts) {
@@ -48,12 +47,12 @@ static void summarise(struct lq_plan_consensus *c)
                  "range from %g to %g",
                  c->agreeing, c->laws, c->experts, c->experts_range[0], c->experts_range[1]);
     }
-    snprintf(c->robust, sizeof c->robust,
-             "%s. The recommended size %s (a factor of %.2g between the laws), the tokens %s (%.2g), "
-             "the base's loss-optimal size %s (%.2g). Losses of different laws are not comparable.",
-             experts, size <= 1.5 ? "is robust" : "is not", size,
-             data <= 1.5 ? "are robust" : "are not", data, optimum <= 1.5 ? "is" : "is not",
-             optimum);
+    snprintf(
+        c->robust, sizeof c->robust,
+        "%s. The recommended size %s (a factor of %.2g between the laws), the tokens %s (%.2g), "
+        "the base's loss-optimal size %s (%.2g). Losses of different laws are not comparable.",
+        experts, size <= 1.5 ? "is robust" : "is not", size, data <= 1.5 ? "are robust" : "are not",
+        data, optimum <= 1.5 ? "is" : "is not", optimum);
 }
 
 void lq_plan_agree(const struct lq_plan_verdict *verdicts, size_t count,

@@ -14,9 +14,9 @@ struct lq_plan_verdict {
 struct lq_plan_verdict lq_plan_verdict_of(const struct lq_law *law, const struct lq_plan *plan);
 
 struct lq_plan_consensus {
-    size_t laws;      /* with an answer */
-    double experts;   /* most often recommended, the fewest where several are; 0: no answer */
-    size_t agreeing;  /* laws that recommend it */
+    size_t laws;     /* with an answer */
+    double experts;  /* most often recommended, the fewest where several are; 0: no answer */
+    size_t agreeing; /* laws that recommend it */
     /* least and most over the laws with an answer */
     double experts_range[2];
     double parameters_range[2];

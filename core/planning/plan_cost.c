@@ -34,8 +34,7 @@ double lq_plan_gpu_s_per_token(const struct lq_plan_question *question, double e
 
 void lq_plan_price(const struct lq_plan_question *question, struct lq_allocation *at)
 {
-    at->served =
-        lq_plan_serve(question, at->experts, at->parameters, &at->serving, NULL) == LQ_OK;
+    at->served = lq_plan_serve(question, at->experts, at->parameters, &at->serving, NULL) == LQ_OK;
     if (!at->served) {
         at->serving = (struct lq_serving){0};
         return;

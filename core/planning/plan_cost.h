@@ -13,8 +13,8 @@ double lq_plan_gpu_s_per_token(const struct lq_plan_question *question, double e
 /* Fills the serving of an allocation; leaves it unserved where it does not fit. */
 void lq_plan_price(const struct lq_plan_question *question, struct lq_allocation *at);
 
-/* The largest N in [LQ_LAW_PARAMETERS_MIN, most] whose token costs at most `gpu_s`, by bisection on the
- * monotone envelope of the cost (the least cost of any model at least that large). False where even
- * the smallest costs more. */
+/* The largest N in [LQ_LAW_PARAMETERS_MIN, most] whose token costs at most `gpu_s`, by bisection on
+ * the monotone envelope of the cost (the least cost of any model at least that large). False where
+ * even the smallest costs more. */
 bool lq_plan_largest_at_cost(const struct lq_plan_question *question, double experts, double gpu_s,
                              double most, double *out);

@@ -17,8 +17,7 @@ size_t lq_series_sizes(const struct lq_plan_question *question, const struct lq_
     size_t n = 0;
     for (int i = 0; i < LQ_SERIES_SIZES; i++) {
         const double share = (double)i / (LQ_SERIES_SIZES - 1);
-        const double parameters =
-            best->parameters * SMALLEST * pow(LARGEST / SMALLEST, share);
+        const double parameters = best->parameters * SMALLEST * pow(LARGEST / SMALLEST, share);
         if (parameters < LQ_LAW_PARAMETERS_MIN) {
             continue;
         }

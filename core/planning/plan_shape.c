@@ -29,13 +29,11 @@ struct lq_plan_shape lq_plan_shape_of(double parameters, const struct lq_plan_pr
         nearest_multiple(LLAMA_7B_HIDDEN * cbrt(parameters / LLAMA_7B_LAYERS_PARAMETERS), unit);
     const double attention = 4.0 * hidden * hidden;
     const double share = fmin(p->mlp_share, 0.99);
-    const double width =
-        nearest_multiple(attention * share / (1.0 - share) / (3.0 * hidden), unit);
+    const double width = nearest_multiple(attention * share / (1.0 - share) / (3.0 * hidden), unit);
     const double mlp = 3.0 * hidden * width;
     const double group = group_size(p);
     const double layers = nearest_multiple(parameters / (attention + mlp), group);
-    const double moe_layers =
-        p->experts > 1.0 && p->moe_layer_share > 0.0 ? layers / group : 0.0;
+    const double moe_layers = p->experts > 1.0 && p->moe_layer_share > 0.0 ? layers / group : 0.0;
     return (struct lq_plan_shape){
         .layers = (int64_t)layers,
         .moe_layers = (int64_t)moe_layers,
@@ -45,7 +43,6 @@ struct lq_plan_shape lq_plan_shape_of(double parameters, const struct lq_plan_pr
         .head_size = (int64_t)unit,
         .experts = (int64_t)p->experts,
         .parameters = layers * (attention + mlp),
-        .total_parameters =
-            layers * (attention + mlp) + moe_layers * (p->experts - 1.0) * mlp,
+        .total_parameters = layers * (attention + mlp) + moe_layers * (p->experts - 1.0) * mlp,
     };
 }

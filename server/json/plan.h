@@ -31,10 +31,10 @@ struct lq_plan_document {
     double budget_usd;      /* 0: budget_flop is given */
     double utilisation;
     bool utilisation_given;
-    double deadline_s;           /* 0: none */
-    int64_t training_gpu_count;  /* 0: any */
-    double usd_per_gpu_h;        /* what is paid; 0: unpriced. Set by lq_plan_document_price */
-    bool deadline_binds;         /* the budget is what the deadline leaves of it */
+    double deadline_s;          /* 0: none */
+    int64_t training_gpu_count; /* 0: any */
+    double usd_per_gpu_h;       /* what is paid; 0: unpriced. Set by lq_plan_document_price */
+    bool deadline_binds;        /* the budget is what the deadline leaves of it */
     bool series;
     bool shape;
 };

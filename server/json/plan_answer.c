@@ -16,9 +16,8 @@ static void set_real(json_t *object, const char *name, double value)
 /* Parameters, tokens: whole as long as JSON's readers keep them so. */
 static void set_quantity(json_t *object, const char *name, double value)
 {
-    json_object_set_new_nocheck(object, name,
-                                value < 9e15 ? json_integer((json_int_t)(value + 0.5))
-                                             : json_real(value));
+    json_object_set_new_nocheck(
+        object, name, value < 9e15 ? json_integer((json_int_t)(value + 0.5)) : json_real(value));
 }
 
 static void set_text(json_t *object, const char *name, const char *text)
@@ -85,9 +84,9 @@ static json_t *shape_encode(const struct lq_plan_document *document, const struc
     json_object_set_new(o, "heads", json_integer(shape.heads));
     json_object_set_new(o, "head_size", json_integer(shape.head_size));
     json_object_set_new(o, "experts", json_integer(shape.experts));
-    json_object_set_new(o, "active_experts",
-                        json_integer((json_int_t)fmin(document->family.active_experts,
-                                                      at->experts)));
+    json_object_set_new(
+        o, "active_experts",
+        json_integer((json_int_t)fmin(document->family.active_experts, at->experts)));
     set_quantity(o, "parameters", shape.parameters);
     set_quantity(o, "total_parameters", shape.total_parameters);
     return o;
@@ -118,17 +117,16 @@ json_t *lq_allocation_encode(const struct lq_plan_document *document,
 
 /* With its ratios to the base's loss-optimal model, and to the option's own. */
 static json_t *compared_encode(const struct lq_plan_quote *quote,
-                               const struct lq_plan_option *option,
-                               const struct lq_allocation *at)
+                               const struct lq_plan_option *option, const struct lq_allocation *at)
 {
     const struct lq_plan *plan = quote->plan;
     const struct lq_allocation *base = &plan->base;
     json_t *o = lq_allocation_encode(quote->document, at);
     set_real(o, "parameters_ratio", lq_plan_parameters_ratio(plan, at, base));
     json_object_set_new(o, "serving_cost_ratio",
-                        at->served && base->served ? json_real(at->serving.gpu_s_per_token /
-                                                               base->serving.gpu_s_per_token)
-                                                   : json_null());
+                        at->served && base->served
+                            ? json_real(at->serving.gpu_s_per_token / base->serving.gpu_s_per_token)
+                            : json_null());
     set_real(o, "shrink_ratio", at->parameters / option->loss_optimal.parameters);
     set_real(o, "tokens_ratio", at->tokens / base->tokens);
     const double difference = at->loss - base->loss;
@@ -156,8 +154,7 @@ static json_t *option_encode(const struct lq_plan_quote *quote, const struct lq_
     const struct lq_plan_answer *equal = &option->equal_loss;
     json_t *o = json_object();
     set_quantity(o, "experts", option->loss_optimal.experts);
-    json_object_set_new(o, "loss_optimal",
-                        compared_encode(quote, option, &option->loss_optimal));
+    json_object_set_new(o, "loss_optimal", compared_encode(quote, option, &option->loss_optimal));
     set_answer(o, "bounded_loss", quote, option, &option->bounded_loss);
     set_answer(o, "bounded_cost", quote, option, &option->bounded_cost);
     if (option->bounded_cost.found) {
@@ -165,9 +162,9 @@ static json_t *option_encode(const struct lq_plan_quote *quote, const struct lq_
                             json_boolean(option->cost_binds));
     }
     json_object_set_new(o, "equal_loss_budget_ratio",
-                        equal->found ? json_real(equal->at.training_flop /
-                                                 quote->plan->base.training_flop)
-                                     : json_null());
+                        equal->found
+                            ? json_real(equal->at.training_flop / quote->plan->base.training_flop)
+                            : json_null());
     set_answer(o, "equal_loss", quote, option, equal);
     if (q->required_loss > 0.0) {
         set_answer(o, "required_loss", quote, option, &option->required);
@@ -188,9 +185,8 @@ json_t *lq_plan_choice_encode(const struct lq_plan_document *document,
     if (choice->found) {
         set_quantity(o, "experts", choice->at.experts);
         set_text(o, "objective", LQ_PLAN_OBJECTIVE_NAMES[choice->objective]);
-        json_object_set_new(o, "loss_bound", choice->loss_bound > 0.0
-                                                 ? json_real(choice->loss_bound)
-                                                 : json_null());
+        json_object_set_new(o, "loss_bound",
+                            choice->loss_bound > 0.0 ? json_real(choice->loss_bound) : json_null());
     } else {
         json_object_set_new(o, "experts", json_null());
     }
@@ -240,7 +236,8 @@ static json_t *warnings_encode(const struct lq_plan_quote *quote)
         warn(list, "unpriced", "no provider in the catalog prices this GPU on demand");
     }
     if (quote->price.stale) {
-        warn(list, "stale-price", "the price is over 180 days older than the newest in the catalog");
+        warn(list, "stale-price",
+             "the price is over 180 days older than the newest in the catalog");
     }
     if (!d->utilisation_given) {
         warn(list, "assumed-utilisation",
@@ -292,7 +289,8 @@ json_t *lq_plan_encode(const struct lq_plan_quote *quote)
     set_text(o, "gpu", d->question.serving.gpu->id);
     json_object_set_new(o, "price", price_encode(quote));
     set_text(o, "ratios_of",
-             quote->plan->ratios_of_active ? "activated-parameters" : "dense-equivalent-parameters");
+             quote->plan->ratios_of_active ? "activated-parameters"
+                                           : "dense-equivalent-parameters");
     json_t *base = lq_allocation_encode(d, &quote->plan->base);
     set_quantity(base, "experts", quote->plan->base.experts);
     json_object_set_new(o, "base", base);

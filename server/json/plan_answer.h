@@ -19,7 +19,7 @@ struct lq_plan_quote {
     const struct lq_plan *plan;
     const struct lq_plan_claims *claims; /* NULL where the law does not know experts */
     const struct lq_plan_verdict *verdicts;
-    size_t verdict_count; /* 0: only one law was asked */
+    size_t verdict_count;    /* 0: only one law was asked */
     struct lq_plan *scratch; /* for the plans of series */
     struct lq_plan_price_line price;
     const char *catalog_version;

@@ -40,18 +40,17 @@ static json_t *model_point(const struct lq_plan_document *document, const struct
 }
 
 static json_t *ratio_point(const struct lq_plan_document *document, const struct lq_plan *plan,
-                           const struct lq_plan_option *option,
-                           const struct lq_plan_answer *answer)
+                           const struct lq_plan_option *option, const struct lq_plan_answer *answer)
 {
     const struct lq_allocation *at = &answer->at;
     json_t *o = model_point(document, at);
     set_real(o, "parameters_ratio", lq_plan_parameters_ratio(plan, at, &plan->base));
     set_real(o, "shrink_ratio", at->parameters / option->loss_optimal.parameters);
-    json_object_set_new(o, "serving_cost_ratio",
-                        at->served && plan->base.served
-                            ? json_real(at->serving.gpu_s_per_token /
-                                        plan->base.serving.gpu_s_per_token)
-                            : json_null());
+    json_object_set_new(
+        o, "serving_cost_ratio",
+        at->served && plan->base.served
+            ? json_real(at->serving.gpu_s_per_token / plan->base.serving.gpu_s_per_token)
+            : json_null());
     return o;
 }
 
@@ -109,8 +108,7 @@ static void append_budget(const struct lq_plan_quote *quote, int budget, json_t 
                                          &quote->scratch->options[i], (enum kind)kind);
             if (point != NULL) {
                 set_real(point, "budget_flop", lq_series_budget_flop(q, budget));
-                json_array_append_new(
-                    json_object_get(json_array_get(curves, i), "points"), point);
+                json_array_append_new(json_object_get(json_array_get(curves, i), "points"), point);
             }
         }
     }
