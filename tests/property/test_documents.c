@@ -127,23 +127,36 @@ static json_t *job_of_echo(const json_t *job, const json_t *echo)
         for (int i = 0; i < 4; i++) {
             into = strcmp(DATA[i], name) == 0 ? json_object_get(again, "dataset") : into;
         }
-        const bool dense = strcmp(name, "active_experts") == 0 && json_integer_value(value) == 0;
-        json_object_set(into, name, dense ? json_null() : value);
+        json_object_set(into, name, value);
     }
     return again;
+}
+
+/* A random method may name matrices that the random model lacks: the one refusal there may be. */
+static bool lacks_targets(const struct lq_faults *faults)
+{
+    return faults->count == 1 && strcmp(faults->items[0].pointer, "/method/targets") == 0;
 }
 
 START_TEST(the_echo_of_a_job_is_the_same_job)
 {
     const struct lq_lookup lookup = lq_catalog_lookup(catalog);
+    int lacking = 0;
     for (int i = 0; i < JOB_CASES; i++) {
         random_case(STREAM + 1, i);
         json_t *job = random_document();
         static struct lq_job_document first;
         static struct lq_job_document second;
         struct lq_faults faults = {.count = 0};
-        ck_assert_msg(lq_job_decode(job, "", &lookup, &first, &faults) == LQ_OK, "case %d: %s %s",
-                      i, faults.items[0].pointer, faults.items[0].detail);
+        const enum lq_code code = lq_job_decode(job, "", &lookup, &first, &faults);
+        if (code != LQ_OK && lacks_targets(&faults)) {
+            lacking++;
+            json_decref(job);
+            lq_job_release(&first);
+            continue;
+        }
+        ck_assert_msg(code == LQ_OK, "case %d: %s %s", i, faults.items[0].pointer,
+                      faults.items[0].detail);
         json_t *echo = lq_job_encode(&first);
         json_t *again = job_of_echo(job, echo);
         ck_assert_msg(lq_job_decode(again, "", &lookup, &second, &faults) == LQ_OK,
@@ -161,6 +174,7 @@ START_TEST(the_echo_of_a_job_is_the_same_job)
         lq_job_release(&first);
         lq_job_release(&second);
     }
+    ck_assert_int_lt(lacking, JOB_CASES / 4);
 }
 END_TEST
 
