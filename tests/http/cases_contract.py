@@ -177,7 +177,7 @@ def case_stored_points_of_every_shape_fit(server):
               for padding in ("longest", "fixed", "packed")]
     points += [{**base, "sequence_tokens": 2.56e2, "step_time_s": 1.5, "dataset": "mine",
                 "active_experts": 1, "gpu_count": 4, "gradient_checkpointing": "selective",
-                "gradient_accumulation_steps": 4, "expert_load": [1, 2.5], "note": "a note",
+                "gradient_accumulation_steps": 4, "expert_load": [1, 2.5, 0, 0, 0, 3, 1, 1], "note": "a note",
                 "phases": {"forward_s": 0.5, "kernels": {"gemm": 0.2}}, "device": {}}]
     body = {"points": points}
     CONTRACT.check_request("POST", "/v1/calibrations", body)

@@ -56,7 +56,8 @@ START_TEST(a_point_on_a_named_distribution_gets_its_row_length)
     run->row_tokens = 0.0;
     run->rule.cutoff_tokens = 1024;
     strcpy(run->lengths, "xia2024-cs");
-    const struct lq_batch batch = {.points = &posted, .count = 1, .token_id = "tester", .token_name = "tester"};
+    const struct lq_batch batch = {
+        .points = &posted, .count = 1, .token_id = "tester", .token_name = "tester"};
     assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &(struct lq_error){0}), LQ_OK);
     const struct lq_catalog *catalog = lq_store_acquire(store);
     const double row_tokens = catalog->points[SHIPPED].conditions.row_tokens;
@@ -82,7 +83,8 @@ START_TEST(equal_points_are_duplicates_with_one_id)
     ck_assert_str_ne(again[2], ids[1]);
     ck_assert_uint_eq(count_points(store), SHIPPED + 3);
     const struct lq_new_point twice[2] = {make_point(9), make_point(9)};
-    const struct lq_batch batch = {.points = twice, .count = 2, .token_id = "tester", .token_name = "tester"};
+    const struct lq_batch batch = {
+        .points = twice, .count = 2, .token_id = "tester", .token_name = "tester"};
     assert_code(lq_store_add_points(store, &batch, again, &duplicates, &(struct lq_error){0}),
                 LQ_OK);
     ck_assert_uint_eq(duplicates, 1);
@@ -103,7 +105,8 @@ START_TEST(points_that_differ_in_any_way_are_not_duplicates)
     points[5].point.identity.optimizer = LQ_OPTIMIZER_SGD;
     points[6].point.conditions.rule.padding_multiple = 1;
     strcpy(points[7].point.identity.stack, "hf-2024");
-    const struct lq_batch batch = {.points = points, .count = 8, .token_id = "tester", .token_name = "tester"};
+    const struct lq_batch batch = {
+        .points = points, .count = 8, .token_id = "tester", .token_name = "tester"};
     assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &(struct lq_error){0}), LQ_OK);
     ck_assert_uint_eq(duplicates, 0);
 }
@@ -135,7 +138,8 @@ START_TEST(a_key_with_another_body_is_a_conflict_but_not_for_another_token)
                                    .count = 1,
                                    .idempotency_key = "key",
                                    .body_digest = "other",
-                                   .token_id = "somebody else", .token_name = "somebody else"};
+                                   .token_id = "somebody else",
+                                   .token_name = "somebody else"};
     assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &(struct lq_error){0}), LQ_OK);
 }
 END_TEST
@@ -148,7 +152,8 @@ START_TEST(a_batch_with_one_bad_point_stores_none)
                                    .count = 2,
                                    .idempotency_key = "key",
                                    .body_digest = "d",
-                                   .token_id = "tester", .token_name = "tester"};
+                                   .token_id = "tester",
+                                   .token_name = "tester"};
     assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &(struct lq_error){0}),
                 LQ_ESTORE);
     ck_assert_uint_eq(count_points(store), SHIPPED);
