@@ -112,7 +112,7 @@ START_TEST(the_nearest_is_of_the_same_identity_before_the_same_model)
 {
     const struct lq_identity id = identity();
     struct lq_identity cousin = identity();
-    change(&cousin, 8);
+    snprintf(cousin.gpu, sizeof cousin.gpu, "x");
     struct lq_identity stranger = identity();
     snprintf(stranger.model, sizeof stranger.model, "other");
     const struct lq_point points[] = {point("cousin", &cousin, 6), point("stranger", &stranger, 6),
