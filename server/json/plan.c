@@ -26,6 +26,7 @@ struct members {
     const json_t *laws;
     const json_t *experts;
     int64_t base_experts;
+    const json_t *model;
     int64_t active_experts;
     double mlp_share;
     double moe_layer_share;
@@ -60,6 +61,7 @@ static const struct lq_field FIELDS[] = {
     {.name = "laws", .kind = LQ_FIELD_JSON, AT(laws)},
     {.name = "experts", .kind = LQ_FIELD_JSON, AT(experts)},
     {.name = "base_experts", .kind = LQ_FIELD_COUNT, AT(base_experts), .min = 1, .max = 65536},
+    {.name = "model", .kind = LQ_FIELD_JSON, AT(model)},
     {.name = "active_experts", .kind = LQ_FIELD_COUNT, AT(active_experts), .min = 1, .max = 65536},
     {.name = "mlp_share", .kind = LQ_FIELD_NUMBER, AT(mlp_share), .min = 0.0, .max = 1.0},
     {.name = "moe_layer_share",
@@ -209,7 +211,8 @@ static void decode_experts(const json_t *value, struct lq_plan_document *out,
 }
 
 /* K: one expert is a dense model, which has none to choose from. */
-static void check_active(const struct lq_plan_document *document, struct lq_faults *faults)
+static void check_active(const struct lq_plan_document *document, const char *pointer,
+                         struct lq_faults *faults)
 {
     double fewest = document->base_experts > 1.0 ? document->base_experts : HUGE_VAL;
     for (size_t i = 0; i < document->expert_count; i++) {
@@ -217,9 +220,28 @@ static void check_active(const struct lq_plan_document *document, struct lq_faul
         fewest = experts > 1.0 && experts < fewest ? experts : fewest;
     }
     if (document->active_experts > fewest) {
-        lq_faults_add(faults, LQ_EFIELD, "/active_experts",
+        lq_faults_add(faults, LQ_EFIELD, pointer,
                       "must be at most the fewest experts asked about, %g, got %g", fewest,
                       document->active_experts);
+    }
+}
+
+static void decode_model(const json_t *value, const struct lq_lookup *lookup,
+                         struct lq_plan_document *out, struct lq_faults *faults)
+{
+    if (out->active_experts > 0.0 || out->mlp_share >= 0.0 || out->moe_layer_share >= 0.0) {
+        lq_faults_add(faults, LQ_EFIELD, "/model",
+                      "goes without active_experts, mlp_share and moe_layer_share: it tells them");
+        return;
+    }
+    const struct lq_model *model =
+        lq_subject_model(value, "/model", lookup, &out->inline_model, faults);
+    if (model != NULL && lq_model_experts(model) < 2) {
+        lq_faults_add(faults, LQ_EFIELD, "/model",
+                      "must be a mixture of experts: %.60s does not say what experts repeat",
+                      model->id);
+    } else if (model != NULL) {
+        lq_plan_document_take(out, model);
     }
 }
 
@@ -344,7 +366,10 @@ enum lq_code lq_plan_decode(const json_t *value, const struct lq_lookup *lookup,
     if (m.experts != NULL) {
         decode_experts(m.experts, out, faults);
     }
-    check_active(out, faults);
+    if (m.model != NULL) {
+        decode_model(m.model, lookup, out, faults);
+    }
+    check_active(out, m.model != NULL ? "/model" : "/active_experts", faults);
     decode_serving(&m, lookup, out, faults);
     lq_subject_terms(m.providers, m.usd_per_gpu_hour, "", lookup, &out->terms, faults);
     return table == LQ_OK && faults->count == 0 ? LQ_OK : faults->items[0].code;

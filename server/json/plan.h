@@ -25,10 +25,11 @@ struct lq_plan_document {
     size_t expert_count; /* 0: the default */
     double base_experts; /* 0: the default */
     struct lq_law_family family;
-    double active_experts;  /* 0: the law's */
-    double mlp_share;       /* below 0: the law's */
-    double moe_layer_share; /* below 0: the law's */
-    double budget_usd;      /* 0: budget_flop is given */
+    struct lq_model inline_model; /* where `model` was a config.json */
+    double active_experts;        /* 0: the law's */
+    double mlp_share;             /* below 0: the law's */
+    double moe_layer_share;       /* below 0: the law's */
+    double budget_usd;            /* 0: budget_flop is given */
     double utilisation;
     bool utilisation_given;
     double deadline_s;          /* 0: none */
@@ -45,6 +46,9 @@ LQ_MUST_USE enum lq_code lq_plan_decode(const json_t *value, const struct lq_loo
 /* Safe after a failed decode. */
 void lq_plan_release(struct lq_plan_document *document);
 
+/* Takes over from a mixture of experts what its experts repeat of its dense equivalent, in which
+ * share of the layers, and how many are active. */
+void lq_plan_document_take(struct lq_plan_document *document, const struct lq_model *model);
 /* Turns dollars into FLOPs at the price of a GPU hour (0: nobody prices the GPU), and lets the
  * deadline limit the budget. Errors: LQ_EUNPRICED, LQ_EFIELD at "/budget_usd". */
 LQ_MUST_USE enum lq_code lq_plan_document_price(struct lq_plan_document *document,

@@ -13,11 +13,15 @@ static void set_real(json_t *object, const char *name, double value)
     json_object_set_new_nocheck(object, name, json_real(value));
 }
 
-/* Parameters, tokens: whole as long as JSON's readers keep them so. */
+/* Parameters, tokens: a fraction of one means nothing. */
 static void set_quantity(json_t *object, const char *name, double value)
 {
-    json_object_set_new_nocheck(
-        object, name, value < 9e15 ? json_integer((json_int_t)(value + 0.5)) : json_real(value));
+    json_object_set_new_nocheck(object, name, json_real(round(value)));
+}
+
+static void set_count(json_t *object, const char *name, double value)
+{
+    json_object_set_new_nocheck(object, name, json_integer((json_int_t)value));
 }
 
 static void set_text(json_t *object, const char *name, const char *text)
@@ -67,7 +71,7 @@ static void set_training(json_t *o, const struct lq_plan_document *document,
         set_real(o, "training_duration_s",
                  at->training_gpu_s / (double)document->training_gpu_count);
     } else if (document->deadline_s > 0.0) {
-        set_quantity(o, "training_gpu_count", ceil(at->training_gpu_s / document->deadline_s));
+        set_count(o, "training_gpu_count", ceil(at->training_gpu_s / document->deadline_s));
     }
 }
 
@@ -153,7 +157,7 @@ static json_t *option_encode(const struct lq_plan_quote *quote, const struct lq_
     const struct lq_plan_question *q = &quote->document->question;
     const struct lq_plan_answer *equal = &option->equal_loss;
     json_t *o = json_object();
-    set_quantity(o, "experts", option->loss_optimal.experts);
+    set_count(o, "experts", option->loss_optimal.experts);
     json_object_set_new(o, "loss_optimal", compared_encode(quote, option, &option->loss_optimal));
     set_answer(o, "bounded_loss", quote, option, &option->bounded_loss);
     set_answer(o, "bounded_cost", quote, option, &option->bounded_cost);
@@ -183,7 +187,7 @@ json_t *lq_plan_choice_encode(const struct lq_plan_document *document,
 {
     json_t *o = choice->found ? lq_allocation_encode(document, &choice->at) : json_object();
     if (choice->found) {
-        set_quantity(o, "experts", choice->at.experts);
+        set_count(o, "experts", choice->at.experts);
         set_text(o, "objective", LQ_PLAN_OBJECTIVE_NAMES[choice->objective]);
         json_object_set_new(o, "loss_bound",
                             choice->loss_bound > 0.0 ? json_real(choice->loss_bound) : json_null());
@@ -292,7 +296,7 @@ json_t *lq_plan_encode(const struct lq_plan_quote *quote)
              quote->plan->ratios_of_active ? "activated-parameters"
                                            : "dense-equivalent-parameters");
     json_t *base = lq_allocation_encode(d, &quote->plan->base);
-    set_quantity(base, "experts", quote->plan->base.experts);
+    set_count(base, "experts", quote->plan->base.experts);
     json_object_set_new(o, "base", base);
     json_t *options = json_array();
     for (size_t i = 0; i < quote->plan->count; i++) {

@@ -9,6 +9,24 @@ static const double DEFAULT_EXPERTS[] = {1, 2, 4, 8, 16, 32, 64};
 enum { DEFAULT_EXPERT_COUNT = sizeof DEFAULT_EXPERTS / sizeof DEFAULT_EXPERTS[0] };
 static const double DEFAULT_BASE = 4.0;
 
+void lq_plan_document_take(struct lq_plan_document *document, const struct lq_model *model)
+{
+    const double experts = (double)lq_model_experts(model);
+    const double dense = lq_model_dense_equivalent(model, LQ_EMBEDDINGS_IN);
+    const double total = (double)lq_model_parameters(model, 0).total;
+    double layers = 0.0;
+    double mixed = 0.0;
+    for (int i = 0; i < model->layer_kinds; i++) {
+        const double count = (double)model->layers[i].count;
+        layers += count;
+        mixed += model->layers[i].ffn.kind == LQ_FFN_MOE ? count : 0.0;
+    }
+    document->active_experts = (double)lq_model_active_experts(model);
+    document->moe_layer_share = mixed / layers;
+    document->mlp_share =
+        fmin((total - dense) / (dense * (experts - 1.0)) / document->moe_layer_share, 1.0);
+}
+
 enum lq_code lq_plan_document_price(struct lq_plan_document *document, double usd_per_gpu_h,
                                     struct lq_faults *faults)
 {
