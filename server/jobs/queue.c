@@ -274,9 +274,14 @@ enum lq_code lq_queue_cancel(struct lq_queue *queue, const char *id, const char 
 {
     pthread_mutex_lock(&queue->lock);
     struct lq_control *job = find(queue, id);
-    enum lq_code code = job != NULL ? check_cancel(job, owner, err) : fail_unknown(id, err);
-    if (code == LQ_OK) {
-        cancel(queue, job);
+    enum lq_code code = LQ_OK;
+    if (job == NULL) {
+        code = fail_unknown(id, err);
+    } else {
+        code = check_cancel(job, owner, err);
+        if (code == LQ_OK) {
+            cancel(queue, job);
+        }
     }
     pthread_mutex_unlock(&queue->lock);
     return code;

@@ -268,7 +268,7 @@ static void decode_range(const json_t *value, struct lq_law_range *range, struct
     struct lq_field fields[PAIRS];
     for (size_t i = 0; i < PAIRS; i++) {
         fields[i] = (struct lq_field){
-            .name = NAMES[i], .kind = LQ_FIELD_JSON, .offset = i * sizeof found[0]};
+            .name = NAMES[i], .kind = LQ_FIELD_JSON, .offset = i * sizeof(const json_t *)};
     }
     if (lq_decode(value, "/range", fields, PAIRS, found, faults) != LQ_OK) {
         return;

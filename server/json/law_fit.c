@@ -73,7 +73,7 @@ static void decode_runs(const json_t *runs, const struct lq_lookup *lookup,
 /* A coefficient that is searched as the excess over the one before it. */
 static bool is_excess(const struct lq_law_form *form, int j)
 {
-    return form->coefficient[j].scale == LQ_SCALE_ABOVE;
+    return j > 0 && form->coefficient[j].scale == LQ_SCALE_ABOVE;
 }
 
 static const char *fixed_fault(const struct lq_law_fit_document *out, int j)
@@ -170,7 +170,8 @@ static void decode_bounds(const json_t *value, struct lq_law_fit_document *out,
 {
     const json_t *bounds[LQ_LAW_COEFFICIENTS_MAX] = {NULL};
     struct lq_field fields[LQ_LAW_COEFFICIENTS_MAX] = {{.name = NULL}};
-    const size_t n = coefficient_fields(out->law.form, LQ_FIELD_JSON, sizeof bounds[0], fields);
+    const size_t n =
+        coefficient_fields(out->law.form, LQ_FIELD_JSON, sizeof(const json_t *), fields);
     if (lq_decode(value, "/bounds", fields, n, bounds, faults) != LQ_OK) {
         return;
     }

@@ -1,7 +1,6 @@
 /* Encodes what came of a fit, and what a reader must know before trusting it. */
 #include "server/json/law_fit.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 static bool has(unsigned bits, int j)
@@ -48,51 +47,61 @@ static json_t *names_encode(const struct lq_law_form *form, unsigned bits)
     return list;
 }
 
-static void warn(json_t *list, const char *code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void warn(json_t *list, const char *code, const char *format, ...)
+static void warn(json_t *list, const char *code, const char *detail)
 {
-    char detail[LQ_DETAIL_MAX];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(detail, sizeof detail, format, args);
-    va_end(args);
     json_t *object = json_object();
     json_object_set_new(object, "code", json_string(code));
     json_object_set_new(object, "detail", json_string(detail));
     json_array_append_new(list, object);
 }
 
-static json_t *warnings_encode(const struct lq_law_fit_outcome *outcome)
+/* About coefficients. */
+static void warn_values(json_t *list, const struct lq_law_fit_outcome *outcome)
 {
-    const struct lq_law_form *form = outcome->form;
     char names[120];
-    json_t *list = json_array();
+    char detail[LQ_DETAIL_MAX];
     if (outcome->fit.flat != 0) {
-        lq_law_coefficient_names(form, outcome->fit.flat, names, sizeof names);
-        warn(list, "not-identified",
-             "the runs do not tell %s apart: other values fit as well, and only predictions near "
-             "the runs mean something",
-             names);
+        lq_law_coefficient_names(outcome->form, outcome->fit.flat, names, sizeof names);
+        snprintf(detail, sizeof detail,
+                 "the runs do not tell %s apart: other values fit as well, and only predictions "
+                 "near the runs mean something",
+                 names);
+        warn(list, "not-identified", detail);
     }
     if (outcome->at_bound != 0) {
-        lq_law_coefficient_names(form, outcome->at_bound, names, sizeof names);
-        warn(list, "at-bound", "%s ended at a bound of the search", names);
+        lq_law_coefficient_names(outcome->form, outcome->at_bound, names, sizeof names);
+        snprintf(detail, sizeof detail, "%s ended at a bound of the search", names);
+        warn(list, "at-bound", detail);
     }
+}
+
+/* About the search. */
+static void warn_search(json_t *list, const struct lq_law_fit_outcome *outcome)
+{
+    char detail[LQ_DETAIL_MAX];
     if (outcome->starts > 1 && outcome->agreeing == 1) {
-        warn(list, "one-start-agrees",
-             "only one of %zu starts reached the best objective: there may be a better one",
-             outcome->starts);
+        snprintf(detail, sizeof detail,
+                 "only one of %zu starts reached the best objective: there may be a better one",
+                 outcome->starts);
+        warn(list, "one-start-agrees", detail);
     }
     if (outcome->grid > outcome->starts) {
-        warn(list, "part-of-the-grid", "%zu of the %zu starts of the form's grid were tried",
-             outcome->starts, outcome->grid);
+        snprintf(detail, sizeof detail, "%zu of the %zu starts of the form's grid were tried",
+                 outcome->starts, outcome->grid);
+        warn(list, "part-of-the-grid", detail);
     }
     if (outcome->samples < outcome->samples_asked) {
-        warn(list, "samples-lost", "%zu of %zu bootstrap samples did not settle",
-             outcome->samples_asked - outcome->samples, outcome->samples_asked);
+        snprintf(detail, sizeof detail, "%zu of %zu bootstrap samples did not settle",
+                 outcome->samples_asked - outcome->samples, outcome->samples_asked);
+        warn(list, "samples-lost", detail);
     }
+}
+
+static json_t *warnings_encode(const struct lq_law_fit_outcome *outcome)
+{
+    json_t *list = json_array();
+    warn_values(list, outcome);
+    warn_search(list, outcome);
     return list;
 }
 

@@ -32,7 +32,8 @@ START_TEST(whatever_stores_needs_a_scope_and_whatever_reads_does_not)
     for (size_t i = 0; i < LQ_ROUTE_COUNT; i++) {
         const struct lq_route *route = &LQ_ROUTES[i];
         bool stores = strcmp(route->method, "PUT") == 0 || strcmp(route->method, "DELETE") == 0 ||
-                      strcmp(route->path, "/v1/calibrations") == 0;
+                      strcmp(route->path, "/v1/calibrations") == 0 ||
+                      strcmp(route->path, "/v1/scaling-laws") == 0;
         stores = stores && strcmp(route->method, "GET") != 0;
         ck_assert_msg((route->scope != NULL) == stores, "%s %s", route->method, route->path);
         bool has_body = strcmp(route->method, "POST") == 0 || strcmp(route->method, "PUT") == 0;
