@@ -144,6 +144,37 @@ static void choose_nearest(struct lq_plan *plan)
              plan->base.loss, choice->at.experts, choice->at.loss);
 }
 
+static enum lq_code refuse_loss(const struct lq_plan_question *question, const struct lq_plan *plan,
+                                struct lq_error *err)
+{
+    const struct lq_plan_option *nearest = lowest_loss(plan, false);
+    if (nearest->loss_optimal.loss <= question->required_loss) {
+        return lq_fail(
+            err, LQ_ENOFIT, "/max_serving_gpu_count",
+            "models of loss %.6g can be trained, with %g experts for one, but %lld of %s "
+            "hold none of them",
+            question->required_loss, nearest->loss_optimal.experts,
+            (long long)question->max_serving_gpu_count, question->serving.gpu->id);
+    }
+    return lq_fail(err, LQ_EIMPOSSIBLE, "/required_loss",
+                   "no model reaches loss %.6g with %.4g FLOPs; the lowest loss of this budget is "
+                   "%.6g, with %g experts",
+                   question->required_loss, question->budget_flop, nearest->loss_optimal.loss,
+                   nearest->loss_optimal.experts);
+}
+
+/* A total budget that does not pay for what was chosen by another measure. */
+static void tell_excess(const struct lq_plan_question *question, struct lq_plan_choice *choice)
+{
+    const double ratio =
+        (choice->at.training_gpu_s + choice->at.served_gpu_s) / question->total_gpu_s;
+    if (choice->objective == LQ_OBJECTIVE_TOTAL && question->total_gpu_s > 0.0 && ratio > 1.0) {
+        const size_t used = strlen(choice->why);
+        snprintf(choice->why + used, sizeof choice->why - used,
+                 " That is %.3g times the total budget.", ratio);
+    }
+}
+
 enum lq_code lq_plan_choose(const struct lq_plan_question *question, struct lq_plan *plan,
                             struct lq_error *err)
 {
@@ -154,8 +185,8 @@ enum lq_code lq_plan_choose(const struct lq_plan_question *question, struct lq_p
         choice->loss_bound = asked ? question->required_loss : plan->base.loss;
     }
     const struct lq_plan_option *option = least(plan, choice->objective);
-    const bool too_dear = option == NULL && choice->objective == LQ_OBJECTIVE_LOSS;
-    if (too_dear) {
+    if (option == NULL && choice->objective == LQ_OBJECTIVE_LOSS) {
+        /* serving alone exceeds the total budget: say what is cheapest, and that it does */
         choice->objective = LQ_OBJECTIVE_TOTAL;
         choice->loss_bound = plan->base.loss;
         option = least(plan, choice->objective);
@@ -164,20 +195,11 @@ enum lq_code lq_plan_choose(const struct lq_plan_question *question, struct lq_p
         choice->found = true;
         choice->at = candidate(option, choice->objective)->at;
         explain(question, plan, option);
-        if (too_dear) {
-            const size_t used = strlen(choice->why);
-            snprintf(choice->why + used, sizeof choice->why - used,
-                     " The total budget pays for serving with none of them.");
-        }
+        tell_excess(question, choice);
         return LQ_OK;
     }
     if (asked) {
-        const struct lq_plan_option *nearest = lowest_loss(plan, false);
-        return lq_fail(err, LQ_EIMPOSSIBLE, "/required_loss",
-                       "no model that can be served reaches loss %.6g with %.4g FLOPs; the lowest "
-                       "loss of this budget is %.6g, with %g experts",
-                       question->required_loss, question->budget_flop, nearest->loss_optimal.loss,
-                       nearest->loss_optimal.experts);
+        return refuse_loss(question, plan, err);
     }
     choose_nearest(plan);
     return LQ_OK;

@@ -206,26 +206,21 @@ static void warn(json_t *list, const char *code, const char *detail)
     json_array_append_new(list, o);
 }
 
-/* Each doubt once, at the first option that raises it. */
-static void warn_of_doubts(json_t *list, const struct lq_plan_quote *quote)
+/* Each doubt once, at the first model that raises it. */
+static void warn_of_doubts(json_t *list, const struct lq_plan_question *q,
+                           const struct lq_allocation *at, unsigned *told)
 {
-    const struct lq_plan_question *q = &quote->document->question;
-    unsigned told = 0;
-    for (size_t i = 0; i < quote->plan->count; i++) {
-        const struct lq_allocation *at = &quote->plan->options[i].loss_optimal;
-        const struct lq_law_point point =
-            lq_law_point_of(q->law, q->family, at->parameters, at->tokens, at->experts);
-        const unsigned doubts = lq_law_doubts(q->law, &point) & ~told;
-        for (unsigned bit = 1; bit <= LQ_DOUBT_TOKENS_FIXED; bit <<= 1) {
-            char detail[LQ_DETAIL_MAX];
-            if ((doubts & bit) == 0) {
-                continue;
-            }
+    const struct lq_law_point point =
+        lq_law_point_of(q->law, q->family, at->parameters, at->tokens, at->experts);
+    const unsigned doubts = lq_law_doubts(q->law, &point) & ~*told;
+    for (unsigned bit = 1; bit <= LQ_DOUBT_TOKENS_FIXED; bit <<= 1) {
+        char detail[LQ_DETAIL_MAX];
+        if ((doubts & bit) != 0) {
             lq_law_doubt_detail(q->law, &point, (enum lq_law_doubt)bit, detail, sizeof detail);
             warn(list, lq_law_doubt_code((enum lq_law_doubt)bit), detail);
         }
-        told |= doubts;
     }
+    *told |= doubts;
 }
 
 static json_t *warnings_encode(const struct lq_plan_quote *quote)
@@ -235,7 +230,14 @@ static json_t *warnings_encode(const struct lq_plan_quote *quote)
     if (d->question.law->status == LQ_LAW_RECONSTRUCTED) {
         warn(list, "reconstructed", d->question.law->note);
     }
-    warn_of_doubts(list, quote);
+    unsigned told = 0;
+    for (size_t i = 0; i < quote->plan->count; i++) {
+        const struct lq_plan_option *option = &quote->plan->options[i];
+        warn_of_doubts(list, &d->question, &option->loss_optimal, &told);
+        if (option->bounded_loss.found) {
+            warn_of_doubts(list, &d->question, &option->bounded_loss.at, &told);
+        }
+    }
     if (!(d->usd_per_gpu_h > 0.0)) {
         warn(list, "unpriced", "no provider in the catalog prices this GPU on demand");
     }

@@ -309,6 +309,13 @@ START_TEST(what_nothing_can_meet_is_refused_with_the_nearest)
     question.required_loss = 1.9;
     expect_refusal(LQ_EIMPOSSIBLE, "/required_loss", "2.14093");
     setup();
+    question.required_loss = 2.18;
+    question.budget_flop = 1e22;
+    question.max_serving_gpu_count = 1;
+    question.experts = (const double[]){4.0, 16.0};
+    question.expert_count = 2;
+    expect_refusal(LQ_ENOFIT, "/max_serving_gpu_count", "models of loss 2.18 can be trained");
+    setup();
     question.max_total_parameters = 1e4;
     expect_refusal(LQ_EFIELD, "/max_total_parameters", "smallest");
     setup();
