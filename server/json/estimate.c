@@ -19,7 +19,8 @@ static void set_count(json_t *object, const char *name, int64_t value)
 
 static void set_text(json_t *object, const char *name, const char *text)
 {
-    json_object_set_new_nocheck(object, name, text[0] != '\0' ? json_string(text) : json_null());
+    json_object_set_new_nocheck(object, name,
+                                text[0] != '\0' ? json_string_nocheck(text) : json_null());
 }
 
 /* Whole bytes: a fraction of one means nothing, and none is larger than an integer holds. */
@@ -94,7 +95,7 @@ static json_t *step_encode(const struct lq_job *job, const struct lq_estimate *e
     set_real(o, "moe_share", e->moe_share);
     set_real(o, "padded_tokens", e->step_tokens);
     set_real(o, "row_tokens", e->row_tokens);
-    json_object_set_new(o, "terms", terms_encode(job, e));
+    json_object_set_new_nocheck(o, "terms", terms_encode(job, e));
     return o;
 }
 
@@ -128,7 +129,7 @@ json_t *lq_cost_line_encode(const struct lq_cost_line *line)
     set_real(o, "usd_per_gpu_hour", line->usd_per_gpu_hour);
     set_real(o, "cost_usd", line->cost_usd);
     set_text(o, "price_date", line->date);
-    json_object_set_new(o, "stale", json_boolean(line->stale));
+    json_object_set_new_nocheck(o, "stale", json_boolean(line->stale));
     return o;
 }
 
@@ -147,21 +148,21 @@ static json_t *interval_encode(const struct lq_quote *quote)
     const struct lq_estimate_interval *in = &e->interval;
     json_t *o = json_object();
     set_real(o, "level", quote->document->job.confidence);
-    json_object_set_new(o, "queries_per_s", pair(in->queries_per_s));
-    json_object_set_new(o, "tokens_per_s_per_gpu", pair(in->tokens_per_s_per_gpu));
-    json_object_set_new(o, "duration_s", pair(in->duration_s));
+    json_object_set_new_nocheck(o, "queries_per_s", pair(in->queries_per_s));
+    json_object_set_new_nocheck(o, "tokens_per_s_per_gpu", pair(in->tokens_per_s_per_gpu));
+    json_object_set_new_nocheck(o, "duration_s", pair(in->duration_s));
     if (quote->cost_count > 0) {
         const double per_s = quote->costs[0].cost_usd / e->duration_s;
         const double cost[2] = {per_s * in->duration_s[0], per_s * in->duration_s[1]};
-        json_object_set_new(o, "cost_usd", pair(cost));
+        json_object_set_new_nocheck(o, "cost_usd", pair(cost));
     } else {
-        json_object_set_new(o, "cost_usd", json_null());
+        json_object_set_new_nocheck(o, "cost_usd", json_null());
     }
-    json_object_set_new(
+    json_object_set_new_nocheck(
         o, "memory_bytes",
         pair_of_counts(whole_bytes(in->memory_bytes[0]), whole_bytes(in->memory_bytes[1])));
-    json_object_set_new(o, "max_batch_size",
-                        pair_of_counts(in->max_batch_size[0], in->max_batch_size[1]));
+    json_object_set_new_nocheck(o, "max_batch_size",
+                                pair_of_counts(in->max_batch_size[0], in->max_batch_size[1]));
     return o;
 }
 
@@ -185,7 +186,7 @@ static json_t *basis_encode(const struct lq_basis *basis)
     set_text(o, "kind", LQ_BASIS_NAMES[basis->kind]);
     set_text(o, "fit", fit != NULL ? fit->id : "");
     set_count(o, "points", fit != NULL ? (int64_t)fit->points : 0);
-    json_object_set_new(o, "sources", sources_encode(fit != NULL ? fit->sources : ""));
+    json_object_set_new_nocheck(o, "sources", sources_encode(fit != NULL ? fit->sources : ""));
     return o;
 }
 
@@ -197,9 +198,9 @@ static json_t *throughput_basis_encode(const struct lq_quote *quote)
     if (e->point != NULL) {
         set_text(o, "point", e->point->id);
         set_count(o, "points", 1);
-        json_object_set_new(o, "sources", sources_encode(e->point->source));
+        json_object_set_new_nocheck(o, "sources", sources_encode(e->point->source));
     }
-    json_object_set_new(o, "memory", basis_encode(&e->memory_basis));
+    json_object_set_new_nocheck(o, "memory", basis_encode(&e->memory_basis));
     return o;
 }
 
@@ -264,18 +265,18 @@ json_t *lq_estimate_encode(const struct lq_quote *quote)
     set_text(o, "model", job->model->id);
     set_text(o, "gpu", job->gpu->id);
     set_count(o, "gpu_count", job->gpu_count);
-    json_object_set_new(o, "method", lq_method_encode(&job->method));
+    json_object_set_new_nocheck(o, "method", lq_method_encode(&job->method));
     set_count(o, "batch_size", e->batch_size);
     set_count(o, "max_batch_size", e->max_batch_size);
-    json_object_set_new(o, "throughput", throughput_encode(e));
-    json_object_set_new(o, "step_time", step_encode(job, e));
-    json_object_set_new(o, "memory", memory_encode(job, e));
+    json_object_set_new_nocheck(o, "throughput", throughput_encode(e));
+    json_object_set_new_nocheck(o, "step_time", step_encode(job, e));
+    json_object_set_new_nocheck(o, "memory", memory_encode(job, e));
     set_real(o, "duration_s", e->duration_s);
-    json_object_set_new(o, "cost", costs_encode(quote));
-    json_object_set_new(o, "interval", interval_encode(quote));
-    json_object_set_new(o, "basis", throughput_basis_encode(quote));
-    json_object_set_new(o, "assumptions", lq_job_encode(quote->document));
-    json_object_set_new(o, "versions", versions_encode(quote));
-    json_object_set_new(o, "warnings", warnings_encode(quote));
+    json_object_set_new_nocheck(o, "cost", costs_encode(quote));
+    json_object_set_new_nocheck(o, "interval", interval_encode(quote));
+    json_object_set_new_nocheck(o, "basis", throughput_basis_encode(quote));
+    json_object_set_new_nocheck(o, "assumptions", lq_job_encode(quote->document));
+    json_object_set_new_nocheck(o, "versions", versions_encode(quote));
+    json_object_set_new_nocheck(o, "warnings", warnings_encode(quote));
     return o;
 }

@@ -277,31 +277,35 @@ json_t *lq_job_encode(const struct lq_job_document *document)
     const struct lq_job *job = &document->job;
     const struct lq_lengths *lengths = job->lengths;
     json_t *o = json_object();
-    json_object_set_new(o, "gpu_count", json_integer(job->gpu_count));
-    json_object_set_new(o, "method", lq_method_encode(&job->method));
-    json_object_set_new(o, "active_experts",
-                        job->active_experts > 0 ? json_integer(job->active_experts) : json_null());
-    json_object_set_new(o, "precision", json_string(LQ_PRECISION_NAMES[job->training.precision]));
-    json_object_set_new(o, "optimizer", json_string(LQ_OPTIMIZER_NAMES[job->training.optimizer]));
-    json_object_set_new(o, "master_weights", json_boolean(job->training.master_weights));
-    json_object_set_new(o, "attention", json_string(LQ_ATTENTION_NAMES[job->training.attention]));
-    json_object_set_new(o, "gradient_checkpointing",
-                        lq_checkpointing_encode(job->training.checkpointing));
-    json_object_set_new(o, "gradient_accumulation_steps",
-                        json_integer(job->training.accumulation_steps));
-    json_object_set_new(o, "batch_size",
-                        job->batch_size > 0 ? json_integer(job->batch_size) : json_string("max"));
-    json_object_set_new(o, "queries", json_integer((json_int_t)job->queries));
-    json_object_set_new(o, "epochs", json_real(job->epochs));
-    json_object_set_new(o, "padding", json_string(LQ_PADDING_NAMES[lengths->padding]));
-    json_object_set_new(o, "padding_multiple", json_integer(lengths->padding_multiple));
-    json_object_set_new(o, "cutoff_tokens",
-                        lengths->cutoff_tokens > 0 ? json_integer(lengths->cutoff_tokens)
-                                                   : json_null());
-    json_object_set_new(o, "stack", json_string(job->stack));
+    json_object_set_new_nocheck(o, "gpu_count", json_integer(job->gpu_count));
+    json_object_set_new_nocheck(o, "method", lq_method_encode(&job->method));
+    json_object_set_new_nocheck(o, "active_experts",
+                                job->active_experts > 0 ? json_integer(job->active_experts)
+                                                        : json_null());
+    json_object_set_new_nocheck(o, "precision",
+                                json_string(LQ_PRECISION_NAMES[job->training.precision]));
+    json_object_set_new_nocheck(o, "optimizer",
+                                json_string(LQ_OPTIMIZER_NAMES[job->training.optimizer]));
+    json_object_set_new_nocheck(o, "master_weights", json_boolean(job->training.master_weights));
+    json_object_set_new_nocheck(o, "attention",
+                                json_string(LQ_ATTENTION_NAMES[job->training.attention]));
+    json_object_set_new_nocheck(o, "gradient_checkpointing",
+                                lq_checkpointing_encode(job->training.checkpointing));
+    json_object_set_new_nocheck(o, "gradient_accumulation_steps",
+                                json_integer(job->training.accumulation_steps));
+    json_object_set_new_nocheck(
+        o, "batch_size", job->batch_size > 0 ? json_integer(job->batch_size) : json_string("max"));
+    json_object_set_new_nocheck(o, "queries", json_integer((json_int_t)job->queries));
+    json_object_set_new_nocheck(o, "epochs", json_real(job->epochs));
+    json_object_set_new_nocheck(o, "padding", json_string(LQ_PADDING_NAMES[lengths->padding]));
+    json_object_set_new_nocheck(o, "padding_multiple", json_integer(lengths->padding_multiple));
+    json_object_set_new_nocheck(o, "cutoff_tokens",
+                                lengths->cutoff_tokens > 0 ? json_integer(lengths->cutoff_tokens)
+                                                           : json_null());
+    json_object_set_new_nocheck(o, "stack", json_string(job->stack));
     lq_terms_encode(&document->terms, o);
-    json_object_set_new(o, "estimator", json_string(LQ_ESTIMATOR_NAMES[job->estimator]));
-    json_object_set_new(o, "confidence", json_real(job->confidence));
-    json_object_set_new(o, "layout", json_string("auto"));
+    json_object_set_new_nocheck(o, "estimator", json_string(LQ_ESTIMATOR_NAMES[job->estimator]));
+    json_object_set_new_nocheck(o, "confidence", json_real(job->confidence));
+    json_object_set_new_nocheck(o, "layout", json_string("auto"));
     return o;
 }

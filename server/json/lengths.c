@@ -17,9 +17,10 @@ static const double QUERIES_MAX = 1e15;
 /* Queries a quantile description stands for when nothing else is said: sizes its tail. */
 static const double QUANTILE_QUERIES = 10000.0;
 
-/* Bins under construction. */
+/* Bins under construction, or the catalog's own, which are only looked at. */
 struct bins {
     struct lq_length_bin *item;
+    const struct lq_length_bin *kept; /* the catalog's; then item is NULL */
     size_t count;
 };
 
@@ -56,10 +57,7 @@ static bool from_name(const json_t *value, struct context *c, struct bins *bins)
                       "no data set \"%.60s\"; GET /v1/datasets lists them", name);
         return false;
     }
-    if (!allocate(bins, named.count)) {
-        return fault(c, "is too large");
-    }
-    memcpy(bins->item, named.bins, named.count * sizeof *bins->item);
+    bins->kept = named.bins;
     bins->count = named.count;
     snprintf(c->out->name, sizeof c->out->name, "%s", named.id);
     c->out->queries = named.queries;
@@ -326,8 +324,8 @@ bool lq_lengths_decode(const json_t *value, const char *pointer, const struct lq
         struct bins prepared = {.count = 0};
         struct lq_error err = {0};
         good = allocate(&prepared, raw.count);
-        if (good && lq_lengths_prepare(raw.item, raw.count, rule, prepared.item, &out->lengths,
-                                       &err) != LQ_OK) {
+        if (good && lq_lengths_prepare(raw.kept != NULL ? raw.kept : raw.item, raw.count, rule,
+                                       prepared.item, &out->lengths, &err) != LQ_OK) {
             lq_faults_add(faults, err.code, c.pointer, "%s", err.detail);
             good = false;
         }

@@ -186,15 +186,16 @@ static json_t *targets_encode(uint32_t targets)
 json_t *lq_method_encode(const struct lq_method *method)
 {
     json_t *object = json_object();
-    json_object_set_new(object, "kind", json_string(LQ_METHOD_NAMES[method->kind]));
+    json_object_set_new_nocheck(object, "kind", json_string(LQ_METHOD_NAMES[method->kind]));
     if (method->kind != LQ_METHOD_FULL) {
-        json_object_set_new(object, "rank", json_integer(method->rank));
-        json_object_set_new(object, "targets", targets_encode(method->targets));
-        json_object_set_new(object, "train_embeddings", json_boolean(method->train_embeddings));
+        json_object_set_new_nocheck(object, "rank", json_integer(method->rank));
+        json_object_set_new_nocheck(object, "targets", targets_encode(method->targets));
+        json_object_set_new_nocheck(object, "train_embeddings",
+                                    json_boolean(method->train_embeddings));
     }
     if (method->quantization != LQ_QUANTIZATION_NONE) {
-        json_object_set_new(object, "quantization",
-                            json_string(LQ_QUANTIZATION_NAMES[method->quantization]));
+        json_object_set_new_nocheck(object, "quantization",
+                                    json_string(LQ_QUANTIZATION_NAMES[method->quantization]));
     }
     return object;
 }
