@@ -1,7 +1,6 @@
 /* Lists fits. They are made in server/jobs and never changed: other points make another fit. */
 #include "server/api/fits.h"
 
-#include "core/finetune/estimate.h"
 #include "server/api/page.h"
 #include "server/jobs/refit.h"
 #include "server/json/fit.h"
@@ -70,20 +69,6 @@ static bool is_point_of(const struct lq_fit *fit, const struct lq_point *point)
            (fit->lengths[0] == '\0' || strcmp(fit->lengths, point->conditions.lengths) == 0);
 }
 
-static double predict(const struct lq_catalog *catalog, const struct lq_fit *fit,
-                      const struct lq_point *point)
-{
-    struct lq_observation o = lq_observation_of(point);
-    struct lq_job job;
-    if (!lq_job_of(catalog, &point->identity, &job)) {
-        return 0.0;
-    }
-    if (fit->kind == LQ_FIT_STEP_TIME) {
-        o.token_scale = lq_job_prior(&job, o.row_tokens).total.token_s / fit->prior[1];
-    }
-    return lq_fit_predict(fit, &o, (double)lq_model_experts(job.model));
-}
-
 static json_t *residuals_encode(const struct lq_catalog *catalog, const struct lq_fit *fit)
 {
     json_t *list = json_array();
@@ -92,7 +77,7 @@ static json_t *residuals_encode(const struct lq_catalog *catalog, const struct l
         if (!is_point_of(fit, point)) {
             continue;
         }
-        const double predicted = predict(catalog, fit, point);
+        const double predicted = lq_fit_predict_point(catalog, fit, point);
         json_array_append_new(
             list, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f}", "calibration", point->id,
                             "active_experts", (json_int_t)point->conditions.active_experts,

@@ -95,6 +95,20 @@ bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *ident
     return true;
 }
 
+double lq_fit_predict_point(const struct lq_catalog *catalog, const struct lq_fit *fit,
+                            const struct lq_point *point)
+{
+    struct lq_observation o = lq_observation_of(point);
+    struct lq_job job;
+    if (!lq_job_of(catalog, &point->identity, &job)) {
+        return 0.0;
+    }
+    if (fit->kind == LQ_FIT_STEP_TIME) {
+        o.token_scale = lq_job_prior(&job, o.row_tokens).total.token_s / fit->prior[1];
+    }
+    return lq_fit_predict(fit, &o, (double)lq_model_experts(job.model));
+}
+
 static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
 {
     const unsigned char *byte = data;

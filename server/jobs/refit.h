@@ -25,6 +25,11 @@ bool lq_point_is_plausible(const struct lq_catalog *catalog, const struct lq_poi
 /* True where a point may be part of fits: not held out, not implausible. */
 bool lq_point_is_fitted(const struct lq_point *point);
 
+/* Queries per second that a fit predicts for a point of its identity; 0 where the catalog has lost
+ * the point's model or GPU. */
+double lq_fit_predict_point(const struct lq_catalog *catalog, const struct lq_fit *fit,
+                            const struct lq_point *point);
+
 /* A job that stands for an identity: what the prior needs. False where the catalog does not know
  * the model or the GPU any more. Pointers are borrowed from both arguments. */
 bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *identity,

@@ -54,20 +54,6 @@ static const struct lq_fit *find_fit(const struct lq_catalog *catalog, enum lq_f
     return NULL;
 }
 
-/* What a fit predicts for a point; 0 where the catalog has lost the point's model. */
-static double predict(const struct work *w, const struct lq_fit *fit, const struct lq_point *point)
-{
-    struct lq_observation o = lq_observation_of(point);
-    struct lq_job job;
-    if (fit->kind == LQ_FIT_STEP_TIME) {
-        if (!lq_job_of(w->catalog, &point->identity, &job)) {
-            return 0.0;
-        }
-        o.token_scale = lq_job_prior(&job, o.row_tokens).total.token_s / fit->prior[1];
-    }
-    return lq_fit_predict(fit, &o, experts_of(w->catalog, &point->identity));
-}
-
 /* A paper form refitted on the set's distribution without one point. */
 static bool refit_form(const struct work *w, enum lq_fit_kind kind, const struct lq_point *skip,
                        struct lq_fit *out)
@@ -106,7 +92,7 @@ static void leave_one_out(const struct work *w, struct lq_validation *row)
     for (size_t i = 0; i < w->set_count; i++) {
         struct lq_fit fit;
         if (refit_without(w, row->estimator, w->set[i], &fit)) {
-            w->predicted[n] = predict(w, &fit, w->set[i]);
+            w->predicted[n] = lq_fit_predict_point(w->catalog, &fit, w->set[i]);
             w->measured[n] = w->set[i]->queries_per_s;
             n++;
         }
@@ -132,7 +118,7 @@ static bool validate_set(const struct work *w, enum lq_fit_kind kind, struct lq_
                                   .shipped = first->shipped,
                                   .held_out = !lq_point_is_fitted(first)};
     for (size_t i = 0; i < w->set_count; i++) {
-        w->predicted[i] = predict(w, fit, w->set[i]);
+        w->predicted[i] = lq_fit_predict_point(w->catalog, fit, w->set[i]);
         w->measured[i] = w->set[i]->queries_per_s;
     }
     row->errors = lq_errors_of(w->predicted, w->measured, w->set_count, w->scratch);

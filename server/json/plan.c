@@ -2,6 +2,8 @@
  * encoded in plan_answer.c. */
 #include "server/json/plan.h"
 
+#include "server/json/serving.h"
+
 #include "core/finetune/step_time.h"
 #include "server/json/field.h"
 
@@ -263,42 +265,14 @@ static void decode_budget(const json_t *value, const struct members *m,
     }
 }
 
-static const struct lq_serving_stack *find_stack(const char *label, struct lq_faults *faults)
-{
-    for (size_t i = 0; i < LQ_SERVING_STACK_COUNT; i++) {
-        if (strcasecmp(LQ_SERVING_STACKS[i].id, label) == 0) {
-            return &LQ_SERVING_STACKS[i];
-        }
-    }
-    lq_faults_add(faults, LQ_EREFERENCE, "/stack",
-                  "nothing is known of serving with \"%.60s\"; \"roofline\", \"vllm\", "
-                  "\"gpt-fast\", \"hf-2023\" and \"hf-2024\" have constants",
-                  label);
-    return NULL;
-}
-
-static enum lq_kv_precision cache_precision(enum lq_precision precision)
-{
-    switch (precision) {
-    case LQ_PRECISION_FP16:
-        return LQ_KV_FP16;
-    case LQ_PRECISION_FP32:
-        return LQ_KV_FP32;
-    case LQ_PRECISION_BF16:
-    case LQ_PRECISION_FP8:
-        return LQ_KV_BF16;
-    }
-    return LQ_KV_BF16;
-}
-
 static void decode_serving(const struct members *m, const struct lq_lookup *lookup,
                            struct lq_plan_document *out, struct lq_faults *faults)
 {
     struct lq_plan_question *q = &out->question;
     q->format.precision = (enum lq_precision)m->precision;
-    q->format.kv_precision = cache_precision(q->format.precision);
+    q->format.kv_precision = lq_kv_precision_default(q->format.precision);
     q->serving.gpu = lq_subject_gpu(m->gpu, "/gpu", lookup, faults);
-    q->serving.stack = find_stack(m->stack, faults);
+    q->serving.stack = lq_serving_stack_decode(m->stack, lookup, faults);
     q->serving.max_concurrent_requests = m->max_concurrent_requests;
     q->max_serving_gpu_count = m->max_serving_gpu_count;
     if (q->serving.gpu != NULL) {

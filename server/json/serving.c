@@ -92,8 +92,8 @@ static void decode_model(const struct members *m, const struct lq_lookup *lookup
     }
 }
 
-static const struct lq_serving_stack *
-decode_stack(const char *label, const struct lq_lookup *lookup, struct lq_faults *faults)
+const struct lq_serving_stack *
+lq_serving_stack_decode(const char *label, const struct lq_lookup *lookup, struct lq_faults *faults)
 {
     for (size_t i = 0; i < LQ_SERVING_STACK_COUNT; i++) {
         if (strcasecmp(LQ_SERVING_STACKS[i].id, label) == 0) {
@@ -112,8 +112,7 @@ decode_stack(const char *label, const struct lq_lookup *lookup, struct lq_faults
     return NULL;
 }
 
-/* The cache follows the precision, but fp8 weights keep a 16-bit cache, as vLLM does by default. */
-static enum lq_kv_precision default_kv(enum lq_precision precision)
+enum lq_kv_precision lq_kv_precision_default(enum lq_precision precision)
 {
     switch (precision) {
     case LQ_PRECISION_FP16:
@@ -132,8 +131,8 @@ static void decode_format(const struct members *m, struct lq_serving_format *out
 {
     out->precision = (enum lq_precision)m->precision;
     out->quantization = (enum lq_quantization)m->quantization;
-    out->kv_precision =
-        m->kv_precision >= 0 ? (enum lq_kv_precision)m->kv_precision : default_kv(out->precision);
+    out->kv_precision = m->kv_precision >= 0 ? (enum lq_kv_precision)m->kv_precision
+                                             : lq_kv_precision_default(out->precision);
     if (out->precision == LQ_PRECISION_FP8 && out->quantization != LQ_QUANTIZATION_NONE) {
         lq_faults_add(faults, LQ_EFIELD, "/quantization",
                       "goes with bf16, fp16 or fp32: fp8 is a storage of the weights itself");
@@ -170,7 +169,7 @@ enum lq_code lq_serving_decode(const json_t *value, const struct lq_lookup *look
     if (m.gpu[0] != '\0') {
         out->setup.gpu = lq_subject_gpu(m.gpu, "/gpu", lookup, faults);
     }
-    out->setup.stack = decode_stack(m.stack, lookup, faults);
+    out->setup.stack = lq_serving_stack_decode(m.stack, lookup, faults);
     out->setup.max_concurrent_requests = m.max_concurrent_requests;
     out->setup.expert_parallel = m.expert_parallel;
     out->confidence = m.confidence;

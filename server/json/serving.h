@@ -32,6 +32,15 @@ void lq_serving_release(struct lq_serving_document *document);
 /* Every setting the answer rests on, defaults included, as a new object. */
 json_t *lq_serving_document_encode(const struct lq_serving_document *document);
 
+/* The constants of a serving stack; NULL with a fault at "/stack": LQ_EFIELD for a stack that is
+ * known but not how it serves, LQ_EREFERENCE for one that is not known at all. */
+const struct lq_serving_stack *lq_serving_stack_decode(const char *label,
+                                                       const struct lq_lookup *lookup,
+                                                       struct lq_faults *faults);
+
+/* The cache follows the precision, but fp8 weights keep a 16-bit cache, as vLLM does by default. */
+enum lq_kv_precision lq_kv_precision_default(enum lq_precision precision);
+
 /* One number of devices: what it serves, or why it does not. */
 struct lq_serving_option {
     struct lq_serving serving;

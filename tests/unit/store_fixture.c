@@ -107,7 +107,8 @@ enum lq_code post_points(struct lq_store *store, int first, size_t count, const 
                                    .count = count,
                                    .idempotency_key = key,
                                    .body_digest = digest,
-                                   .token_id = "tester", .token_name = "tester"};
+                                   .token_id = "tester",
+                                   .token_name = "tester"};
     struct lq_error err = {0};
     enum lq_code code = lq_store_add_points(store, &batch, ids, duplicates, &err);
     free(points);
