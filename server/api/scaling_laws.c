@@ -1,6 +1,7 @@
 /* Lists, reads and takes scaling laws. A law never changes and is never removed. */
 #include "server/api/scaling_laws.h"
 
+#include "core/planning/law_printed.h"
 #include "server/api/jobs.h"
 #include "server/api/lookup.h"
 #include "server/api/page.h"
@@ -12,6 +13,7 @@
 #include "server/store/store.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -84,6 +86,27 @@ enum lq_code lq_scaling_laws_list(struct lq_call *call, struct lq_reply *reply)
     return lq_list_reply(call, &list, reply);
 }
 
+/* Sets the paper's printed results beside the set's, to four digits, where it speaks of the form.
+ */
+static void set_printed(json_t *object, const struct lq_law *law)
+{
+    struct lq_printed_result results[LQ_PRINTED_RESULTS];
+    const size_t n = lq_law_printed(law, results);
+    json_t *list = n > 0 ? json_array() : NULL;
+    for (size_t i = 0; i < n; i++) {
+        char digits[32];
+        snprintf(digits, sizeof digits, "%.4g", results[i].reproduced);
+        json_array_append_new(
+            list,
+            json_pack("{s:s, s:f, s:o}", "result", results[i].what, "printed", results[i].printed,
+                      "reproduced",
+                      results[i].reproduced > 0.0 ? json_real(strtod(digits, NULL)) : json_null()));
+    }
+    if (list != NULL) {
+        json_object_set_new(object, "printed_results", list);
+    }
+}
+
 static enum lq_code reply_law(struct lq_call *call, const struct lq_catalog *catalog,
                               const char *id, int status, struct lq_reply *reply)
 {
@@ -93,7 +116,9 @@ static enum lq_code reply_law(struct lq_call *call, const struct lq_catalog *cat
         return lq_faults_add(call->faults, LQ_ENOTFOUND, NULL, "no law has the id \"%.80s\"", id);
     }
     const struct lq_law *law = shipped != NULL ? shipped : &entry->law;
-    return lq_reply_json(call, law_encode(law, entry, true), status, reply);
+    json_t *object = law_encode(law, entry, true);
+    set_printed(object, law);
+    return lq_reply_json(call, object, status, reply);
 }
 
 enum lq_code lq_scaling_laws_get(struct lq_call *call, struct lq_reply *reply)

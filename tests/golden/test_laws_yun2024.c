@@ -2,6 +2,7 @@
  * the table that came with them. How each row is read stands beside it. */
 #include "core/base/search.h"
 #include "core/planning/law_optimum.h"
+#include "core/planning/law_printed.h"
 #include "tests/golden/near.h"
 #include "tests/unit/check_main.h"
 
@@ -236,6 +237,22 @@ START_TEST(sets_reproduce_their_table)
 }
 END_TEST
 
+/* Core's own answers to the printed results, which the service shows, against the same table. */
+START_TEST(core_answers_the_printed_results)
+{
+    struct lq_printed_result results[LQ_PRINTED_RESULTS];
+    law = lq_law_find(IDS[_i]);
+    ck_assert_uint_eq(lq_law_printed(law, results), LQ_PRINTED_RESULTS);
+    for (int row = 0; row < PRINTED; row++) {
+        ck_assert_double_eq(results[row].printed, ROWS[row].printed);
+        expect_near(results[row].what, results[row].reproduced, ROWS[row].listed[_i], 0.0, 0.02);
+    }
+    expect_near(results[PRINTED].what, results[PRINTED].reproduced, ROWS[ROW_COUNT - 1].listed[_i],
+                0.0, 0.02);
+    ck_assert_uint_eq(lq_law_printed(lq_law_find("hoffmann2022"), results), 0);
+}
+END_TEST
+
 /* Root mean square of ln(reproduced / printed) over the nine sizes and FLOPs that are printed. */
 START_TEST(sets_miss_what_is_printed_by_as_much_as_said)
 {
@@ -314,6 +331,7 @@ static Suite *yun_suite(void)
     Suite *suite = suite_create("laws_yun2024");
     TCase *tcase = tcase_create("table");
     tcase_add_loop_test(tcase, sets_reproduce_their_table, 0, SETS * ROW_COUNT);
+    tcase_add_loop_test(tcase, core_answers_the_printed_results, 0, SETS);
     tcase_add_loop_test(tcase, sets_miss_what_is_printed_by_as_much_as_said, 0, SETS);
     tcase_add_test(tcase, few_experts_cost_more_to_train);
     tcase_add_test(tcase, algorithm_1_sizes);
