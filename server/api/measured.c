@@ -26,7 +26,7 @@ bool lq_gpu_is_measured(const struct lq_catalog *catalog, const char *id)
 bool lq_model_was_another(const struct lq_catalog *catalog, const struct lq_model *model)
 {
     const struct lq_model_entry *entry = lq_catalog_model(catalog, model->id);
-    if (entry == NULL || !lq_model_is_measured(catalog, model->id)) {
+    if (entry == NULL || entry->provenance.shipped || !lq_model_is_measured(catalog, model->id)) {
         return false;
     }
     const struct lq_parameters count = lq_model_parameters(model, 0);
@@ -38,7 +38,7 @@ bool lq_model_was_another(const struct lq_catalog *catalog, const struct lq_mode
 bool lq_gpu_was_another(const struct lq_catalog *catalog, const struct lq_gpu *gpu)
 {
     const struct lq_gpu_entry *entry = lq_catalog_gpu(catalog, gpu->id);
-    if (entry == NULL || !lq_gpu_is_measured(catalog, gpu->id)) {
+    if (entry == NULL || entry->provenance.shipped || !lq_gpu_is_measured(catalog, gpu->id)) {
         return false;
     }
     const struct lq_gpu *was = &entry->gpu;

@@ -10,7 +10,7 @@
 bool lq_model_is_measured(const struct lq_catalog *catalog, const char *id);
 bool lq_gpu_is_measured(const struct lq_catalog *catalog, const char *id);
 
-/* Whether points refer to the id and `model` differs from the stored one in size or shape, or `gpu`
- * from the stored one in capacity or rates. */
+/* Whether points refer to an own entry of that id and `model` differs from the stored one in size
+ * or shape, or `gpu` from the stored one in capacity or rates. */
 bool lq_model_was_another(const struct lq_catalog *catalog, const struct lq_model *model);
 bool lq_gpu_was_another(const struct lq_catalog *catalog, const struct lq_gpu *gpu);
