@@ -20,10 +20,21 @@ struct lq_request_kind {
     double share; /* >= 0 */
 };
 
+/* Sums over a mix without a window, so that asking for them again does not cost a pass. */
+struct lq_traffic_sums {
+    double share; /* 0: not summed yet */
+    double prompt_tokens;
+    double output_tokens;
+    double held; /* token-iterations in the cache */
+    double keys; /* keys that the prompts' tokens attend to */
+    double longest;
+};
+
 /* The mix of requests. Borrowed; at least one kind has a share. */
 struct lq_traffic {
     const struct lq_request_kind *kinds;
     size_t count;
+    struct lq_traffic_sums sums; /* lq_traffic_sum fills it; zero otherwise */
 };
 
 /* What the KV cache is stored in. */

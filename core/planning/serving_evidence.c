@@ -12,7 +12,7 @@ enum lq_code lq_decode_predict(const struct lq_decode_run *run, const struct lq_
         return lq_fail(err, LQ_EFIELD, "/stack", "no constants for serving with \"%s\"",
                        run->stack);
     }
-    const struct lq_traffic traffic = {&run->request, 1};
+    const struct lq_traffic traffic = {.kinds = &run->request, .count = 1};
     struct lq_serving_load load;
     lq_serving_count(run->model, &run->format, stack, &traffic, &load);
     const struct lq_serving_setup setup = {

@@ -3,6 +3,9 @@
 
 #include "core/planning/serving.h"
 
+/* Sums the kinds once; the means below then cost nothing. The kinds must not change after it. */
+void lq_traffic_sum(struct lq_traffic *traffic);
+
 /* Means over requests as they arrive. */
 double lq_traffic_prompt_tokens(const struct lq_traffic *traffic);
 double lq_traffic_output_tokens(const struct lq_traffic *traffic);

@@ -103,13 +103,18 @@ static double run_s(const struct lq_law_form *form)
     return form->dense ? 2.5e-6 : form->coefficients <= FEW ? 8e-6 : 100e-6;
 }
 
+/* A descent takes at least the time that it would with so many runs. */
+static const double RUNS_MIN = 100.0;
+
 double lq_law_fits_expected_s(const struct lq_law_fits *fits)
 {
     const double sample_share = 0.4; /* of a descent that begins at the optimum */
     const struct lq_law_fit_document *document = &fits->document;
     const double descents =
         (double)document->start_count + sample_share * (double)document->bootstrap;
-    return descents * (double)document->run_count * run_s(&fits->form);
+    /* few runs are met exactly, and a descent to nothing is long */
+    const double runs = document->run_count > RUNS_MIN ? (double)document->run_count : RUNS_MIN;
+    return descents * runs * run_s(&fits->form);
 }
 
 /* ---- descents ---- */

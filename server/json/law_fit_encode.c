@@ -26,7 +26,7 @@ static json_t *intervals_encode(const struct lq_law_fit_outcome *outcome)
     for (int j = 0; j < outcome->form->coefficients; j++) {
         const double *interval = outcome->interval[j];
         json_t *list = json_null();
-        if (interval[0] < interval[1]) {
+        if (interval[0] < interval[1] && !has(outcome->fit.flat, j)) {
             list = json_array();
             json_array_append_new(list, json_real(interval[0]));
             json_array_append_new(list, json_real(interval[1]));
@@ -55,6 +55,15 @@ static void warn(json_t *list, const char *code, const char *detail)
     json_array_append_new(list, object);
 }
 
+static int count_bits(unsigned bits)
+{
+    int count = 0;
+    for (; bits != 0; bits &= bits - 1) {
+        count++;
+    }
+    return count;
+}
+
 /* About coefficients. */
 static void warn_values(json_t *list, const struct lq_law_fit_outcome *outcome)
 {
@@ -67,6 +76,14 @@ static void warn_values(json_t *list, const struct lq_law_fit_outcome *outcome)
                  "near the runs mean something",
                  names);
         warn(list, "not-identified", detail);
+    }
+    const int coefficients = outcome->form->coefficients - count_bits(outcome->held);
+    if ((long)outcome->runs <= coefficients) {
+        snprintf(detail, sizeof detail,
+                 "%zu runs for %d coefficients: the fit goes through them all and says nothing of "
+                 "its error",
+                 outcome->runs, coefficients);
+        warn(list, "no-freedom", detail);
     }
     if (outcome->at_bound != 0) {
         lq_law_coefficient_names(outcome->form, outcome->at_bound, names, sizeof names);
@@ -120,7 +137,7 @@ json_t *lq_law_fit_encode(const struct lq_law_fit_outcome *outcome)
     json_object_set_new(object, "intervals", intervals_encode(outcome));
     json_object_set_new(object, "interval_level", json_real(outcome->confidence));
     json_object_set_new(object, "interval_basis",
-                        json_string(outcome->samples > 0 ? "bootstrap" : "standard-errors"));
+                        json_string(outcome->samples > 1 ? "bootstrap" : "standard-errors"));
     json_object_set_new(object, "bootstrap_samples", json_integer((json_int_t)outcome->samples));
     json_object_set_new(object, "warnings", warnings_encode(outcome));
     return object;

@@ -104,7 +104,7 @@ static bool decode_side(const json_t *value, const char *pointer, double mean, s
 static bool allocate(struct lq_traffic_document *out, size_t count, struct lq_faults *faults)
 {
     out->kinds = calloc(count > 0 ? count : 1, sizeof *out->kinds);
-    out->traffic = (struct lq_traffic){out->kinds, count};
+    out->traffic = (struct lq_traffic){.kinds = out->kinds, .count = count};
     if (out->kinds == NULL) {
         lq_faults_add(faults, LQ_EINTERNAL, NULL, "out of memory for the traffic");
     }
@@ -131,23 +131,35 @@ static bool decode_pairs(const json_t *list, const char *pointer, struct lq_traf
     return good && check_weight(sum, pointer, faults);
 }
 
+static double sum_of(const struct side *side)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < side->count; i++) {
+        sum += side->share[i];
+    }
+    return sum;
+}
+
 /* Every prompt with every answer. */
 static bool combine(const struct side *prompt, const struct side *output,
                     struct lq_traffic_document *out, struct lq_faults *faults)
 {
     if (prompt->count * output->count == 1) {
         out->mean = (struct lq_request_kind){prompt->tokens[0], output->tokens[0], 1.0};
-        out->traffic = (struct lq_traffic){&out->mean, 1};
+        out->traffic = (struct lq_traffic){.kinds = &out->mean, .count = 1};
         return true;
     }
     if (!allocate(out, prompt->count * output->count, faults)) {
         return false;
     }
+    /* shares as parts of one, so that small weights do not vanish in their product */
+    const double whole[] = {sum_of(prompt), sum_of(output)};
     struct lq_request_kind *kind = out->kinds;
     for (size_t i = 0; i < prompt->count; i++) {
         for (size_t j = 0; j < output->count; j++) {
             *kind++ = (struct lq_request_kind){prompt->tokens[i], output->tokens[j],
-                                               prompt->share[i] * output->share[j]};
+                                               prompt->share[i] / whole[0] *
+                                                   (output->share[j] / whole[1])};
         }
     }
     return true;
@@ -170,6 +182,12 @@ static const struct lq_field FIELDS[] = {
     {.name = "pairs", .kind = LQ_FIELD_JSON, .offset = offsetof(struct members, pairs)},
 };
 
+static bool summed(struct lq_traffic_document *document)
+{
+    lq_traffic_sum(&document->traffic);
+    return true;
+}
+
 bool lq_traffic_decode(const json_t *value, const char *pointer, struct lq_traffic_document *out,
                        struct lq_faults *faults)
 {
@@ -188,13 +206,14 @@ bool lq_traffic_decode(const json_t *value, const char *pointer, struct lq_traff
         return false;
     }
     if (m.pairs != NULL) {
-        return decode_pairs(m.pairs, below(pointer, "pairs", at), out, faults);
+        return decode_pairs(m.pairs, below(pointer, "pairs", at), out, faults) && summed(out);
     }
     const bool prompt_is_good = decode_side(m.prompt_tokens, below(pointer, "prompt_tokens", at),
                                             LQ_TRAFFIC_PROMPT_TOKENS, &prompt, faults);
     const bool output_is_good = decode_side(m.output_tokens, below(pointer, "output_tokens", at),
                                             LQ_TRAFFIC_OUTPUT_TOKENS, &output, faults);
-    return prompt_is_good && output_is_good && combine(&prompt, &output, out, faults);
+    return prompt_is_good && output_is_good && combine(&prompt, &output, out, faults) &&
+           summed(out);
 }
 
 void lq_traffic_release(struct lq_traffic_document *document)

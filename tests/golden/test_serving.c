@@ -168,7 +168,7 @@ static double cost_at_equal_loss(double budget, double e, int64_t cap)
     const struct lq_moe_shape shape = {n, e, LQ_MOE_ACTIVE_EXPERTS, LQ_MOE_MLP_SHARE,
                                        LQ_MOE_LAYER_SHARE};
     const struct lq_request_kind kind = {161.0, 338.0, 1.0};
-    const struct lq_traffic traffic = {&kind, 1};
+    const struct lq_traffic traffic = {.kinds = &kind, .count = 1};
     const struct lq_serving_format format = {.precision = LQ_PRECISION_FP16};
     const struct lq_serving_setup setup = {.gpu = &lq_catalog_gpu(catalog, "A100-40GB-SXM")->gpu,
                                            .stack = lq_serving_stack_find("roofline"),

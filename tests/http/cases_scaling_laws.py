@@ -501,3 +501,20 @@ def case_fits_posted_together_are_all_stored(server):
     assert len({law["id"] for law in laws}) == 8
     assert len({json.dumps(law["coefficients"]) for law in laws}) == 1
     assert len({law["version"] for law in laws}) == 1
+
+
+def case_few_runs_from_many_starts_are_a_job(server):
+    runs = [{"parameters": 1e8 * 3 ** i, "tokens": 1e9 * 5 ** (i % 3), "loss": 4 - 0.3 * i + 0.1 * (i % 2)}
+            for i in range(5)]
+    answer = post_law(server, form="besiroglu2024", runs=runs)
+    assert answer.status == 202, answer  # a descent through all runs is long, however few they are
+    cancel(server, answer.header("Location"))
+
+
+def case_a_fit_through_all_runs_says_so(server):
+    runs = [{"parameters": 1e8 * 3 ** i, "tokens": 1e9 * 5 ** (i % 3), "loss": 4 - 0.3 * i + 0.1 * (i % 2)}
+            for i in range(5)]
+    answer = post_law(server, form="hoffmann2022", runs=runs, starts=1, bootstrap=1)
+    assert answer.status == 201, answer
+    assert "no-freedom" in [warning["code"] for warning in answer.json["warnings"]], answer
+    assert answer.json["interval_basis"] == "standard-errors", answer

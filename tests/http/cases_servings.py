@@ -269,3 +269,12 @@ def case_validation_holds_the_roofline_against_every_run(server):
     assert row["median_ape"] <= 0.15 and row["p90_ape"] <= 0.35, row
     assert row["held_out"]["points"] == 18 and row["held_out"]["median_ape"] <= 0.15
     assert len(row["runs"]) == 31 and 0.85 <= row["interval_coverage_90"] <= 1
+
+
+def case_weights_are_only_proportions(server):
+    rows = [[100, 1], [200, 3]]
+    small = [[tokens, weight * 1e-300] for tokens, weight in rows]
+    answers = [served(server, traffic={"prompt_tokens": {"histogram": side},
+                                       "output_tokens": {"histogram": side}})
+               for side in (rows, small)]
+    close(answers[0]["tokens_per_s"], answers[1]["tokens_per_s"])

@@ -51,7 +51,7 @@ static void draw(struct trial *t)
 static bool serve(const struct trial *t, int64_t gpus, struct lq_serving *out)
 {
     static const struct lq_serving_format FORMAT = {.precision = LQ_PRECISION_BF16};
-    const struct lq_traffic traffic = {&t->kind, 1};
+    const struct lq_traffic traffic = {.kinds = &t->kind, .count = 1};
     struct lq_serving_load load;
     struct lq_error err = {0};
     ck_assert_int_eq(
@@ -170,7 +170,7 @@ START_TEST(the_best_count_is_none_dearer_than_any)
     for (int i = 0; i < TRIALS; i++) {
         struct trial t;
         draw(&t);
-        const struct lq_traffic traffic = {&t.kind, 1};
+        const struct lq_traffic traffic = {.kinds = &t.kind, .count = 1};
         struct lq_serving_load load;
         struct lq_serving best;
         struct lq_serving any;

@@ -5,7 +5,7 @@
 #include <math.h>
 
 static const struct lq_request_kind CHAT = {161.0, 338.0, 1.0};
-static const struct lq_traffic TRAFFIC = {&CHAT, 1};
+static const struct lq_traffic TRAFFIC = {.kinds = &CHAT, .count = 1};
 static const struct lq_serving_format BF16 = {.precision = LQ_PRECISION_BF16};
 
 static const struct lq_gpu A100 = {.id = "A100-40GB-SXM",
@@ -114,7 +114,7 @@ END_TEST
 START_TEST(gemma_3_holds_no_more_than_its_windows)
 {
     const struct lq_request_kind kind = {2000.0, 400.0, 1.0};
-    const struct lq_traffic traffic = {&kind, 1};
+    const struct lq_traffic traffic = {.kinds = &kind, .count = 1};
     const struct lq_serving_load load = count(GEMMA_3_12B, &BF16, &traffic);
     const double layer = 2.0 * 8 * 256 * 2;
     ck_assert_double_eq_tol(request_bytes(&load), layer * (40 * 1024.0 + 8 * 2200.0), 1e-3);
@@ -125,7 +125,7 @@ END_TEST
 START_TEST(mamba_holds_the_same_whatever_the_length)
 {
     const struct lq_request_kind book = {1e5, 1e4, 1.0};
-    const struct lq_traffic traffic = {&book, 1};
+    const struct lq_traffic traffic = {.kinds = &book, .count = 1};
     const struct lq_serving_load load = count(MAMBA_28B, &BF16, &TRAFFIC);
     const struct lq_serving_load longer = count(MAMBA_28B, &BF16, &traffic);
     ck_assert_double_eq(request_bytes(&load), 64.0 * 5120 * (16 + 4) * 2);

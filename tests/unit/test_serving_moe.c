@@ -6,14 +6,14 @@
 #include <math.h>
 
 static const struct lq_request_kind CHAT = {161.0, 338.0, 1.0};
-static const struct lq_traffic TRAFFIC = {&CHAT, 1};
+static const struct lq_traffic TRAFFIC = {.kinds = &CHAT, .count = 1};
 static const struct lq_serving_format BF16 = {.precision = LQ_PRECISION_BF16};
 
 /* Two kinds, half the requests each: a running one is met in proportion to its answer. */
 START_TEST(running_requests_are_met_in_proportion_to_their_answers)
 {
     const struct lq_request_kind kinds[] = {{100.0, 10.0, 2.0}, {1000.0, 90.0, 2.0}};
-    const struct lq_traffic traffic = {kinds, 2};
+    const struct lq_traffic traffic = {.kinds = kinds, .count = 2};
     ck_assert_double_eq(lq_traffic_prompt_tokens(&traffic), 550.0);
     ck_assert_double_eq(lq_traffic_output_tokens(&traffic), 50.0);
     ck_assert_double_eq_tol(lq_traffic_held_tokens(&traffic, 0.0), 0.1 * 105 + 0.9 * 1045, 1e-9);
