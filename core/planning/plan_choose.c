@@ -1,9 +1,10 @@
 /* Chooses among a plan's options and says why in a sentence. */
 #include "core/planning/plan_choose.h"
 
+#include "core/base/units.h"
+
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 const char *const LQ_PLAN_OBJECTIVE_NAMES[] = {[LQ_OBJECTIVE_SERVING] = "serving-cost",
                                                [LQ_OBJECTIVE_TOTAL] = "total-cost",
@@ -44,6 +45,13 @@ static double measure(const struct lq_allocation *at, enum lq_plan_objective obj
         return at->loss;
     }
     return at->loss;
+}
+
+/* Whether the total budget, where there is one, pays for training and serving it. */
+static bool paid(const struct lq_plan_question *question, const struct lq_allocation *at)
+{
+    const double total_gpu_s = at->training_gpu_s + at->served_gpu_s;
+    return !(question->total_gpu_s > 0.0) || total_gpu_s <= question->total_gpu_s * (1.0 + 1e-9);
 }
 
 /* The option of the least measure; NULL where none has an answer that can be served. */
@@ -163,16 +171,27 @@ static enum lq_code refuse_loss(const struct lq_plan_question *question, const s
                    nearest->loss_optimal.experts);
 }
 
-/* A total budget that does not pay for what was chosen by another measure. */
-static void tell_excess(const struct lq_plan_question *question, struct lq_plan_choice *choice)
+/* Nothing is both good enough and paid for: says what the cheapest that is good enough costs. */
+static void tell_excess(const struct lq_plan_question *question, const struct lq_plan *plan,
+                        struct lq_plan_choice *choice)
 {
-    const double ratio =
-        (choice->at.training_gpu_s + choice->at.served_gpu_s) / question->total_gpu_s;
-    if (choice->objective == LQ_OBJECTIVE_TOTAL && question->total_gpu_s > 0.0 && ratio > 1.0) {
-        const size_t used = strlen(choice->why);
-        snprintf(choice->why + used, sizeof choice->why - used,
-                 " That is %.3g times the total budget.", ratio);
+    const double loss = question->required_loss > 0.0 ? question->required_loss : plan->base.loss;
+    const struct lq_plan_option *option = least(plan, LQ_OBJECTIVE_TOTAL);
+    if (option == NULL) {
+        snprintf(choice->why, sizeof choice->why,
+                 "The total budget of %.4g GPU hours does not train any of the options and serve "
+                 "%.3g tokens with it.",
+                 question->total_gpu_s / LQ_SECONDS_PER_HOUR, question->served_tokens);
+        return;
     }
+    const struct lq_allocation *at = &option->least_total.at;
+    const double total_gpu_s = at->training_gpu_s + at->served_gpu_s;
+    snprintf(choice->why, sizeof choice->why,
+             "The total budget of %.4g GPU hours does not train a model of at most loss %.4f and "
+             "serve %.3g tokens with it: the least total, with E = %g, is %.4g GPU hours, %.3g "
+             "times the total budget.",
+             question->total_gpu_s / LQ_SECONDS_PER_HOUR, loss, question->served_tokens,
+             at->experts, total_gpu_s / LQ_SECONDS_PER_HOUR, total_gpu_s / question->total_gpu_s);
 }
 
 enum lq_code lq_plan_choose(const struct lq_plan_question *question, struct lq_plan *plan,
@@ -185,17 +204,14 @@ enum lq_code lq_plan_choose(const struct lq_plan_question *question, struct lq_p
         choice->loss_bound = asked ? question->required_loss : plan->base.loss;
     }
     const struct lq_plan_option *option = least(plan, choice->objective);
-    if (option == NULL && choice->objective == LQ_OBJECTIVE_LOSS) {
-        /* serving alone exceeds the total budget: say what is cheapest, and that it does */
-        choice->objective = LQ_OBJECTIVE_TOTAL;
-        choice->loss_bound = plan->base.loss;
-        option = least(plan, choice->objective);
-    }
-    if (option != NULL) {
+    if (option != NULL && paid(question, &candidate(option, choice->objective)->at)) {
         choice->found = true;
         choice->at = candidate(option, choice->objective)->at;
         explain(question, plan, option);
-        tell_excess(question, choice);
+        return LQ_OK;
+    }
+    if (option != NULL || choice->objective == LQ_OBJECTIVE_LOSS) {
+        tell_excess(question, plan, choice);
         return LQ_OK;
     }
     if (asked) {

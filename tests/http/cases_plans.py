@@ -194,6 +194,19 @@ def case_a_total_budget_gives_the_lowest_loss_it_trains_and_serves(server):
         assert one["within_total_budget"]["loss"] >= plan["recommendation"]["loss"]
     poor = planned(server, budget_flop=None, budget_usd=1)
     assert "alone" in option(poor, 4)["within_total_budget_reason"], poor["options"][1]
+    assert poor["recommendation"]["experts"] is None, poor["recommendation"]
+
+
+def case_a_total_budget_binds_a_required_loss_too(server):
+    rich = planned(server, budget_flop=None, budget_usd=60000, required_loss=2.3)["recommendation"]
+    assert rich["objective"] == "total-cost" and rich["total_usd"] <= 60000, rich
+    close(rich["loss"], 2.3)
+    plan = planned(server, budget_flop=None, budget_usd=20000, served_tokens=1e15,
+                   required_loss=2.4)
+    least = min(o["least_total_cost"]["total_gpu_hours"] for o in plan["options"]
+                if o["least_total_cost"])
+    assert plan["recommendation"]["experts"] is None, plan["recommendation"]
+    assert f"{least:.4g} GPU hours" in plan["recommendation"]["why"], plan["recommendation"]
 
 
 def case_a_required_loss_is_reached(server):
