@@ -65,6 +65,10 @@ bool lq_curve_smallest(const struct lq_plan_curve *curve, double loss, double op
     const struct target target = {.curve = curve, .loss = loss};
     const struct lq_line line = {beyond_at_log, &target};
     double log_parameters = 0.0;
+    if (lq_curve_loss(curve, LQ_LAW_PARAMETERS_MIN) <= loss) {
+        *out = LQ_LAW_PARAMETERS_MIN;
+        return true;
+    }
     if (!(lq_curve_loss(curve, optimum) <= loss) ||
         !lq_search_crossing(&line, log(LQ_LAW_PARAMETERS_MIN), log(optimum), &log_parameters)) {
         return false;

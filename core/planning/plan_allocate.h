@@ -24,7 +24,8 @@ double lq_curve_loss(const struct lq_plan_curve *curve, double parameters);
 double lq_curve_parameters_max(const struct lq_plan_curve *curve);
 /* N of the least loss, which goes to *loss: infinite where the law has none. */
 double lq_curve_optimum(const struct lq_plan_curve *curve, double *loss);
-/* The smallest N below `optimum` with that loss; false where even the optimum is worse. */
+/* The smallest N up to `optimum` of at most that loss, LQ_LAW_PARAMETERS_MIN where that is good
+ * enough; false where even the optimum is worse. */
 bool lq_curve_smallest(const struct lq_plan_curve *curve, double loss, double optimum, double *out);
 /* The least budget at which the loss is reached; false where none does. */
 bool lq_curve_budget(const struct lq_plan_curve *curve, double loss, double *out);

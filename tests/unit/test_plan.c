@@ -213,25 +213,6 @@ START_TEST(a_total_budget_that_serving_alone_exceeds_is_said)
 }
 END_TEST
 
-START_TEST(a_required_loss_is_recommended_only_where_the_total_budget_pays_for_it)
-{
-    question.served_tokens = 1e12;
-    question.required_loss = 2.3;
-    question.total_gpu_s = 3e8;
-    question.budget_flop = question.total_gpu_s * question.train_flop_per_s;
-    make_plan();
-    const struct lq_allocation *at = &plan.recommendation.at;
-    const double total_gpu_s = at->training_gpu_s + at->served_gpu_s;
-    ck_assert(plan.recommendation.found);
-    ck_assert_double_eq_tol(at->loss, 2.3, 1e-9);
-    ck_assert_double_le(total_gpu_s, question.total_gpu_s);
-    question.total_gpu_s = 0.9 * total_gpu_s; /* the training budget stays */
-    make_plan();
-    ck_assert(!plan.recommendation.found);
-    ck_assert_ptr_nonnull(strstr(plan.recommendation.why, "1.11 times the total budget"));
-}
-END_TEST
-
 START_TEST(a_limit_on_tokens_leaves_larger_models_with_no_more_than_that)
 {
     question.max_training_tokens = 1e11;
@@ -389,8 +370,6 @@ int main(void)
     tcase_add_test(cases, more_served_tokens_make_the_model_smaller);
     tcase_add_test(cases, the_lowest_loss_within_a_total_budget_spends_all_of_it);
     tcase_add_test(cases, a_total_budget_that_serving_alone_exceeds_is_said);
-    tcase_add_test(cases,
-                   a_required_loss_is_recommended_only_where_the_total_budget_pays_for_it);
     tcase_add_test(cases, a_limit_on_tokens_leaves_larger_models_with_no_more_than_that);
     tcase_add_test(cases, a_limit_on_total_parameters_holds_for_every_answer);
     tcase_add_test(cases, a_required_loss_is_what_the_recommendation_reaches);

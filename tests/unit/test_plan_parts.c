@@ -1,4 +1,4 @@
-/* What is made of plans: the laws' consensus, claims, shapes. */
+/* What is made of plans: the choice at a required loss, the laws' consensus, claims, shapes. */
 #include "core/planning/plan_claims.h"
 #include "core/planning/plan_consensus.h"
 #include "core/planning/plan_shape.h"
@@ -7,6 +7,45 @@
 
 #include <math.h>
 #include <string.h>
+
+static struct lq_plan plan;
+
+static void make_plan(const struct lq_plan_question *question)
+{
+    struct lq_error err = {0};
+    ck_assert_msg(lq_plan(question, &plan, &err) == LQ_OK, "%s: %s", err.pointer, err.detail);
+}
+
+START_TEST(a_required_loss_is_recommended_only_where_the_total_budget_pays_for_it)
+{
+    struct lq_plan_question question = plan_question("yun2024-reconstructed");
+    question.served_tokens = 1e12;
+    question.required_loss = 2.3;
+    question.total_gpu_s = 3e8;
+    question.budget_flop = question.total_gpu_s * question.train_flop_per_s;
+    make_plan(&question);
+    const struct lq_allocation *at = &plan.recommendation.at;
+    const double total_gpu_s = at->training_gpu_s + at->served_gpu_s;
+    ck_assert(plan.recommendation.found);
+    ck_assert_double_eq_tol(at->loss, 2.3, 1e-9);
+    ck_assert_double_le(total_gpu_s, question.total_gpu_s);
+    question.total_gpu_s = 0.9 * total_gpu_s; /* the training budget stays */
+    make_plan(&question);
+    ck_assert(!plan.recommendation.found);
+    ck_assert_ptr_nonnull(strstr(plan.recommendation.why, "1.11 times the total budget"));
+}
+END_TEST
+
+START_TEST(an_easy_required_loss_is_met_by_the_smallest_model)
+{
+    struct lq_plan_question question = plan_question("yun2024-reconstructed");
+    question.required_loss = 50.0;
+    make_plan(&question);
+    ck_assert(plan.recommendation.found);
+    ck_assert_double_eq(plan.recommendation.at.parameters, 1e4);
+    ck_assert_double_le(plan.recommendation.at.loss, 50.0);
+}
+END_TEST
 
 static struct lq_plan_verdict verdict(double experts, double parameters, double tokens)
 {
@@ -106,6 +145,8 @@ int main(void)
 {
     Suite *suite = suite_create("plan_parts");
     TCase *cases = tcase_create("parts");
+    tcase_add_test(cases, a_required_loss_is_recommended_only_where_the_total_budget_pays_for_it);
+    tcase_add_test(cases, an_easy_required_loss_is_met_by_the_smallest_model);
     tcase_add_test(cases, the_consensus_is_what_most_laws_say_and_the_spread_what_all_say);
     tcase_add_test(cases, a_tie_goes_to_fewer_experts_and_no_answer_is_said);
     tcase_add_test(cases, claims_need_a_law_that_knows_experts);
