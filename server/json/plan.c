@@ -212,19 +212,40 @@ static void decode_experts(const json_t *value, struct lq_plan_document *out,
     }
 }
 
-/* K: one expert is a dense model, which has none to choose from. */
-static void check_active(const struct lq_plan_document *document, const char *pointer,
-                         struct lq_faults *faults)
+/* K against the counts that one law is asked about, defaults included. One expert is a dense model,
+ * which has none to choose from. */
+static bool check_active(struct lq_plan_document *document, const struct lq_law *law,
+                         const char *pointer, struct lq_faults *faults)
 {
-    double fewest = document->base_experts > 1.0 ? document->base_experts : HUGE_VAL;
-    for (size_t i = 0; i < document->expert_count; i++) {
-        const double experts = document->experts[i];
-        fewest = experts > 1.0 && experts < fewest ? experts : fewest;
+    const struct lq_plan_question *q = &document->question;
+    lq_plan_document_ask(document, law);
+    double fewest = q->base_experts > 1.0 ? q->base_experts : HUGE_VAL;
+    const char *member = document->base_experts > 0.0 ? "base_experts" : "base_experts, by default";
+    for (size_t i = 0; i < q->expert_count; i++) {
+        if (q->experts[i] > 1.0 && q->experts[i] < fewest) {
+            fewest = q->experts[i];
+            member = document->expert_count > 0 ? "experts" : "experts, by default";
+        }
     }
     if (document->active_experts > fewest) {
         lq_faults_add(faults, LQ_EFIELD, pointer,
-                      "must be at most the fewest experts asked about, %g, got %g", fewest,
-                      document->active_experts);
+                      "must be at most the fewest experts asked about, %g (%s), got %g", fewest,
+                      member, document->active_experts);
+        return false;
+    }
+    return true;
+}
+
+/* Under the law that is shown and those beside it; the first that fails tells. */
+static void check_all_active(const struct members *m, struct lq_plan_document *document,
+                             struct lq_faults *faults)
+{
+    const char *pointer = m->model != NULL ? "/model" : "/active_experts";
+    const bool readable = m->experts == NULL || document->expert_count > 0;
+    bool fits =
+        readable && document->law != NULL && check_active(document, document->law, pointer, faults);
+    for (size_t i = 0; i < document->law_count && fits; i++) {
+        fits = check_active(document, document->laws[i], pointer, faults);
     }
 }
 
@@ -343,7 +364,7 @@ enum lq_code lq_plan_decode(const json_t *value, const struct lq_lookup *lookup,
     if (m.model != NULL) {
         decode_model(m.model, lookup, out, faults);
     }
-    check_active(out, m.model != NULL ? "/model" : "/active_experts", faults);
+    check_all_active(&m, out, faults);
     decode_serving(&m, lookup, out, faults);
     lq_subject_terms(m.providers, m.usd_per_gpu_hour, "", lookup, &out->terms, faults);
     return table == LQ_OK && faults->count == 0 ? LQ_OK : faults->items[0].code;
