@@ -14,11 +14,12 @@ struct lq_plan_verdict {
 struct lq_plan_verdict lq_plan_verdict_of(const struct lq_law *law, const struct lq_plan *plan);
 
 struct lq_plan_consensus {
-    size_t laws;     /* with an answer */
-    double experts;  /* most often recommended, the fewest where several are; 0: no answer */
-    size_t agreeing; /* laws that recommend it */
+    size_t laws;             /* with an answer */
+    size_t voters;           /* of these, the laws that know experts: only they have a say on E */
+    double experts;          /* most often recommended by voters; 0: a tie, or no voter */
+    size_t agreeing;         /* voters that recommend it, or each of those that tie */
+    double experts_range[2]; /* least and most over the voters; 0: none */
     /* least and most over the laws with an answer */
-    double experts_range[2];
     double parameters_range[2];
     double tokens_range[2];
     double optimal_range[2]; /* loss-optimal N of the base */

@@ -109,8 +109,12 @@ json_t *lq_plan_verdicts_encode(const struct lq_plan_quote *quote)
     return list;
 }
 
+/* null where nothing was ranged over */
 static json_t *range_encode(const double range[2])
 {
+    if (!(range[1] > 0.0)) {
+        return json_null();
+    }
     json_t *list = json_array();
     json_array_append_new(list, json_real(range[0]));
     json_array_append_new(list, json_real(range[1]));
@@ -123,8 +127,9 @@ json_t *lq_plan_consensus_encode(const struct lq_plan_quote *quote)
     lq_plan_agree(quote->verdicts, quote->verdict_count, &c);
     json_t *o = json_object();
     json_object_set_new(o, "experts",
-                        c.laws > 0 ? json_integer((json_int_t)c.experts) : json_null());
+                        c.experts > 0.0 ? json_integer((json_int_t)c.experts) : json_null());
     json_object_set_new(o, "agreeing", json_integer((json_int_t)c.agreeing));
+    json_object_set_new(o, "voters", json_integer((json_int_t)c.voters));
     json_object_set_new(o, "laws", json_integer((json_int_t)c.laws));
     json_t *spread = json_object();
     json_object_set_new(spread, "experts", range_encode(c.experts_range));

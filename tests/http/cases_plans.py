@@ -260,6 +260,15 @@ def case_all_applicable_laws_stand_side_by_side(server):
     assert "robust" in agreed["robust"], agreed
 
 
+def case_laws_of_dense_models_have_no_say_on_the_number_of_experts(server):
+    plan = planned(server, law=None, laws=["besiroglu2024", "hoffmann2022"], experts=None,
+                   base_experts=None)
+    agreed = plan["consensus"]
+    assert agreed["experts"] is None and agreed["voters"] == 0 and agreed["laws"] == 2, agreed
+    assert agreed["spread"]["experts"] is None, agreed
+    assert "None of the laws knows experts" in agreed["robust"], agreed
+
+
 def case_a_law_alone_says_what_it_says_among_others(server):
     among = next(law for law in planned(server, laws="all-applicable")["laws"]
                  if law["law"] == "ludziejewski2025")

@@ -50,6 +50,7 @@ END_TEST
 static struct lq_plan_verdict verdict(double experts, double parameters, double tokens)
 {
     return (struct lq_plan_verdict){
+        .law = lq_law_find("yun2024-s3"),
         .choice = {.found = true,
                    .at = {.experts = experts, .parameters = parameters, .tokens = tokens}},
         .optimal_parameters = 5e9};
@@ -75,16 +76,43 @@ START_TEST(the_consensus_is_what_most_laws_say_and_the_spread_what_all_say)
 }
 END_TEST
 
-START_TEST(a_tie_goes_to_fewer_experts_and_no_answer_is_said)
+START_TEST(a_tie_is_no_consensus_and_no_answer_is_said)
 {
-    const struct lq_plan_verdict verdicts[] = {verdict(32, 1e9, 1e12), verdict(8, 1e9, 1e12)};
+    const struct lq_plan_verdict verdicts[] = {verdict(32, 1e9, 1e12), verdict(8, 1e9, 1e12),
+                                               verdict(16, 1e9, 1e12), verdict(8, 1e9, 1e12)};
     struct lq_plan_consensus c;
     lq_plan_agree(verdicts, 2, &c);
+    ck_assert_double_eq(c.experts, 0.0);
+    ck_assert_uint_eq(c.agreeing, 1);
+    ck_assert_double_eq(c.experts_range[0], 8.0);
+    ck_assert_ptr_nonnull(strstr(c.robust, "tied"));
+    lq_plan_agree(verdicts, 4, &c);
     ck_assert_double_eq(c.experts, 8.0);
+    ck_assert_uint_eq(c.agreeing, 2);
     const struct lq_plan_verdict none = {.choice = {.found = false}};
     lq_plan_agree(&none, 1, &c);
     ck_assert_uint_eq(c.laws, 0);
     ck_assert_ptr_nonnull(strstr(c.robust, "No law"));
+}
+END_TEST
+
+START_TEST(laws_that_do_not_know_experts_have_no_say_on_their_number)
+{
+    struct lq_plan_verdict verdicts[] = {verdict(1, 1e9, 1e12), verdict(1, 2e9, 1e12),
+                                         verdict(16, 1e9, 1e12)};
+    verdicts[0].law = lq_law_find("besiroglu2024");
+    verdicts[1].law = lq_law_find("hoffmann2022");
+    struct lq_plan_consensus c;
+    lq_plan_agree(verdicts, 2, &c);
+    ck_assert_uint_eq(c.laws, 2);
+    ck_assert_uint_eq(c.voters, 0);
+    ck_assert_double_eq(c.experts, 0.0);
+    ck_assert_double_eq(c.parameters_range[1], 2e9);
+    ck_assert_ptr_nonnull(strstr(c.robust, "None of the laws knows experts"));
+    lq_plan_agree(verdicts, 3, &c);
+    ck_assert_double_eq(c.experts, 16.0);
+    ck_assert_double_eq(c.experts_range[0], 16.0);
+    ck_assert_ptr_nonnull(strstr(c.robust, "Only one law"));
 }
 END_TEST
 
@@ -148,7 +176,8 @@ int main(void)
     tcase_add_test(cases, a_required_loss_is_recommended_only_where_the_total_budget_pays_for_it);
     tcase_add_test(cases, an_easy_required_loss_is_met_by_the_smallest_model);
     tcase_add_test(cases, the_consensus_is_what_most_laws_say_and_the_spread_what_all_say);
-    tcase_add_test(cases, a_tie_goes_to_fewer_experts_and_no_answer_is_said);
+    tcase_add_test(cases, a_tie_is_no_consensus_and_no_answer_is_said);
+    tcase_add_test(cases, laws_that_do_not_know_experts_have_no_say_on_their_number);
     tcase_add_test(cases, claims_need_a_law_that_knows_experts);
     tcase_add_test(cases, claims_name_the_cap_and_both_orders);
     tcase_add_test(cases, llama_7b_s_layers_come_out_as_they_are);
