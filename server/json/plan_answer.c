@@ -2,6 +2,7 @@
 #include "server/json/plan_answer.h"
 
 #include "core/base/units.h"
+#include "core/finetune/step_time.h"
 #include "core/planning/plan_shape.h"
 #include "server/json/law.h"
 
@@ -248,6 +249,13 @@ static json_t *warnings_encode(const struct lq_plan_quote *quote)
     if (!d->utilisation_given) {
         warn(list, "assumed-utilisation",
              "training is assumed to reach 0.4 of the GPU's matrix peak: give utilisation");
+    }
+    bool fallback = false;
+    const struct lq_serving_format *format = &d->question.format;
+    (void)lq_peak_flop_per_s(d->question.serving.gpu, format->precision, &fallback);
+    if (format->precision == LQ_PRECISION_FP8 && !fallback) {
+        warn(list, "fp8-training",
+             "the precision is that of training too: utilisation is taken of the GPU's fp8 peak");
     }
     if (d->deadline_binds) {
         warn(list, "deadline-binds",

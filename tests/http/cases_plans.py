@@ -159,6 +159,13 @@ def case_dollars_become_flops_at_price_and_utilisation(server):
     close(plan["base"]["training_usd"], 30000)
 
 
+def case_fp8_trains_at_the_fp8_rate_and_says_so(server):
+    plain, halved = (planned(server, gpu="H100-SXM-80GB", precision=p) for p in ("bf16", "fp8"))
+    close(halved["base"]["training_gpu_hours"], plain["base"]["training_gpu_hours"] / 2, 1e-3)
+    assert "fp8-training" in codes(halved) and "fp8-training" not in codes(plain)
+    assert "fp8-training" not in codes(planned(server, precision="fp8"))  # an A100 has no such rate
+
+
 # Total cost and constraints
 
 def case_the_least_total_cost_is_the_recommendation(server):
