@@ -29,7 +29,7 @@ struct lq_plan_question plan_question(const char *law)
         .expert_count = sizeof EXPERTS / sizeof EXPERTS[0],
         .serving = {&GPU, lq_serving_stack_find("roofline"), 256, false},
         .format = {.precision = LQ_PRECISION_BF16},
-        .traffic = {&CHAT, 1},
+        .traffic = {.kinds = &CHAT, .count = 1},
         .max_serving_gpu_count = 8,
         .train_flop_per_s = 0.4 * 312e12,
     };
