@@ -113,7 +113,7 @@ double lq_law_fits_expected_s(const struct lq_law_fits *fits)
     const double descents =
         (double)document->start_count + sample_share * (double)document->bootstrap;
     /* few runs are met exactly, and a descent to nothing is long */
-    const double runs = document->run_count > RUNS_MIN ? (double)document->run_count : RUNS_MIN;
+    const double runs = fmax((double)document->run_count, RUNS_MIN);
     return descents * runs * run_s(&fits->form);
 }
 
