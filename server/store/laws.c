@@ -114,16 +114,15 @@ static enum lq_code read_coefficients(struct lq_statement *statement, const char
     bool row = false;
     int found = 0;
     *usable = true;
-    LQ_TRY(lq_statement_step(statement, &row, err));
+    LQ_TRY(lq_load_next(loader, statement, &row, err));
     while (row) {
-        lq_statement_hash(statement, &loader->hash);
         const int i = find_coefficient(law->form, lq_column_text(statement, 0));
         if (i >= 0) {
             law->coefficient[i] = lq_column_number(statement, 1);
         }
         *usable = *usable && i >= 0;
         found++;
-        LQ_TRY(lq_statement_step(statement, &row, err));
+        LQ_TRY(lq_load_next(loader, statement, &row, err));
     }
     *usable = *usable && found == law->form->coefficients;
     return LQ_OK;
@@ -174,11 +173,10 @@ enum lq_code lq_load_laws(struct lq_loader *loader, struct lq_error *err)
     for (size_t i = 0; i < capacity; i++) {
         bool row = false;
         bool usable = false;
-        LQ_TRY(lq_statement_step(rows, &row, err));
+        LQ_TRY(lq_load_next(loader, rows, &row, err));
         if (!row) {
             break;
         }
-        lq_statement_hash(rows, &loader->hash);
         struct lq_law_entry *entry = &laws[count];
         LQ_TRY(read_law(loader, rows, entry, &usable, err));
         if (usable) {

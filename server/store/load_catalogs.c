@@ -45,11 +45,10 @@ enum lq_code lq_load_models(struct lq_loader *loader, struct lq_error *err)
     for (size_t i = 0; i < capacity; i++) {
         bool row = false;
         bool usable = false;
-        LQ_TRY(lq_statement_step(statement, &row, err));
+        LQ_TRY(lq_load_next(loader, statement, &row, err));
         if (!row) {
             break;
         }
-        lq_statement_hash(statement, &loader->hash);
         LQ_TRY(read_model(loader, statement, &models[count], &usable, err));
         count += usable;
     }
@@ -103,11 +102,10 @@ enum lq_code lq_load_gpus(struct lq_loader *loader, struct lq_error *err)
     bool row = true;
     bool failed = false;
     while (count < capacity) {
-        LQ_TRY(lq_statement_step(statement, &row, err));
+        LQ_TRY(lq_load_next(loader, statement, &row, err));
         if (!row) {
             break;
         }
-        lq_statement_hash(statement, &loader->hash);
         read_gpu(statement, &gpus[count].gpu);
         gpus[count].provenance = lq_load_provenance(loader, statement, 20, &failed);
         count++;
@@ -128,7 +126,7 @@ static enum lq_code load_bins(struct lq_loader *loader, struct lq_dataset *datas
     LQ_TRY(lq_statement_open(loader->database, SELECT_BINS, &statement, err));
     lq_bind_text(statement, 1, dataset->id);
     bool row = false;
-    LQ_TRY(lq_statement_step(statement, &row, err));
+    LQ_TRY(lq_load_next(loader, statement, &row, err));
     size_t capacity = row ? (size_t)lq_column_count(statement, 2) : 0;
     struct lq_length_bin *bins =
         lq_pool_take(&loader->snapshot->pool, capacity, sizeof(struct lq_length_bin));
@@ -136,11 +134,10 @@ static enum lq_code load_bins(struct lq_loader *loader, struct lq_dataset *datas
         return lq_load_out_of_memory(err);
     }
     while (row && dataset->count < capacity) {
-        lq_statement_hash(statement, &loader->hash);
         bins[dataset->count++] = (struct lq_length_bin){.tokens = lq_column_count(statement, 0),
                                                         .queries = lq_column_number(statement, 1)};
         dataset->queries += lq_column_number(statement, 1);
-        LQ_TRY(lq_statement_step(statement, &row, err));
+        LQ_TRY(lq_load_next(loader, statement, &row, err));
     }
     dataset->bins = bins;
     return LQ_OK;
@@ -161,11 +158,10 @@ enum lq_code lq_load_datasets(struct lq_loader *loader, struct lq_error *err)
     bool row = true;
     bool failed = false;
     while (count < capacity) {
-        LQ_TRY(lq_statement_step(statement, &row, err));
+        LQ_TRY(lq_load_next(loader, statement, &row, err));
         if (!row) {
             break;
         }
-        lq_statement_hash(statement, &loader->hash);
         datasets[count] = (struct lq_dataset){
             .id = lq_load_text(loader, statement, 0, &failed),
             .description = lq_load_text(loader, statement, 1, &failed),

@@ -31,7 +31,7 @@ static enum lq_code load_models(struct lq_loader *loader, struct measured_models
                              &statement, err));
     bool row = true;
     while (out->count < capacity) {
-        LQ_TRY(lq_statement_step(statement, &row, err));
+        LQ_TRY(lq_load_next(loader, statement, &row, err));
         if (!row) {
             break;
         }
@@ -138,11 +138,10 @@ enum lq_code lq_load_decodes(struct lq_loader *loader, struct lq_error *err)
     bool row = true;
     size_t count = 0;
     while (count < capacity) {
-        LQ_TRY(lq_statement_step(statement, &row, err));
+        LQ_TRY(lq_load_next(loader, statement, &row, err));
         if (!row) {
             break;
         }
-        lq_statement_hash(statement, &loader->hash);
         count += read_run(statement, catalog, &measured, &runs[count]);
     }
     catalog->decodes = runs;

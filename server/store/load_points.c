@@ -117,11 +117,10 @@ static enum lq_code load_rows(struct lq_loader *loader, struct rows *rows, struc
     bool row = true;
     catalog->points = points;
     while (catalog->point_count < capacity) {
-        LQ_TRY(lq_statement_step(statement, &row, err));
+        LQ_TRY(lq_load_next(loader, statement, &row, err));
         if (!row) {
             break;
         }
-        lq_statement_hash(statement, &loader->hash);
         struct lq_point *point = &points[catalog->point_count];
         LQ_TRY(read_point(statement, point, err));
         LQ_TRY(derive(catalog, rows, point, err));
@@ -171,11 +170,10 @@ enum lq_code lq_load_capacities(struct lq_loader *loader, struct lq_error *err)
     size_t count = 0;
     bool row = true;
     while (count < room) {
-        LQ_TRY(lq_statement_step(statement, &row, err));
+        LQ_TRY(lq_load_next(loader, statement, &row, err));
         if (!row) {
             break;
         }
-        lq_statement_hash(statement, &loader->hash);
         LQ_TRY(read_capacity(statement, &capacities[count], err));
         count++;
     }

@@ -46,11 +46,10 @@ static enum lq_code load_rows(struct lq_loader *loader, struct lq_price *prices,
     bool row = true;
     bool failed = false;
     while (count < capacity) {
-        LQ_TRY(lq_statement_step(statement, &row, err));
+        LQ_TRY(lq_load_next(loader, statement, &row, err));
         if (!row) {
             break;
         }
-        lq_statement_hash(statement, &loader->hash);
         prices[count++] = (struct lq_price){
             .provider = lq_load_text(loader, statement, 0, &failed),
             .region = lq_load_text(loader, statement, 1, &failed),
@@ -85,6 +84,7 @@ static enum lq_code load_providers(struct lq_loader *loader, long newest, struct
     bool row = true;
     bool failed = false;
     while (count < capacity) {
+        /* not hashed: made of the prices, which are */
         LQ_TRY(lq_statement_step(statement, &row, err));
         if (!row) {
             break;

@@ -22,6 +22,16 @@ enum lq_code lq_load_list(struct lq_loader *loader, const char *table, size_t si
     return *list != NULL ? LQ_OK : lq_load_out_of_memory(err);
 }
 
+enum lq_code lq_load_next(struct lq_loader *loader, struct lq_statement *statement, bool *row,
+                          struct lq_error *err)
+{
+    LQ_TRY(lq_statement_step(statement, row, err));
+    if (*row) {
+        lq_statement_hash(statement, &loader->hash);
+    }
+    return LQ_OK;
+}
+
 const char *lq_load_text(struct lq_loader *loader, const struct lq_statement *statement, int column,
                          bool *failed)
 {

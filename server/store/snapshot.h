@@ -46,6 +46,10 @@ LQ_MUST_USE enum lq_code lq_load_laws(struct lq_loader *loader, struct lq_error 
 /* A list of `SELECT count(*) FROM table` things of `size` bytes in the snapshot's pool. */
 LQ_MUST_USE enum lq_code lq_load_list(struct lq_loader *loader, const char *table, size_t size,
                                       void **list, size_t *capacity, struct lq_error *err);
+/* Steps to the next row and adds it to the part's hash: what is read is in its version. `*row` is
+ * false after the last one. */
+LQ_MUST_USE enum lq_code lq_load_next(struct lq_loader *loader, struct lq_statement *statement,
+                                      bool *row, struct lq_error *err);
 /* A column's text in the snapshot's pool; sets `*failed` when out of memory, and is then "". */
 const char *lq_load_text(struct lq_loader *loader, const struct lq_statement *statement, int column,
                          bool *failed);
