@@ -3,6 +3,7 @@
 #include "core/planning/serving_stack.h"
 
 #include <string.h>
+#include <strings.h>
 
 /* 0.83, 0.67, 0.57 of the bandwidth; 48 us per layer; 10 us per collective: the robust fit of these
  * five to the thirteen Llama-2 rows that gpt-fast's README prints (2024, one request at a time on
@@ -99,7 +100,7 @@ const size_t LQ_SERVING_STACK_COUNT = sizeof LQ_SERVING_STACKS / sizeof LQ_SERVI
 const struct lq_serving_stack *lq_serving_stack_find(const char *id)
 {
     for (size_t i = 0; i < LQ_SERVING_STACK_COUNT; i++) {
-        if (strcmp(LQ_SERVING_STACKS[i].id, id) == 0) {
+        if (strcasecmp(LQ_SERVING_STACKS[i].id, id) == 0) {
             return &LQ_SERVING_STACKS[i];
         }
     }

@@ -34,7 +34,7 @@ struct lq_serving_stack {
 extern const struct lq_serving_stack LQ_SERVING_STACKS[];
 extern const size_t LQ_SERVING_STACK_COUNT;
 
-/* The stack with that id (in its exact spelling), or NULL. */
+/* The stack with that id, in letters of either case, or NULL. */
 const struct lq_serving_stack *lq_serving_stack_find(const char *id);
 
 /* Whether runs of this model had a part in the stack's constants. */

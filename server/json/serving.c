@@ -4,7 +4,6 @@
 #include "server/json/field.h"
 
 #include <string.h>
-#include <strings.h>
 
 /* vLLM's max_num_seqs (2024), and the batch limit behind the figures of Yun et al. 2024. */
 enum { CONCURRENT_REQUESTS = 256, MAX_GPU_COUNT = 8 };
@@ -95,10 +94,9 @@ static void decode_model(const struct members *m, const struct lq_lookup *lookup
 const struct lq_serving_stack *
 lq_serving_stack_decode(const char *label, const struct lq_lookup *lookup, struct lq_faults *faults)
 {
-    for (size_t i = 0; i < LQ_SERVING_STACK_COUNT; i++) {
-        if (strcasecmp(LQ_SERVING_STACKS[i].id, label) == 0) {
-            return &LQ_SERVING_STACKS[i];
-        }
+    const struct lq_serving_stack *stack = lq_serving_stack_find(label);
+    if (stack != NULL) {
+        return stack;
     }
     if (lookup->stack(lookup->context, label) != NULL) {
         lq_faults_add(faults, LQ_EFIELD, "/stack",
