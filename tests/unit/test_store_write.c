@@ -1,4 +1,5 @@
 /* What users write: calibrations, and the answers that are remembered for retries. */
+#include "server/store/statement.h"
 #include "tests/unit/check_main.h"
 #include "tests/unit/store_fixture.h"
 
@@ -236,6 +237,38 @@ START_TEST(a_snapshot_outlives_the_writes_and_the_versions_tell)
 }
 END_TEST
 
+/* A write and its undoing, so that all is loaded again; whether the data's version changed. */
+static bool version_changes(char version[20])
+{
+    static const char CONFIG[] =
+        "{\"model_type\":\"llama\",\"hidden_size\":64,\"num_hidden_layers\":2,"
+        "\"num_attention_heads\":4,\"intermediate_size\":128,\"vocab_size\":100}";
+    bool created = false;
+    assert_code(lq_store_put_model(store, "mine", CONFIG, &created, &(struct lq_error){0}), LQ_OK);
+    assert_code(lq_store_delete_model(store, "mine", &(struct lq_error){0}), LQ_OK);
+    const struct lq_catalog *now = lq_store_acquire(store);
+    const bool changed = strcmp(now->data_version, version) != 0;
+    strcpy(version, now->data_version);
+    lq_store_release(store, now);
+    return changed;
+}
+
+START_TEST(configs_of_measured_models_are_in_the_data_version)
+{
+    struct lq_error err = {0};
+    struct lq_database *database = NULL;
+    char version[20] = "";
+    ck_assert(version_changes(version));
+    ck_assert(!version_changes(version));
+    assert_code(lq_database_open(in_directory("llmquote.db"), &database, &err), LQ_OK);
+    assert_code(lq_database_run(
+                    database, "UPDATE measured_models SET config_json = config_json || ' '", &err),
+                LQ_OK);
+    lq_database_close(&database);
+    ck_assert(version_changes(version));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("store_write");
@@ -252,6 +285,7 @@ int main(void)
     tcase_add_test(points, documents_come_back_as_they_came_and_points_go);
     tcase_add_test(points, ten_thousand_points_are_one_batch);
     tcase_add_test(points, a_snapshot_outlives_the_writes_and_the_versions_tell);
+    tcase_add_test(points, configs_of_measured_models_are_in_the_data_version);
     suite_add_tcase(suite, points);
     return run_suite(suite);
 }
