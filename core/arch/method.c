@@ -53,6 +53,14 @@ const char *const LQ_CHECKPOINTING_NAMES[] = {[LQ_CHECKPOINTING_NONE] = "none",
                                               [LQ_CHECKPOINTING_FULL] = "full",
                                               [LQ_CHECKPOINTING_SELECTIVE] = "selective",
                                               NULL};
+const char *const LQ_OPTION_NAMES[] = {
+    [LQ_OPTION_COMPILE] = "compile",
+    [LQ_OPTION_CHUNKED_LOSS] = "chunked-loss",
+    [LQ_OPTION_OPTIMIZER_IN_BACKWARD] = "optimizer-in-backward",
+    [LQ_OPTION_OFFLOAD_ACTIVATIONS] = "offload-activations",
+    [LQ_OPTION_OFFLOAD_OPTIMIZER] = "offload-optimizer",
+    [LQ_OPTION_COUNT] = NULL,
+};
 
 double lq_quantization_bytes(enum lq_quantization quantization)
 {

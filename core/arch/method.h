@@ -75,6 +75,18 @@ enum lq_attention { LQ_ATTENTION_FLASH, LQ_ATTENTION_EAGER };
 
 enum lq_checkpointing { LQ_CHECKPOINTING_NONE, LQ_CHECKPOINTING_FULL, LQ_CHECKPOINTING_SELECTIVE };
 
+/* What a trainer may do beyond the plain loop; a set of them is a bit mask of (1u << option). */
+enum lq_option {
+    LQ_OPTION_COMPILE,      /* compiled or hand-fused kernels: fewer calls, less traffic */
+    LQ_OPTION_CHUNKED_LOSS, /* logits and their gradient for a part of the tokens at once */
+    LQ_OPTION_OPTIMIZER_IN_BACKWARD, /* a weight is stepped, its gradient freed, as backward runs */
+    LQ_OPTION_OFFLOAD_ACTIVATIONS,   /* checkpointed inputs wait in host memory */
+    LQ_OPTION_OFFLOAD_OPTIMIZER,     /* weights and states wait in host memory */
+    LQ_OPTION_COUNT
+};
+
+#define LQ_OPTION_BIT(o) (1u << (o))
+
 /* Everything about the training loop that changes memory or time, beside the method. */
 struct lq_training {
     enum lq_precision precision;
@@ -82,6 +94,7 @@ struct lq_training {
     enum lq_attention attention;
     enum lq_checkpointing checkpointing;
     bool master_weights;        /* fp32 copies of trained 16-bit weights */
+    uint32_t options;           /* bit mask of lq_option */
     int64_t accumulation_steps; /* micro-batches per optimizer step, >= 1 */
 };
 
@@ -93,6 +106,7 @@ extern const char *const LQ_PRECISION_NAMES[];
 extern const char *const LQ_OPTIMIZER_NAMES[];
 extern const char *const LQ_ATTENTION_NAMES[];
 extern const char *const LQ_CHECKPOINTING_NAMES[];
+extern const char *const LQ_OPTION_NAMES[];
 
 /* Bytes of one parameter stored as `quantization` (scales included) in a block-wise format.
  * none: 0, since the precision decides. Source: QLoRA (arXiv 2305.14314) section 3:

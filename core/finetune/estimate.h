@@ -2,7 +2,9 @@
  * rest on. Pure: the same job against the same evidence gives the same numbers. */
 #pragma once
 
+#include "core/arch/expert_load.h"
 #include "core/arch/gpu.h"
+#include "core/arch/layout.h"
 #include "core/arch/lengths.h"
 #include "core/arch/model.h"
 #include "core/finetune/evidence.h"
@@ -25,7 +27,10 @@ extern const char *const LQ_ESTIMATOR_NAMES[];
 struct lq_job {
     const struct lq_model *model;
     const struct lq_gpu *gpu;
-    int64_t gpu_count; /* data-parallel devices, >= 1 */
+    int64_t gpu_count;         /* devices in all, >= 1 */
+    struct lq_layout layout;   /* how they share the work; data = 0: the best one is sought */
+    struct lq_network network; /* between them */
+    const struct lq_expert_load *expert_load; /* NULL = even */
     struct lq_method method;
     struct lq_training training;
     int64_t active_experts;           /* routed experts per token; 0 for dense models */

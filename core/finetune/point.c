@@ -32,7 +32,11 @@ int lq_identity_compare(const struct lq_identity *a, const struct lq_identity *b
     order = order != 0 ? order : compare(a->gpu_count, b->gpu_count);
     order = order != 0 ? order : compare((int64_t)a->precision, (int64_t)b->precision);
     order = order != 0 ? order : compare((int64_t)a->optimizer, (int64_t)b->optimizer);
-    return order != 0 ? order : compare((int64_t)a->checkpointing, (int64_t)b->checkpointing);
+    order = order != 0 ? order : compare((int64_t)a->checkpointing, (int64_t)b->checkpointing);
+    order = order != 0 ? order : compare((int64_t)a->attention, (int64_t)b->attention);
+    order = order != 0 ? order : compare(a->master_weights, b->master_weights);
+    order = order != 0 ? order : compare(a->options, b->options);
+    return order != 0 ? order : lq_layout_compare(&a->layout, &b->layout);
 }
 
 bool lq_identity_equal(const struct lq_identity *a, const struct lq_identity *b)

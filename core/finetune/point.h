@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/arch/gpu.h"
+#include "core/arch/layout.h"
 #include "core/arch/lengths.h"
 #include "core/arch/method.h"
 
@@ -19,6 +20,10 @@ struct lq_identity {
     enum lq_precision precision;
     enum lq_optimizer optimizer;
     enum lq_checkpointing checkpointing;
+    enum lq_attention attention;
+    bool master_weights;
+    uint32_t options;        /* bit mask of lq_option */
+    struct lq_layout layout; /* of gpu_count devices */
 };
 
 /* A total order of identities: by model, GPU, stack, then the rest. Negative, zero or positive. */
@@ -45,9 +50,11 @@ struct lq_point {
     char id[LQ_ID_MAX];
     struct lq_identity identity;
     struct lq_conditions conditions;
-    double queries_per_s; /* of the whole job, all devices; > 0 */
+    double queries_per_s; /* of the whole job, all devices; 0 = only memory was measured */
     double step_time_s;   /* of one micro-batch: batch * queries_per_row * gpus / queries_per_s */
     double peak_memory_bytes; /* of the fullest device; 0 = not measured */
+    bool out_of_memory;       /* it was tried and did not fit; then nothing else was measured */
+    double longest_tokens;    /* the longest row that occurred: where the peak is; 0 = row_tokens */
     char source[LQ_ID_MAX];   /* xia2024, a worker's name, a paper */
     char dataset[LQ_ID_MAX];  /* the stored set it belongs to in /v1/validation; "" = none */
     bool shipped;             /* part of the seed: read-only */
