@@ -24,7 +24,7 @@ struct lq_layout {
 
 /* What the devices of a job talk over, beside the device's own interconnect. */
 struct lq_network {
-    int64_t node_gpu_count;        /* devices of one host; >= 1 */
+    int64_t node_gpu_count;       /* devices of one host; >= 1 */
     double internode_bytes_per_s; /* of one host, one direction; 0 = not known */
 };
 
@@ -43,8 +43,9 @@ int lq_layout_compare(const struct lq_layout *a, const struct lq_layout *b);
 /* Checks a layout against model and devices: sizes >= 1 whose product is `gpu_count`; tensor
  * divides the query heads and the widths of the feed-forward networks; pipeline <= layers; expert
  * divides data and the number of routed experts; zero_stage 0..3; zero_group divides data *
- * context; nodes * node_gpu_count holds the devices.
- * Errors: LQ_EFIELD with a pointer below "/layout". */
+ * context and is 0 at stage 0; nodes * node_gpu_count holds the devices.
+ * model: checked; gpu_count: >= 1; details name the numbers and the nearest size that would do.
+ * Errors: LQ_EFIELD with a pointer below "/layout", or "/node_gpu_count". */
 LQ_MUST_USE enum lq_code lq_layout_check(const struct lq_layout *layout,
                                          const struct lq_model *model, int64_t gpu_count,
                                          const struct lq_network *network, struct lq_error *err);
