@@ -26,7 +26,10 @@ enum lq_code lq_expert_load_set(const double *tokens, size_t n, int64_t experts,
         }
         sum += tokens[i];
     }
-    if (!(sum > 0.0) || !isfinite(sum)) {
+    if (!isfinite(sum)) {
+        return lq_fail(err, LQ_EFIELD, "/expert_load", "is too large to be summed");
+    }
+    if (!(sum > 0.0)) {
         return lq_fail(err, LQ_EFIELD, "/expert_load", "must not be all zero");
     }
     const double mean = 1.0 / (double)n;
@@ -58,8 +61,9 @@ enum lq_code lq_expert_load_vary(double variance, int64_t experts, struct lq_exp
     return LQ_OK;
 }
 
-static double peak_of_shares(const struct lq_expert_load *load, int64_t experts, int64_t ranks)
+static double peak_of_shares(const struct lq_expert_load *load, int64_t ranks)
 {
+    const int64_t experts = (int64_t)load->experts;
     const int64_t each = (experts + ranks - 1) / ranks;
     double largest = 0.0;
     for (int64_t first = 0; first < experts; first += each) {
@@ -78,7 +82,7 @@ double lq_expert_load_peak(const struct lq_expert_load *load, int64_t experts, i
         return 1.0;
     }
     if (load->experts > 0) {
-        return fmax(peak_of_shares(load, experts, ranks), 1.0);
+        return fmax(peak_of_shares(load, ranks), 1.0);
     }
     /* a rank's load is the sum of experts / ranks of them: its relative deviation shrinks so */
     const double each = fmax((double)experts / (double)ranks, 1.0);
@@ -86,22 +90,25 @@ double lq_expert_load_peak(const struct lq_expert_load *load, int64_t experts, i
     return fmin(1.0 + deviation * sqrt(2.0 * log((double)ranks)), (double)ranks);
 }
 
+/* Probability that none of `tokens` tokens visits an expert that each visits with `chance`. */
+static double missed(double chance, double tokens)
+{
+    return chance < 1.0 ? exp(tokens * log1p(-chance)) : 0.0;
+}
+
 double lq_expert_load_hit(const struct lq_expert_load *load, int64_t experts, double tokens,
                           double active)
 {
-    const double draws = tokens * active;
+    if (!(tokens > 0.0)) {
+        return 0.0;
+    }
     if (load == NULL || load->experts == 0) {
         const double n = (double)experts;
-        return n > 1.0 ? n * -expm1(draws * log1p(-1.0 / n)) : n;
+        return experts > 0 ? n * (1.0 - missed(active / n, tokens)) : 0.0;
     }
     double hit = 0.0;
     for (size_t i = 0; i < load->experts; i++) {
-        const double share = load->share[i];
-        if (share >= 1.0) {
-            hit += 1.0;
-        } else {
-            hit += -expm1(draws * log1p(-share));
-        }
+        hit += 1.0 - missed(active * load->share[i], tokens);
     }
     return hit;
 }

@@ -32,7 +32,9 @@ LQ_MUST_USE enum lq_code lq_expert_load_vary(double variance, int64_t experts,
  * expectation of the largest of `ranks` normal draws. At most `ranks`. */
 double lq_expert_load_peak(const struct lq_expert_load *load, int64_t experts, int64_t ranks);
 
-/* Distinct experts that `tokens` tokens with `active` choices each hit, on average: the sum over
- * experts of 1 - (1 - share)^(tokens * active), each choice independent. */
+/* Distinct experts that `tokens` tokens hit on average when each chooses `active` different ones:
+ * the sum over experts of 1 - (1 - active * share)^tokens, tokens independent of each other. Exact
+ * for an even load; a share above 1 / active, which no router can give, counts as hit by each
+ * token. */
 double lq_expert_load_hit(const struct lq_expert_load *load, int64_t experts, double tokens,
                           double active);
