@@ -366,7 +366,15 @@ struct lq_communication lq_communication_count(const struct lq_communication_job
     return out;
 }
 
-double lq_flow_exposed_s(const struct lq_flow *flow, double compute_s)
+void lq_communication_expose(const struct lq_communication *c, double forward_s, double backward_s,
+                             double exposed_s[LQ_FLOWS_MAX])
 {
-    return flow->time_s - fmin(flow->overlap * flow->time_s, compute_s);
+    double left_s[] = {
+        [LQ_FLOW_FORWARD] = forward_s, [LQ_FLOW_BACKWARD] = backward_s, [LQ_FLOW_UPDATE] = 0.0};
+    for (int i = 0; i < c->flow_count; i++) {
+        const struct lq_flow *flow = &c->flows[i];
+        const double hidden_s = fmin(flow->overlap * flow->time_s, left_s[flow->stage]);
+        left_s[flow->stage] -= hidden_s;
+        exposed_s[i] = flow->time_s - hidden_s;
+    }
 }

@@ -90,8 +90,11 @@ struct lq_communication_job {
  * 2104.04473 sections 2.2 and 4.1; expert 2006.16668 section 3.2; context (rings) 2310.01889. */
 struct lq_communication lq_communication_count(const struct lq_communication_job *job);
 
-/* Seconds of a flow that add to the step when `compute_s` of computing runs beside it. */
-double lq_flow_exposed_s(const struct lq_flow *flow, double compute_s);
+/* Seconds of each flow that add to the step, in the order of `c`: its time less what hides behind
+ * the `forward_s` and `backward_s` that one micro-batch computes. Flows of one stage share what
+ * there is to hide behind, those of a whole step that of the last micro-batch. */
+void lq_communication_expose(const struct lq_communication *c, double forward_s, double backward_s,
+                             double exposed_s[LQ_FLOWS_MAX]);
 
 /* What a pipeline of `stages` makes of a step of `micro_batches` over `layers` equal layers, as a
  * factor >= 1: (m + p - 1) / m for the bubble of one-forward-one-backward, times what the fullest
