@@ -12,8 +12,10 @@ const char *const LQ_COLLECTIVE_NAMES[] = {
 
 /* 0.5: ASSUMED share of an overlappable flow that computing hides: its kernels take the device's
  * cores and bandwidth, and the first and the last bucket have nothing beside them. A profile of one
- * step tells. InternEvo's 7B on 16..256 A100 (internevo.csv rows 9-14, 2024) lose 0.14..0.16 s
- * against 8; all-reduces by network are 0.20..0.24 s longer, 0.10..0.12 s of it exposed. */
+ * step tells. Where it can be seen: InternEvo's 7B loses 0.14..0.16 s a step from 8 to 16..256 A100
+ * (internevo.csv rows 9-14, 2024), with it the flows give 0.08..0.16 s, without 0.16..0.32 s;
+ * tensor parallelism made asynchronous hides 0.46..0.49 of its flows (torchtitan.csv rows 32-39,
+ * 2025-06). */
 #define OVERLAP 0.5
 
 /* 25 MiB a bucket of gradients: torch DistributedDataParallel, bucket_cap_mb (2.x). */
@@ -68,12 +70,12 @@ static struct layer_sums sum_layers(const struct lq_model *model, int64_t stages
         sums.kv_sizes += n * kv_size(&layer->mixer);
         layers += layer->count;
     }
-    const double fullest = (double)((layers + stages - 1) / stages);
-    const double share = fullest / (double)layers;
+    const int64_t fullest = (layers + stages - 1) / stages;
+    const double share = (double)fullest / (double)layers;
     sums.cuts *= share;
     sums.routed *= share;
     sums.kv_sizes *= share;
-    sums.layers = fullest;
+    sums.layers = (double)fullest;
     return sums;
 }
 
@@ -333,8 +335,8 @@ double lq_pipeline_stretch(int64_t stages, int64_t micro_batches, int64_t layers
 {
     const double p = (double)stages;
     const double m = (double)micro_batches;
-    const double fullest = (double)((layers + stages - 1) / stages);
-    return (m + p - 1.0) / m * fullest * p / (double)layers;
+    const int64_t fullest = (layers + stages - 1) / stages;
+    return (m + p - 1.0) / m * (double)fullest * p / (double)layers;
 }
 
 struct lq_communication lq_communication_count(const struct lq_communication_job *job)

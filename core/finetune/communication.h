@@ -78,8 +78,9 @@ struct lq_communication_job {
     double updated_bytes;         /* of the trained weights as computed with */
     double expert_updated_bytes;  /* of them in routed experts */
     double bucket_bytes;          /* gradients reduced in one call; 0 = the default */
-    double owner_broadcast_s; /* stacks in which each rank of a shard group broadcasts its updated
-                                 weights in turn: time of one beyond its bytes; 0 = all-gather */
+    double
+        owner_broadcast_s; /* for stacks in which each rank of a shard group broadcasts its updated
+                              weights in turn: time of one beyond its bytes; 0 = all-gather */
 };
 
 /* Counts the traffic of a step. Never fails: the layout was checked. Times are infinite where the

@@ -285,6 +285,15 @@ START_TEST(every_flow_fits_the_list)
 }
 END_TEST
 
+START_TEST(every_kind_and_collective_has_a_name)
+{
+    ck_assert_str_eq(LQ_FLOW_NAMES[LQ_FLOW_HOST], "host");
+    ck_assert_ptr_null(LQ_FLOW_NAMES[LQ_FLOW_KIND_COUNT]);
+    ck_assert_str_eq(LQ_COLLECTIVE_NAMES[LQ_COLLECTIVE_HOST_COPY], "host_copy");
+    ck_assert_ptr_null(LQ_COLLECTIVE_NAMES[LQ_COLLECTIVE_HOST_COPY + 1]);
+}
+END_TEST
+
 START_TEST(flows_hide_behind_what_is_computed_beside_them)
 {
     const struct lq_communication c = {
@@ -359,6 +368,7 @@ int main(void)
     tcase_add_test(tests, context_ranks_pass_keys_and_values_around);
     tcase_add_test(tests, offloaded_states_cross_the_bus);
     tcase_add_test(tests, every_flow_fits_the_list);
+    tcase_add_test(tests, every_kind_and_collective_has_a_name);
     tcase_add_test(tests, flows_hide_behind_what_is_computed_beside_them);
     tcase_add_test(tests, flows_explain_how_a_7b_scales_to_256_devices);
     suite_add_tcase(suite, tests);
