@@ -95,6 +95,60 @@ START_TEST(every_layout_found_is_valid_and_new)
 }
 END_TEST
 
+/* Sizes as a request may have them: mostly small, now and then absurd. */
+static int64_t random_size(void)
+{
+    return random_between(0, 20) == 0 ? (int64_t)random_bits() : random_between(0, 9);
+}
+
+static bool is_small(int64_t size)
+{
+    return size > 0 && size < 10;
+}
+
+static bool holds(const struct lq_layout *l, const struct lq_model *model, int64_t gpus,
+                  const struct lq_network *network)
+{
+    const int64_t experts = lq_model_experts(model);
+    const int64_t ranks = l->data * l->context;
+    return lq_layout_gpus(l) == gpus && l->pipeline <= lq_model_layers(model) &&
+           (l->expert == 1 || (experts % l->expert == 0 && l->data % l->expert == 0)) &&
+           (l->zero_group == 0 || (ranks % l->zero_group == 0 && l->zero_stage > 0)) &&
+           l->nodes * network->node_gpu_count >= gpus;
+}
+
+START_TEST(what_passes_the_check_holds_together)
+{
+    int passed = 0;
+    for (int i = 0; i < 20 * CASES; i++) {
+        random_case(STREAM + 5, i);
+        const struct lq_model *model =
+            &catalog->models[random_between(0, (int64_t)catalog->model_count - 1)].model;
+        const struct lq_network network = {.node_gpu_count = random_between(0, 8)};
+        const struct lq_layout layout = {.data = random_size(),
+                                         .tensor = random_size() / 4 + 1,
+                                         .pipeline = random_size() / 4 + 1,
+                                         .expert = random_size() / 8 + 1,
+                                         .context = random_size() / 4 + 1,
+                                         .zero_stage = (int)random_between(-1, 4),
+                                         .zero_group = random_flag() ? 0 : random_size(),
+                                         .nodes = random_size()};
+        const bool small = is_small(layout.data) && is_small(layout.tensor) &&
+                           is_small(layout.pipeline) && is_small(layout.context);
+        const int64_t gpus = small ? lq_layout_gpus(&layout) : random_between(1, 64);
+        struct lq_error err = {0};
+        if (lq_layout_check(&layout, model, gpus, &network, &err) == LQ_OK) {
+            ck_assert_msg(holds(&layout, model, gpus, &network), "case %d", i);
+            passed++;
+        } else {
+            ck_assert_int_eq(err.code, LQ_EFIELD);
+            ck_assert_msg(err.pointer[0] == '/' && err.detail[0] != '\0', "case %d", i);
+        }
+    }
+    ck_assert_int_gt(passed, CASES);
+}
+END_TEST
+
 START_TEST(times_are_finite_and_none_alone)
 {
     for (int i = 0; i < CASES; i++) {
@@ -180,6 +234,7 @@ int main(void)
     TCase *tests = tcase_create("layout");
     tcase_set_timeout(tests, 30);
     tcase_add_test(tests, every_layout_found_is_valid_and_new);
+    tcase_add_test(tests, what_passes_the_check_holds_together);
     tcase_add_test(tests, times_are_finite_and_none_alone);
     tcase_add_test(tests, more_to_say_takes_longer);
     tcase_add_test(tests, faster_lines_never_take_longer);
