@@ -31,8 +31,8 @@ struct lq_layout_space {
  * - ZeRO stages 2 and 3 with a pipeline: each micro-batch would be reduced or gathered anew, with
  *   stage 1 and more pipeline or tensor slicing saving the same memory (2104.04473 section 5.2);
  * - context parallelism below 4096 tokens a device, where passing keys and values on takes longer
- *   than the scores (2310.01889 table 2: 1,000 tokens with NVLink, 24,500 over a slow network), and
- *   for models with Mamba layers, whose scan runs through the whole row;
+ *   than the scores (2310.01889 table 2: 1,000 tokens with NVLink, 24,500 by InfiniBand; recalled);
+ * - context parallelism for models with Mamba layers, whose scan runs through the whole row;
  * - with expert parallelism: stages 0 and 2 and groups within a node, which differ from stages 1
  * and 3 by memory that experts dominate;
  * - shard groups other than all ranks and those of one node.

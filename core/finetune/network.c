@@ -6,7 +6,8 @@
 
 /* What collectives reach of the nominal rates of the catalog, as NCCL's own model has it
  * (src/graph/topo.h, 2.18, 2023): NVLink 20.0 of 25 GB/s a link (SM70, SM80; SM90 20.6), PCIe gen 3
- * 12 of 16 GB/s. Other vendors' links: ASSUMED alike; all_reduce_perf tells. */
+ * 12 of 16 GB/s (recalled; not re-checked). Other vendors' links: ASSUMED alike; all_reduce_perf
+ * tells. */
 #define LINK_SHARE 0.8
 #define PCIE_SHARE 0.75
 
@@ -15,8 +16,8 @@
 #define NETWORK_SHARE 0.9
 
 /* Latencies of the Simple protocol in NCCL's model (src/graph/tuning.cc, baseLat and hwLat, 2.18,
- * 2023): 8.4 us a call; a ring's hop 3.4 us by NVLink, 5.7 us by PCIe, 14 us by network; a tree's
- * hop 28 us. */
+ * 2023; recalled, not re-checked): 8.4 us a call; a ring's hop 3.4 us by NVLink, 5.7 us by PCIe, 14
+ * us by network; a tree's hop 28 us. */
 #define CALL_S 8.4e-6
 #define RING_LINK_HOP_S 3.4e-6
 #define RING_PCIE_HOP_S 5.7e-6
@@ -38,8 +39,8 @@
 #define BOARD_RATIO 5.0
 
 /* Networks of reference nodes, a device: 6.25 GB/s (DGX-1: 4 x 100 Gbit/s for 8 V100, 2017), 25
- * GB/s (DGX A100: 8 x 200 Gbit/s, 2020), 50 GB/s (DGX H100: 8 x 400 Gbit/s, 2022). Datasheets by
- * NVIDIA; for other vendors' boards of that PCIe generation ASSUMED alike. */
+ * GB/s (DGX A100: 8 x 200 Gbit/s, 2020), 50 GB/s (DGX H100: 8 x 400 Gbit/s, 2022; recalled).
+ * Datasheets by NVIDIA; for other vendors' boards of that PCIe generation ASSUMED alike. */
 static const double BOARD_NETWORK_BYTES_PER_S[] = {6.25e9, 25e9, 50e9};
 
 /* 12.5 GB/s a node of PCIe cards: ASSUMED one port of 100 Gbit/s; the job can say otherwise. */
