@@ -1,10 +1,22 @@
-/* Turns counted work into seconds with a stack's efficiencies, and fits those seconds to what was
- * measured. The counting is work.c's, the constants are efficiency.c's. */
+/* Turns counted work into seconds. The counting is work.c's, the constants are efficiency.c's, the
+ * communication's seconds communication.c's. */
 #include "core/finetune/step_time.h"
 
+#include <math.h>
 #include <stddef.h>
 
 const char *const LQ_BOUND_NAMES[] = {"compute", "memory", "overhead", "network", NULL};
+const char *const LQ_FACTOR_NAMES[] = {
+    [LQ_FACTOR_MATMUL] = "matmul",
+    [LQ_FACTOR_EXPERT] = "expert",
+    [LQ_FACTOR_SEQUENCE] = "sequence",
+    [LQ_FACTOR_TRAFFIC] = "traffic",
+    [LQ_FACTOR_DEQUANTIZATION] = "dequantization",
+    [LQ_FACTOR_HOST] = "host",
+    [LQ_FACTOR_INPUT] = "input",
+    [LQ_FACTOR_NETWORK] = "network",
+    [LQ_FACTOR_COUNT] = NULL,
+};
 
 static double rate_or(double rate, double fallback_rate, bool *fallback)
 {
@@ -32,94 +44,390 @@ double lq_peak_flop_per_s(const struct lq_gpu *gpu, enum lq_precision precision,
     return fp16;
 }
 
-static double calls_s(const struct lq_work *work, const struct lq_stack *stack)
-{
-    return work->linear_calls * stack->linear_call_s + work->lora_calls * stack->lora_call_s +
-           work->quantized_calls * stack->quantized_call_s +
-           work->expert_calls * stack->expert_call_s;
-}
+/* Rates of one device under one stack. */
+struct rates {
+    double matmul_flop_per_s;
+    double sequence_flop_per_s; /* scores and scans: never in 8 bit */
+    double bytes_per_s;
+    double dequantized_bytes_per_s;
+    double block_s; /* one block of a sequence kernel, over all multiprocessors */
+};
 
-static double all_reduce_s(const struct lq_step_device *device)
-{
-    if (device->gpu_count < 2) {
-        return 0.0;
-    }
-    const double n = (double)device->gpu_count;
-    const double one_way = device->gpu->interconnect_bytes_per_s / 2.0;
-    return 2.0 * (n - 1.0) / n * device->gradient_bytes / one_way;
-}
-
-struct lq_step_time lq_step_prior(const struct lq_work_table *work,
-                                  const struct lq_step_device *device)
+static struct rates rates_of(const struct lq_step_device *device)
 {
     bool fallback = false;
+    const struct lq_gpu *gpu = device->gpu;
     const struct lq_stack *stack = device->stack;
-    const double flop_per_s =
-        lq_peak_flop_per_s(device->gpu, device->precision, &fallback) * stack->matmul_efficiency;
-    const double bytes_per_s =
-        device->gpu->memory_bandwidth_bytes_per_s * stack->bandwidth_efficiency;
-    double keys = device->row_tokens;
-    if (device->window_tokens > 0 && keys > (double)device->window_tokens) {
-        keys = (double)device->window_tokens;
+    const enum lq_precision precision = device->training->precision;
+    const double achievable = lq_achievable_share(gpu, precision);
+    const enum lq_precision wide =
+        precision == LQ_PRECISION_FP8 ? LQ_PRECISION_BF16 : precision;
+    const double multiprocessors = gpu->sm_count > 0 ? (double)gpu->sm_count : LQ_TYPICAL_SMS;
+    return (struct rates){
+        .matmul_flop_per_s = lq_peak_flop_per_s(gpu, precision, &fallback) * achievable *
+                             stack->matmul_efficiency,
+        .sequence_flop_per_s = lq_peak_flop_per_s(gpu, wide, &fallback) *
+                               lq_attention_share(gpu),
+        .bytes_per_s = gpu->memory_bandwidth_bytes_per_s * stack->bandwidth_efficiency,
+        .dequantized_bytes_per_s =
+            gpu->memory_bandwidth_bytes_per_s * stack->dequantization_efficiency,
+        .block_s = stack->sequence_block_s / multiprocessors,
+    };
+}
+
+/* Tokens a score sees: the row, or the window where that is shorter. Layers of one kind are summed
+ * already, so that windows are a weighted mean of the kinds' own. */
+static double mean_keys(const struct lq_model *model, double keys)
+{
+    double layers = 0.0;
+    double sum = 0.0;
+    for (int i = 0; i < model->layer_kinds; i++) {
+        const struct lq_mixer *mixer = &model->layers[i].mixer;
+        if (mixer->kind == LQ_MIXER_ATTENTION || mixer->kind == LQ_MIXER_MLA) {
+            const double window = (double)mixer->window_tokens;
+            const double seen = window > 0.0 && window < keys ? window : keys;
+            layers += (double)model->layers[i].count;
+            sum += (double)model->layers[i].count * seen;
+        }
     }
-    struct lq_step_time step = {.total = {0}};
-    for (int t = 0; t < LQ_TERM_COUNT; t++) {
+    return layers > 0.0 ? sum / layers : 0.0;
+}
+
+/* Share of the local experts that a micro-batch hits, and how unevenly: what is fixed for routed
+ * experts comes in this proportion. */
+static double hit_share(const struct lq_step_device *device, const struct lq_step_shape *shape)
+{
+    const int64_t experts = lq_model_experts(device->model);
+    if (experts < 1) {
+        return 1.0;
+    }
+    /* the tokens of all ranks of the expert group meet at this rank's experts */
+    const double tokens = shape->tokens * (double)device->layout->expert;
+    return lq_expert_load_hit(device->expert_load, experts, tokens, shape->active_experts) /
+           (double)experts;
+}
+
+static struct lq_step_cell count_cell(const struct lq_work *w, const struct rates *rates,
+                                      const struct lq_step_shape *shape, double keys,
+                                      enum lq_term term)
+{
+    const double tokens = shape->tokens;
+    const bool sequence = term == LQ_TERM_ATTENTION_SCORES || term == LQ_TERM_MAMBA_SCAN;
+    const bool dequantized =
+        term == LQ_TERM_DEQUANTIZATION || term == LQ_TERM_EXPERT_DEQUANTIZATION;
+    const double flop =
+        tokens * (w->token_flop + w->score_flop * keys) +
+        tokens * shape->active_experts * w->expert_token_flop;
+    const double bytes = tokens * (w->token_bytes + w->score_bytes * keys) +
+                         tokens * shape->active_experts * w->expert_token_bytes;
+    return (struct lq_step_cell){
+        .compute_s = flop / (sequence ? rates->sequence_flop_per_s : rates->matmul_flop_per_s) +
+                     w->row_blocks * shape->rows * rates->block_s,
+        .operands_s = w->weight_bytes / rates->bytes_per_s,
+        .stream_s = w->stream_bytes /
+                        (dequantized ? rates->dequantized_bytes_per_s : rates->bytes_per_s),
+        .traffic_s = bytes / rates->bytes_per_s,
+    };
+}
+
+/* Uneven experts: a kernel per expert is bound by its own tokens or by its weights, so that the
+ * same tokens take longer unevenly. Two halves of the experts, one standard deviation above and
+ * below the mean, stand for the distribution. */
+static double uneven_operands_s(const struct lq_step_device *device, double compute_s,
+                                double operands_s)
+{
+    const struct lq_expert_load *load = device->expert_load;
+    if (load == NULL || !(operands_s > 0.0)) {
+        return operands_s;
+    }
+    const double experts = (double)lq_model_experts(device->model);
+    const double deviation = fmin(sqrt(load->variance) / 100.0 * experts, 1.0);
+    const double busy = hypot(compute_s * (1.0 + deviation), operands_s);
+    const double idle = hypot(compute_s * (1.0 - deviation), operands_s);
+    const double uneven = 0.5 * (busy + idle);
+    return sqrt(uneven * uneven - compute_s * compute_s);
+}
+
+static void count_routed(const struct lq_step_device *device, double hit, double busiest,
+                         enum lq_term term, struct lq_step_cell *cell)
+{
+    cell->compute_s *= busiest;
+    cell->traffic_s *= busiest;
+    cell->operands_s *= hit;
+    cell->stream_s *= hit;
+    cell->call_s *= hit;
+    if (term == LQ_TERM_EXPERT_MATMUL) {
+        cell->operands_s = uneven_operands_s(device, cell->compute_s, cell->operands_s);
+    }
+}
+
+struct lq_step_parts lq_step_count(const struct lq_work_table *work,
+                                   const struct lq_step_device *device,
+                                   const struct lq_step_shape *shape)
+{
+    const struct rates rates = rates_of(device);
+    const double keys = mean_keys(device->model, shape->keys);
+    const double hit = hit_share(device, shape);
+    const double busiest = lq_expert_load_peak(
+        device->expert_load, lq_model_experts(device->model), device->layout->expert);
+    struct lq_step_parts parts = {
+        .pipeline_stretch = 1.0,
+        .accumulation_steps = (double)device->training->accumulation_steps};
+    for (int t = 0; t < LQ_TERM_ALL_REDUCE; t++) {
+        const enum lq_term term = (enum lq_term)t;
         for (int s = 0; s < LQ_STAGE_COUNT; s++) {
             const struct lq_work *w = &work->term[t][s];
-            struct lq_step_coefficients *c = &step.term[t][s];
-            c->fixed_s = w->weight_bytes / bytes_per_s + calls_s(w, stack);
-            c->token_s = (w->token_flop + w->score_flop * keys) / flop_per_s;
-            c->expert_token_s = w->expert_token_flop / flop_per_s;
+            struct lq_step_cell *cell = &parts.cell[t][s];
+            *cell = count_cell(w, &rates, shape, keys, term);
+            cell->call_s = w->calls * device->stack->call_s;
+            if (lq_term_is_routed(term)) {
+                count_routed(device, hit, busiest, term, cell);
+            }
         }
     }
-    const double per_micro_batch = 1.0 / (double)device->accumulation_steps;
-    step.term[LQ_TERM_OPTIMIZER][LQ_STAGE_OPTIMIZER].fixed_s *= per_micro_batch;
-    step.term[LQ_TERM_ALL_REDUCE][LQ_STAGE_OPTIMIZER].fixed_s =
-        all_reduce_s(device) * per_micro_batch;
-    for (int t = 0; t < LQ_TERM_COUNT; t++) {
+    parts.cell[LQ_TERM_INPUT][LQ_STAGE_FORWARD].call_s =
+        shape->rows * device->stack->input_row_s;
+    return parts;
+}
+
+static enum lq_factor compute_factor(enum lq_term term)
+{
+    if (term == LQ_TERM_ATTENTION_SCORES || term == LQ_TERM_MAMBA_SCAN) {
+        return LQ_FACTOR_SEQUENCE;
+    }
+    return term == LQ_TERM_EXPERT_MATMUL ? LQ_FACTOR_EXPERT : LQ_FACTOR_MATMUL;
+}
+
+static enum lq_factor stream_factor(enum lq_term term)
+{
+    const bool dequantized =
+        term == LQ_TERM_DEQUANTIZATION || term == LQ_TERM_EXPERT_DEQUANTIZATION;
+    return dequantized ? LQ_FACTOR_DEQUANTIZATION : LQ_FACTOR_TRAFFIC;
+}
+
+/* Adds up the device's and the host's seconds of one stage range, and what each factor moves. */
+struct sums {
+    double device_s;
+    double host_s;
+    double device_by[LQ_FACTOR_COUNT]; /* d device_s / d ln(factor) */
+};
+
+static void add_cell(const struct lq_step_cell *cell, enum lq_term term, const double *factor,
+                     double *term_s, struct sums *sums)
+{
+    const enum lq_factor of_compute = compute_factor(term);
+    const enum lq_factor of_stream = stream_factor(term);
+    const double compute_s = cell->compute_s * factor[of_compute];
+    const double operands_s = cell->operands_s * factor[LQ_FACTOR_TRAFFIC];
+    const double stream_s = cell->stream_s * factor[of_stream];
+    const double traffic_s = cell->traffic_s * factor[LQ_FACTOR_TRAFFIC];
+    const double kernel_s = sqrt(compute_s * compute_s + operands_s * operands_s);
+    *term_s = kernel_s + stream_s + traffic_s;
+    sums->device_s += *term_s;
+    sums->host_s += cell->call_s * factor[LQ_FACTOR_HOST];
+    if (kernel_s > 0.0) {
+        sums->device_by[of_compute] += compute_s * compute_s / kernel_s;
+        sums->device_by[LQ_FACTOR_TRAFFIC] += operands_s * operands_s / kernel_s;
+    }
+    sums->device_by[of_stream] += stream_s;
+    sums->device_by[LQ_FACTOR_TRAFFIC] += traffic_s;
+}
+
+/* What the host adds to the device's time: hypot(device, host) - device, shared among the stages
+ * and the two overhead terms in proportion to their calls. */
+static void share_overhead(const struct lq_step_parts *parts, double exposed_s, double call_s,
+                           struct lq_step_time *out)
+{
+    if (!(call_s > 0.0)) {
+        return;
+    }
+    const enum lq_term terms[] = {LQ_TERM_OVERHEAD, LQ_TERM_EXPERT_OVERHEAD};
+    for (int i = 0; i < 2; i++) {
+        for (int s = 0; s < LQ_STAGE_OPTIMIZER; s++) {
+            out->term_s[terms[i]][s] = exposed_s * parts->cell[terms[i]][s].call_s / call_s;
+        }
+    }
+}
+
+static const enum lq_term TERM_OF_FLOW[] = {
+    [LQ_FLOW_TENSOR] = LQ_TERM_TENSOR_PARALLEL,
+    [LQ_FLOW_CONTEXT] = LQ_TERM_CONTEXT_EXCHANGE,
+    [LQ_FLOW_EXPERT] = LQ_TERM_EXPERT_EXCHANGE,
+    [LQ_FLOW_PIPELINE] = LQ_TERM_PIPELINE,
+    [LQ_FLOW_WEIGHT_GATHER] = LQ_TERM_WEIGHT_GATHER,
+    [LQ_FLOW_GRADIENT_SCATTER] = LQ_TERM_ALL_REDUCE,
+    [LQ_FLOW_GRADIENT_REDUCE] = LQ_TERM_ALL_REDUCE,
+    [LQ_FLOW_UPDATE_GATHER] = LQ_TERM_WEIGHT_GATHER,
+    [LQ_FLOW_HOST] = LQ_TERM_HOST_TRANSFER,
+};
+
+void lq_step_add_flows(struct lq_step_parts *parts, const struct lq_communication *communication)
+{
+    parts->pipeline_stretch = communication->stretch;
+    for (int i = 0; i < communication->flow_count; i++) {
+        const struct lq_flow *flow = &communication->flows[i];
+        struct lq_step_flow *sum = &parts->flow[TERM_OF_FLOW[flow->kind]];
+        const double share = flow->per_step ? 1.0 / parts->accumulation_steps : 1.0;
+        const double hideable_s = flow->time_s * flow->overlap * share;
+        sum->exposed_s += flow->time_s * share - hideable_s;
+        sum->hideable_s += flow->per_step ? 0.0 : hideable_s;
+        sum->hideable_once_s += flow->per_step ? hideable_s : 0.0;
+    }
+}
+
+/* What of `network_s` shows when it runs beside `compute_s`: the longer of the two with a round
+ * corner, less compute. Fourth powers: they neither hide perfectly when equal (contention for
+ * memory and multiprocessors) nor disturb each other much when not. `*slope` gets its derivative by
+ * network_s. */
+static double uncovered(double network_s, double compute_s, double *slope)
+{
+    *slope = 1.0;
+    if (!(compute_s > 0.0)) {
+        return network_s;
+    }
+    const double ratio = network_s / compute_s;
+    const double fourth = ratio * ratio * ratio * ratio;
+    const double covered = sqrt(sqrt(1.0 + fourth));
+    *slope = ratio > 0.0 ? fourth / (ratio * covered * covered * covered) : 0.0;
+    return compute_s * (covered - 1.0);
+}
+
+/* Backward's share of forward and backward with frozen or trained weights: 1/2 to 2/3. */
+static const double BACKWARD_SHARE = 0.6;
+
+/* Seconds of all communication; `*by_network` gets what a factor on it moves. */
+static double add_network(const struct lq_step_parts *parts, double factor, double passes_s,
+                          struct lq_step_time *out, double *by_network)
+{
+    double hideable_s = 0.0;
+    double once_s = 0.0;
+    for (int t = LQ_TERM_ALL_REDUCE; t < LQ_TERM_COUNT; t++) {
+        hideable_s += parts->flow[t].hideable_s * factor;
+        once_s += parts->flow[t].hideable_once_s * factor;
+    }
+    double slope = 0.0;
+    double once_slope = 0.0;
+    const double shown_s = uncovered(hideable_s, passes_s, &slope);
+    const double once_shown_s = uncovered(
+        once_s, BACKWARD_SHARE * passes_s / parts->accumulation_steps, &once_slope);
+    const double share = hideable_s > 0.0 ? shown_s / hideable_s : 0.0;
+    const double once_share = once_s > 0.0 ? once_shown_s / once_s : 0.0;
+    double network_s = 0.0;
+    *by_network = hideable_s * slope + once_s * once_slope;
+    for (int t = LQ_TERM_ALL_REDUCE; t < LQ_TERM_COUNT; t++) {
+        const struct lq_step_flow *flow = &parts->flow[t];
+        const double seconds = factor * (flow->exposed_s + flow->hideable_s * share +
+                                         flow->hideable_once_s * once_share);
+        out->term_s[t][LQ_STAGE_BACKWARD] = seconds;
+        network_s += seconds;
+        *by_network += flow->exposed_s * factor;
+    }
+    return network_s;
+}
+
+/* Two that run side by side and wait for each other now and then: the 3/2 norm of their times. In
+ * between the sum (always waiting) and the longer one (never): Mixtral's step times on four GPUs
+ * (Xia et al. 2024) are met by exponents from 1.25 to 2. */
+static double beside(double a, double b)
+{
+    const double root = cbrt(a * sqrt(a) + b * sqrt(b));
+    return root * root;
+}
+
+void lq_step_evaluate(const struct lq_step_parts *parts, const double *factor,
+                      struct lq_step_time *out)
+{
+    *out = (struct lq_step_time){.total_s = 0.0};
+    struct sums passes = {.device_s = 0.0};
+    struct sums optimizer = {.device_s = 0.0};
+    for (int t = LQ_TERM_INPUT + 1; t < LQ_TERM_ALL_REDUCE; t++) {
         for (int s = 0; s < LQ_STAGE_COUNT; s++) {
-            step.total.fixed_s += step.term[t][s].fixed_s;
-            step.total.token_s += step.term[t][s].token_s;
-            step.total.expert_token_s += step.term[t][s].expert_token_s;
+            add_cell(&parts->cell[t][s], (enum lq_term)t, factor, &out->term_s[t][s],
+                     s == LQ_STAGE_OPTIMIZER ? &optimizer : &passes);
         }
     }
-    return step;
+    const double step_s = beside(passes.device_s, passes.host_s);
+    share_overhead(parts, step_s - passes.device_s, passes.host_s / factor[LQ_FACTOR_HOST], out);
+    const double once = 1.0 / parts->accumulation_steps;
+    const double optimizer_s = (optimizer.device_s + optimizer.host_s) * once;
+    out->term_s[LQ_TERM_OPTIMIZER][LQ_STAGE_OPTIMIZER] = optimizer_s;
+    const double input_s =
+        parts->cell[LQ_TERM_INPUT][LQ_STAGE_FORWARD].call_s * factor[LQ_FACTOR_INPUT];
+    out->term_s[LQ_TERM_INPUT][LQ_STAGE_FORWARD] = input_s;
+    double by_network = 0.0;
+    const double network_s =
+        add_network(parts, factor[LQ_FACTOR_NETWORK], step_s, out, &by_network);
+    const double bubble_s = (parts->pipeline_stretch - 1.0) * step_s;
+    out->term_s[LQ_TERM_PIPELINE][LQ_STAGE_BACKWARD] += bubble_s;
+    out->total_s = step_s + network_s + bubble_s + optimizer_s + input_s;
+    const double in_step = parts->pipeline_stretch / out->total_s;
+    for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
+        const double passes_by =
+            step_s > 0.0 ? passes.device_by[f] * sqrt(passes.device_s / step_s) : 0.0;
+        out->share[f] = passes_by * in_step + optimizer.device_by[f] * once / out->total_s;
+    }
+    if (step_s > 0.0) {
+        out->share[LQ_FACTOR_HOST] += passes.host_s * sqrt(passes.host_s / step_s) * in_step +
+                                      optimizer.host_s * once / out->total_s;
+    }
+    out->share[LQ_FACTOR_INPUT] += input_s / out->total_s;
+    out->share[LQ_FACTOR_NETWORK] += by_network / out->total_s;
 }
 
-static double ratio(double target, double total)
+double lq_step_term_s(const struct lq_step_time *step, enum lq_term term)
 {
-    return total > 0.0 ? target / total : 0.0;
+    double sum = 0.0;
+    for (int s = 0; s < LQ_STAGE_COUNT; s++) {
+        sum += step->term_s[term][s];
+    }
+    return sum;
 }
 
-void lq_step_scale(struct lq_step_time *step, const struct lq_step_coefficients *target)
+static enum lq_bound bound_of_overhead(const struct lq_step_parts *parts, const double *factor,
+                                       double *turning)
 {
-    const double fixed = ratio(target->fixed_s, step->total.fixed_s);
-    const double token = ratio(target->token_s, step->total.token_s);
-    const double expert = ratio(target->expert_token_s, step->total.expert_token_s);
-    for (int t = 0; t < LQ_TERM_COUNT; t++) {
-        for (int s = 0; s < LQ_STAGE_COUNT; s++) {
-            step->term[t][s].fixed_s *= fixed;
-            step->term[t][s].token_s *= token;
-            step->term[t][s].expert_token_s *= expert;
+    double fixed_s = 0.0;
+    double token_s = 0.0;
+    double host_s = 0.0;
+    for (int t = LQ_TERM_INPUT + 1; t < LQ_TERM_ALL_REDUCE; t++) {
+        for (int s = 0; s < LQ_STAGE_OPTIMIZER; s++) {
+            const struct lq_step_cell *cell = &parts->cell[t][s];
+            const enum lq_term term = (enum lq_term)t;
+            token_s += cell->compute_s * factor[compute_factor(term)] +
+                       cell->traffic_s * factor[LQ_FACTOR_TRAFFIC];
+            fixed_s += cell->stream_s * factor[stream_factor(term)];
+            host_s += cell->call_s * factor[LQ_FACTOR_HOST];
         }
     }
-    step->total = *target;
+    *turning = token_s > 0.0 && host_s > fixed_s ? (host_s - fixed_s) / token_s : 0.0;
+    return LQ_BOUND_OVERHEAD;
 }
 
-double lq_step_seconds(const struct lq_step_coefficients *c, double tokens, double active_experts)
+enum lq_bound lq_step_bound(const struct lq_step_parts *parts, const double *factor,
+                            enum lq_term term, double *turning)
 {
-    return c->fixed_s + (c->token_s + active_experts * c->expert_token_s) * tokens;
-}
-
-enum lq_bound lq_step_bound(enum lq_term term, const struct lq_step_coefficients *c, double tokens,
-                            double active_experts)
-{
+    *turning = 0.0;
     if (term == LQ_TERM_OVERHEAD || term == LQ_TERM_EXPERT_OVERHEAD) {
+        return bound_of_overhead(parts, factor, turning);
+    }
+    if (term == LQ_TERM_INPUT) {
         return LQ_BOUND_OVERHEAD;
     }
-    if (term == LQ_TERM_ALL_REDUCE) {
+    if (lq_term_is_network(term)) {
         return LQ_BOUND_NETWORK;
     }
-    const double per_token_s = (c->token_s + active_experts * c->expert_token_s) * tokens;
-    return per_token_s > c->fixed_s ? LQ_BOUND_COMPUTE : LQ_BOUND_MEMORY;
+    double compute_s = 0.0;
+    double fixed_s = 0.0;
+    double traffic_s = 0.0;
+    for (int s = 0; s < LQ_STAGE_COUNT; s++) {
+        const struct lq_step_cell *cell = &parts->cell[term][s];
+        compute_s += cell->compute_s * factor[compute_factor(term)];
+        fixed_s += cell->operands_s * factor[LQ_FACTOR_TRAFFIC] +
+                   cell->stream_s * factor[stream_factor(term)];
+        traffic_s += cell->traffic_s * factor[LQ_FACTOR_TRAFFIC];
+    }
+    if (compute_s > traffic_s && fixed_s > 0.0) {
+        *turning = fixed_s / (compute_s - traffic_s);
+    }
+    return compute_s > fixed_s + traffic_s ? LQ_BOUND_COMPUTE : LQ_BOUND_MEMORY;
 }

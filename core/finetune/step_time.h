@@ -1,60 +1,107 @@
-/* The time of one training step as a sum of named terms, each with a part that does not depend on
- * the tokens and parts per token: t = t0 + (t1 + k * t1e) * padded tokens. */
+/* The time of one micro-batch as a sum of named terms: work over rates, scaled by a few factors that
+ * fits move. */
 #pragma once
 
+#include "core/arch/expert_load.h"
 #include "core/arch/gpu.h"
+#include "core/finetune/communication.h"
 #include "core/finetune/efficiency.h"
 #include "core/finetune/work.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* t0, t1 and t1e of one term in one stage, or of a whole step. */
-struct lq_step_coefficients {
-    double fixed_s;        /* whatever the tokens: weight traffic, calls, optimizer */
-    double token_s;        /* per padded token */
-    double expert_token_s; /* per padded token and active expert */
+/* What a fit may find slower or faster than the constants say. A factor multiplies seconds. */
+enum lq_factor {
+    LQ_FACTOR_MATMUL,   /* matmuls outside routed experts */
+    LQ_FACTOR_EXPERT,   /* matmuls of routed experts */
+    LQ_FACTOR_SEQUENCE, /* attention scores and scans */
+    LQ_FACTOR_TRAFFIC,  /* element-wise kernels, weights, optimizer */
+    LQ_FACTOR_DEQUANTIZATION,
+    LQ_FACTOR_HOST,    /* calls */
+    LQ_FACTOR_INPUT,   /* feeding rows */
+    LQ_FACTOR_NETWORK, /* communication */
+    LQ_FACTOR_COUNT
+};
+extern const char *const LQ_FACTOR_NAMES[];
+
+/* What a micro-batch of one device holds. */
+struct lq_step_shape {
+    double tokens;         /* padded */
+    double rows;           /* sequences; context parallelism shares one among devices */
+    double keys;           /* mean padded tokens of a row, which a query's scores run over */
+    double active_experts; /* 0 for dense models */
 };
 
-struct lq_step_time {
-    struct lq_step_coefficients term[LQ_TERM_COUNT][LQ_STAGE_COUNT];
-    struct lq_step_coefficients total;
-};
-
-/* What the prior needs beside the counted work. Borrowed pointers. */
+/* What the rates depend on. Borrowed pointers. */
 struct lq_step_device {
     const struct lq_gpu *gpu;
     const struct lq_stack *stack;
-    enum lq_precision precision;
-    int64_t gpu_count;     /* data-parallel devices */
-    double gradient_bytes; /* reduced among them once per optimizer step */
-    int64_t accumulation_steps;
-    double row_tokens;     /* mean padded row: attention's scores grow with it */
-    int64_t window_tokens; /* longest row a score sees; 0 = no window */
+    const struct lq_model *model;
+    const struct lq_method *method;
+    const struct lq_training *training;
+    const struct lq_layout *layout;
+    const struct lq_expert_load *expert_load; /* NULL = even */
+};
+
+/* Seconds of one term in one stage at factor 1, before kernels overlap. */
+struct lq_step_cell {
+    double compute_s;  /* FLOPs at the matrix rate */
+    double operands_s; /* reading and writing what the same kernels work on */
+    double stream_s;   /* kernels of their own that only move bytes, fixed */
+    double traffic_s;  /* the same in proportion to the tokens */
+    double call_s;     /* host time of the calls */
+};
+
+/* Communication of one term, its share of a micro-batch. */
+struct lq_step_flow {
+    double exposed_s;     /* nothing runs beside it */
+    double hideable_s;    /* may run beside the micro-batch's forward and backward */
+    double hideable_once_s; /* may run beside the last micro-batch's backward only */
+};
+
+/* All of a micro-batch's seconds by term and stage, before factors. */
+struct lq_step_parts {
+    struct lq_step_cell cell[LQ_TERM_COUNT][LQ_STAGE_COUNT];
+    struct lq_step_flow flow[LQ_TERM_COUNT];
+    double pipeline_stretch; /* forward and backward over those of an even pipeline always full */
+    double accumulation_steps;
+};
+
+/* Adds what the devices send each other. */
+void lq_step_add_flows(struct lq_step_parts *parts, const struct lq_communication *communication);
+
+struct lq_step_time {
+    double term_s[LQ_TERM_COUNT][LQ_STAGE_COUNT];
+    double total_s;                   /* the sum of all terms and stages */
+    double share[LQ_FACTOR_COUNT];    /* d ln(total) / d ln(factor) */
 };
 
 /* The peak matrix rate the precision runs at on this GPU, FLOP/s: the tensor rate where the catalog
  * has one, else the vector rate. `*fallback` is set where the exact rate is not in the catalog. */
 double lq_peak_flop_per_s(const struct lq_gpu *gpu, enum lq_precision precision, bool *fallback);
 
-/* Work over rates: what the step takes if the stack's efficiencies hold. A prior, not a
- * measurement. All-reduce: ring over the slower direction of the interconnect, 2 (n-1)/n of the
- * gradient bytes, not overlapped (arXiv 1802.05799). */
-struct lq_step_time lq_step_prior(const struct lq_work_table *work,
-                                  const struct lq_step_device *device);
+/* Work over rates, communication left at zero. Within a term FLOPs and operands share kernels:
+ * their times add as squares (a roofline with a round corner: 260 us measured where the sides are
+ * 150 and 235, 1,490 where they are 1,490 and 235; Xia et al. 2024, Fig. 6). */
+struct lq_step_parts lq_step_count(const struct lq_work_table *work,
+                                   const struct lq_step_device *device,
+                                   const struct lq_step_shape *shape);
 
-/* Scales the fixed, per-token and per-expert parts of every term so that the totals become
- * `target`. A part without prior work stays zero, whatever its target. */
-void lq_step_scale(struct lq_step_time *step, const struct lq_step_coefficients *target);
+/* Seconds with factors applied (`factor` has LQ_FACTOR_COUNT entries > 0). Host and device run side
+ * by side: in forward and backward their times add as squares, and what exceeds the device's is the
+ * overhead terms'. The optimizer's share of a micro-batch is 1 / accumulation_steps. */
+void lq_step_evaluate(const struct lq_step_parts *parts, const double *factor,
+                      struct lq_step_time *out);
+
+/* Seconds of one term over all stages. */
+double lq_step_term_s(const struct lq_step_time *step, enum lq_term term);
 
 /* What keeps a term from being faster. */
 enum lq_bound { LQ_BOUND_COMPUTE, LQ_BOUND_MEMORY, LQ_BOUND_OVERHEAD, LQ_BOUND_NETWORK };
 extern const char *const LQ_BOUND_NAMES[];
 
-/* The larger part of a term at `tokens` padded tokens: per-token work is compute, what does not
- * depend on the tokens is memory traffic, or host time in the overhead terms. */
-enum lq_bound lq_step_bound(enum lq_term term, const struct lq_step_coefficients *c, double tokens,
-                            double active_experts);
-
-/* Seconds of one term in one stage, or of coefficients in general, for `tokens` padded tokens. */
-double lq_step_seconds(const struct lq_step_coefficients *c, double tokens, double active_experts);
+/* The largest side of a term. `*turning` is the multiple of this micro-batch's tokens at which
+ * compute overtakes memory (for the overhead terms: the device the host); 0 where it never does. */
+enum lq_bound lq_step_bound(const struct lq_step_parts *parts, const double *factor,
+                            enum lq_term term, double *turning);

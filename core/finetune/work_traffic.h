@@ -1,0 +1,95 @@
+/* How often element-wise operations touch memory and how many calls the host issues, per layer and
+ * forward pass; backward does BACKWARD_PASSES times both. Counts are of reads and writes of one
+ * element in the training precision: what eager PyTorch does, and what compiled kernels leave. */
+#pragma once
+
+/* Accesses per element (read or write of 16 bit; an fp32 one counts two). Counted from the
+ * operations of Transformers 4.36 (2023) and of what torch.compile fuses; the profile of Mixtral's
+ * normalisations at 4,096 tokens (Xia et al. 2024, Fig. 5) gives 12. */
+struct lq_accesses {
+    double norm;       /* per element of a normalisation's input */
+    double residual;   /* per element of the hidden state and sub-layer */
+    double query_key;  /* per element of q and k: output, rotation, transposition */
+    double value;      /* per element of v and of the attention's output */
+    double gated;      /* per intermediate element of a gated network */
+    double plain;      /* per intermediate element of one without gate */
+    double permuted;   /* per hidden element and active expert: gather, weight, scatter */
+    double mamba;      /* per inner element of a Mamba layer */
+    double lora_input; /* per input element of an adapter: dropout, cast */
+    double lora_output;
+    double logit; /* per logit: casts, log-softmax, loss; backward once more */
+};
+
+static const struct lq_accesses EAGER_ACCESSES = {.norm = 12.0,
+                                                  .residual = 3.0,
+                                                  .query_key = 10.0,
+                                                  .value = 3.0,
+                                                  .gated = 8.0,
+                                                  .plain = 5.0,
+                                                  .permuted = 8.0,
+                                                  .mamba = 14.0,
+                                                  .lora_input = 4.0,
+                                                  .lora_output = 4.0,
+                                                  .logit = 10.0};
+static const struct lq_accesses FUSED_ACCESSES = {.norm = 3.0,
+                                                  .residual = 1.0,
+                                                  .query_key = 4.0,
+                                                  .value = 3.0,
+                                                  .gated = 5.0,
+                                                  .plain = 3.0,
+                                                  .permuted = 5.0,
+                                                  .mamba = 8.0,
+                                                  .lora_input = 1.0,
+                                                  .lora_output = 3.0,
+                                                  .logit = 5.0};
+
+/* Operations the host issues per forward pass, Python and dispatch together, in units of one
+ * element-wise operation (struct lq_stack's call_s). */
+struct lq_calls {
+    double attention; /* views, rotation, scores, output */
+    double mamba;
+    double norm;       /* with its residual sum */
+    double mlp;        /* activation and product */
+    double linear;     /* one matmul */
+    double lora;       /* what an adapter adds to it */
+    double quantized;  /* what dequantisation adds to it */
+    double expert;     /* selecting, gathering, activating, weighting, scattering of one expert */
+    double router;
+    double head;       /* projection, casts, loss */
+    double tensor;     /* one trained tensor in the optimizer */
+    double shard;      /* gathering and freeing a layer's sharded weights */
+};
+
+/* Counted from the same sources. lora and quantized: PEFT 0.7 and bitsandbytes 0.42 (2024) take
+ * about 2.3 ms for one pass of a Mixtral expert, three adapted quantised layers and a selection
+ * (the part of Xia et al.'s step times that no bandwidth shortens); LitGPT's public rows 4.2 ms per
+ * layer and step. */
+static const struct lq_calls EAGER_CALLS = {.attention = 34.0,
+                                            .mamba = 24.0,
+                                            .norm = 8.0,
+                                            .mlp = 3.0,
+                                            .linear = 2.0,
+                                            .lora = 8.0,
+                                            .quantized = 3.0,
+                                            .expert = 84.0,
+                                            .router = 8.0,
+                                            .head = 20.0,
+                                            .tensor = 1.0,
+                                            .shard = 60.0};
+static const struct lq_calls FUSED_CALLS = {.attention = 8.0,
+                                            .mamba = 8.0,
+                                            .norm = 1.0,
+                                            .mlp = 1.0,
+                                            .linear = 1.0,
+                                            .lora = 3.0,
+                                            .quantized = 2.0,
+                                            .expert = 20.0,
+                                            .router = 3.0,
+                                            .head = 6.0,
+                                            .tensor = 0.3,
+                                            .shard = 20.0};
+
+/* Work of element-wise backward kernels and of their calls over those of forward: two gradients per
+ * product, one per sum. */
+static const double BACKWARD_PASSES = 2.0;
+static const double BACKWARD_CALLS = 1.25;
