@@ -68,10 +68,18 @@
     .head_bytes_per_logit = NATIVE_HEAD_BYTES_PER_LOGIT,                                           \
     .norm_bytes_per_element = NORM_BYTES_PER_ELEMENT
 
+/* What a stack's own recipes and examples switch on: gpt-fast and torchtitan compile; torchtune
+ * compiles and takes the loss in chunks (README, 2024); Unsloth's kernels are fused by hand, its
+ * loss is in chunks and checkpointed inputs wait in host memory (README 2025-04). */
+#define COMPILED LQ_OPTION_BIT(LQ_OPTION_COMPILE)
+#define CHUNKED (COMPILED | LQ_OPTION_BIT(LQ_OPTION_CHUNKED_LOSS))
+#define OFFLOADED (CHUNKED | LQ_OPTION_BIT(LQ_OPTION_OFFLOAD_ACTIVATIONS))
+
 const struct lq_stack LQ_STACKS[] = {
     {.id = "gpt-fast",
      .description = "gpt-fast: compiled PyTorch, decoding only",
      .serves_only = true,
+     .options = COMPILED,
      HF_TIME,
      NATIVE_MEMORY},
     {.id = "hf-2023",
@@ -100,16 +108,19 @@ const struct lq_stack LQ_STACKS[] = {
     {.id = "torchtitan",
      .borrowed_times = true,
      .description = "torchtitan: FSDP2 and torch.compile",
+     .options = COMPILED,
      HF_TIME,
      NATIVE_MEMORY},
     {.id = "torchtune",
      .borrowed_times = true,
      .description = "torchtune recipes",
+     .options = CHUNKED,
      HF_TIME,
      NATIVE_MEMORY},
     {.id = "unsloth-2024",
      .borrowed_times = true,
      .description = "Unsloth on Transformers, 2024",
+     .options = OFFLOADED,
      HF_TIME,
      HF_MEMORY},
     {.id = "vllm",
@@ -138,4 +149,10 @@ const struct lq_stack *lq_stack_find(const char *id)
 const struct lq_stack *lq_stack_default(void)
 {
     return lq_stack_find("hf-2024");
+}
+
+uint32_t lq_stack_options(const char *id)
+{
+    const struct lq_stack *stack = lq_stack_find(id);
+    return stack != NULL ? stack->options : lq_stack_default()->options;
 }

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A software stack. Times in s, sizes in bytes, efficiencies as shares of the catalog's peak. */
 struct lq_stack {
@@ -13,6 +14,7 @@ struct lq_stack {
     const char *description;
     bool borrowed_times; /* its time constants are those of hf-2024 */
     bool serves_only;    /* it trains nothing */
+    uint32_t options;    /* bit mask of lq_option: what it does unless told otherwise */
     /* time */
     double matmul_efficiency;    /* of the matrix peak, in matmuls that fill the device */
     double bandwidth_efficiency; /* of the memory bandwidth, in streaming weights and states */
@@ -34,6 +36,9 @@ extern const size_t LQ_STACK_COUNT;
 
 /* The stack with that id, or NULL. */
 const struct lq_stack *lq_stack_find(const char *id);
+
+/* What a stack does unless told otherwise; that of hf-2024 for labels not in the table. */
+uint32_t lq_stack_options(const char *id);
 
 /* The stack an estimate uses for a label that only occurs in measurements: hf-2024. */
 const struct lq_stack *lq_stack_default(void);
