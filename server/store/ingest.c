@@ -1,5 +1,4 @@
 /* Calibrations: batches in, one document out, one point deleted. */
-#include "core/finetune/efficiency.h"
 #include "server/store/identity.h"
 #include "server/store/rows.h"
 #include "server/store/sha256.h"
@@ -48,26 +47,6 @@ static void add_identity(struct lq_sha256 *sha, const struct lq_identity *identi
     add_count(sha, identity->method.train_embeddings);
 }
 
-/* What points could not say before: it counts only where it differs from what they meant then, so
- * that a point posted anew is still known. */
-static void add_training(struct lq_sha256 *sha, const struct lq_point *point)
-{
-    const struct lq_identity *id = &point->identity;
-    const struct lq_layout *layout = &id->layout;
-    const struct lq_layout replicas = lq_layout_replicas(id->gpu_count, LQ_NODE_GPUS_DEFAULT);
-    if (!point->out_of_memory && id->attention == LQ_ATTENTION_FLASH && !id->master_weights &&
-        id->options == lq_stack_options(id->stack) && lq_layout_compare(layout, &replicas) == 0) {
-        return;
-    }
-    const int64_t counts[] = {point->out_of_memory, id->attention,      id->master_weights,
-                              id->options,          layout->data,       layout->tensor,
-                              layout->pipeline,     layout->expert,     layout->context,
-                              layout->zero_stage,   layout->zero_group, layout->nodes};
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
-        add_count(sha, counts[i]);
-    }
-}
-
 /* The digest of what was posted; what a later release may derive differently is left out. */
 static void digest_point(const struct lq_new_point *new_point, char hex[LQ_SHA256_HEX])
 {
@@ -76,7 +55,6 @@ static void digest_point(const struct lq_new_point *new_point, char hex[LQ_SHA25
     struct lq_sha256 sha;
     lq_sha256_start(&sha);
     add_identity(&sha, &point->identity);
-    add_training(&sha, point);
     add_count(&sha, run->active_experts);
     add_count(&sha, run->batch_size);
     add_count(&sha, run->accumulation_steps);
