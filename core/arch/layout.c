@@ -6,6 +6,14 @@
 const struct lq_layout LQ_LAYOUT_SINGLE = {
     .data = 1, .tensor = 1, .pipeline = 1, .expert = 1, .context = 1, .nodes = 1};
 
+struct lq_layout lq_layout_replicas(int64_t gpu_count, int64_t node_gpu_count)
+{
+    struct lq_layout layout = LQ_LAYOUT_SINGLE;
+    layout.data = gpu_count;
+    layout.nodes = (gpu_count - 1) / node_gpu_count + 1;
+    return layout;
+}
+
 int64_t lq_layout_gpus(const struct lq_layout *layout)
 {
     return layout->data * layout->tensor * layout->pipeline * layout->context;

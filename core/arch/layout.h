@@ -22,6 +22,13 @@ struct lq_layout {
     int64_t nodes;      /* hosts the devices are spread over */
 };
 
+/* 8: devices of one host where nothing is said; every DGX and HGX board since 2016. */
+#define LQ_NODE_GPUS_DEFAULT 8
+
+/* 50e9 B/s: one direction of a host's network where nothing is said: 400 Gbit/s, one InfiniBand NDR
+ * port. ASSUMED; an all-reduce between two hosts tells. */
+#define LQ_INTERNODE_DEFAULT_BYTES_PER_S 50e9
+
 /* What the devices of a job talk over, beside the device's own interconnect. */
 struct lq_network {
     int64_t node_gpu_count;       /* devices of one host; >= 1 */
@@ -30,6 +37,9 @@ struct lq_network {
 
 /* One device alone. */
 extern const struct lq_layout LQ_LAYOUT_SINGLE;
+
+/* One full copy of the model on each of `gpu_count` devices, `node_gpu_count` of them to a node. */
+struct lq_layout lq_layout_replicas(int64_t gpu_count, int64_t node_gpu_count);
 
 /* data * tensor * pipeline * context. */
 int64_t lq_layout_gpus(const struct lq_layout *layout);

@@ -4,7 +4,6 @@
 
 #include "core/base/units.h"
 
-#include <math.h>
 #include <string.h>
 
 /* Each constant: value, source, date, where it holds. They are where the fits start from: the
@@ -69,10 +68,18 @@
     .head_bytes_per_logit = NATIVE_HEAD_BYTES_PER_LOGIT,                                           \
     .norm_bytes_per_element = NORM_BYTES_PER_ELEMENT
 
+/* What a stack's own recipes and examples switch on: gpt-fast and torchtitan compile; torchtune
+ * compiles and takes the loss in chunks (README, 2024); Unsloth's kernels are fused by hand, its
+ * loss is in chunks and checkpointed inputs wait in host memory (README 2025-04). */
+#define COMPILED LQ_OPTION_BIT(LQ_OPTION_COMPILE)
+#define CHUNKED (COMPILED | LQ_OPTION_BIT(LQ_OPTION_CHUNKED_LOSS))
+#define OFFLOADED (CHUNKED | LQ_OPTION_BIT(LQ_OPTION_OFFLOAD_ACTIVATIONS))
+
 const struct lq_stack LQ_STACKS[] = {
     {.id = "gpt-fast",
      .description = "gpt-fast: compiled PyTorch, decoding only",
      .serves_only = true,
+     .options = COMPILED,
      TIME,
      NATIVE_MEMORY},
     {.id = "hf-2023",
@@ -97,14 +104,17 @@ const struct lq_stack LQ_STACKS[] = {
      NATIVE_MEMORY},
     {.id = "torchtitan",
      .description = "torchtitan: FSDP2 and torch.compile",
+     .options = COMPILED,
      TIME,
      NATIVE_MEMORY},
     {.id = "torchtune",
      .description = "torchtune recipes",
+     .options = CHUNKED,
      TIME,
      NATIVE_MEMORY},
     {.id = "unsloth-2024",
      .description = "Unsloth on Transformers, 2024",
+     .options = OFFLOADED,
      TIME,
      HF_MEMORY},
     {.id = "vllm",
@@ -134,60 +144,8 @@ const struct lq_stack *lq_stack_default(void)
     return lq_stack_find("hf-2024");
 }
 
-const double LQ_TYPICAL_SMS = 108.0;
-
-/* What a generation's matrix units reach, over the catalog's dense peak. matmul: the largest of a
- * sweep of sizes, in the "maximum achievable matmul FLOPS" table of the ML Engineering book (S.
- * Bekman, 2024; recalled, not re-read) where it has the part: A100 0.86, H100 0.79, B200 0.77,
- * MI300X 0.51. Others ASSUMED: Ampere and Ada without HBM 0.85, Volta 0.80, T4 0.40 (70 W hold it
- * below half its clock). attention: FlashAttention-2 forward and backward, causal (arXiv
- * 2307.08691: 190 of A100's 312, 335 of H100's 989 TFLOP/s); others ASSUMED 0.7 of matmul.
- * module_w: power of the module the share was measured on; 0: any. */
-struct achievable {
-    const char *target; /* compute capability or LLVM target, a prefix */
-    double matmul;
-    double attention;
-    double module_w;
-};
-static const struct achievable ACHIEVABLE[] = {
-    {"7.0", 0.80, 0.50, 0.0},   {"7.5", 0.40, 0.25, 0.0},   {"8.0", 0.86, 0.60, 400.0},
-    {"8.6", 0.85, 0.55, 0.0},   {"8.7", 0.85, 0.55, 0.0},   {"8.9", 0.85, 0.55, 0.0},
-    {"9.0", 0.79, 0.33, 700.0}, {"10.", 0.77, 0.40, 0.0},   {"gfx942", 0.51, 0.30, 0.0},
-    {"gfx90a", 0.77, 0.45, 0.0},
-};
-static const struct achievable ACHIEVABLE_ELSE = {"", 0.75, 0.45, 0.0};
-
-/* 8-bit matmuls reach a smaller share: scaling and casting around them. ASSUMED from torchtitan's
- * float8 rows against bf16 (1.28x where the peaks differ 2x, 2024). */
-static const double ACHIEVABLE_FP8 = 0.65;
-
-static const struct achievable *find_achievable(const struct lq_gpu *gpu)
+uint32_t lq_stack_options(const char *id)
 {
-    for (size_t i = 0; i < sizeof ACHIEVABLE / sizeof ACHIEVABLE[0]; i++) {
-        const char *target = ACHIEVABLE[i].target;
-        if (strncmp(gpu->compute_capability, target, strlen(target)) == 0) {
-            return &ACHIEVABLE[i];
-        }
-    }
-    return &ACHIEVABLE_ELSE;
-}
-
-/* The same chip with less power runs slower: dynamic power grows as the cube of the clock. */
-static double power_share(const struct lq_gpu *gpu, const struct achievable *found)
-{
-    const bool limited = found->module_w > 0.0 && gpu->tdp_w > 0.0 && gpu->tdp_w < found->module_w;
-    return limited ? cbrt(gpu->tdp_w / found->module_w) : 1.0;
-}
-
-double lq_achievable_share(const struct lq_gpu *gpu, enum lq_precision precision)
-{
-    const struct achievable *found = find_achievable(gpu);
-    const bool fp8 = precision == LQ_PRECISION_FP8 && gpu->fp8_flop_per_s > 0.0;
-    return found->matmul * power_share(gpu, found) * (fp8 ? ACHIEVABLE_FP8 : 1.0);
-}
-
-double lq_attention_share(const struct lq_gpu *gpu)
-{
-    const struct achievable *found = find_achievable(gpu);
-    return found->attention * power_share(gpu, found);
+    const struct lq_stack *stack = lq_stack_find(id);
+    return stack != NULL ? stack->options : lq_stack_default()->options;
 }

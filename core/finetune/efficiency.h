@@ -2,18 +2,18 @@
  * constant stands in one table with its source; nothing here depends on a job. */
 #pragma once
 
-#include "core/arch/gpu.h"
 #include "core/arch/method.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A software stack. Times in s, sizes in bytes, efficiencies as shares of the catalog's peak. */
 struct lq_stack {
     const char *id;
     const char *description;
-    bool borrowed_times; /* its time constants are those of hf-2024 */
     bool serves_only;    /* it trains nothing */
+    uint32_t options;    /* bit mask of lq_option: what it does unless told otherwise */
     /* time */
     double matmul_efficiency;        /* of the achievable matrix rate, in matmuls */
     double bandwidth_efficiency;     /* of the memory bandwidth, in streaming kernels */
@@ -36,14 +36,8 @@ extern const size_t LQ_STACK_COUNT;
 /* The stack with that id, or NULL. */
 const struct lq_stack *lq_stack_find(const char *id);
 
+/* What a stack does unless told otherwise; that of hf-2024 for labels not in the table. */
+uint32_t lq_stack_options(const char *id);
+
 /* The stack an estimate uses for a label that only occurs in measurements: hf-2024. */
 const struct lq_stack *lq_stack_default(void);
-
-/* Multiprocessors of a device whose catalog entry does not tell: those of most data-centre GPUs. */
-extern const double LQ_TYPICAL_SMS;
-
-/* Share of the catalog's dense peak that the best-sized matrix multiplication reaches. */
-double lq_achievable_share(const struct lq_gpu *gpu, enum lq_precision precision);
-
-/* The same of attention scores, computed by fused kernels, and of scans. */
-double lq_attention_share(const struct lq_gpu *gpu);

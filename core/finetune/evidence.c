@@ -212,7 +212,8 @@ const struct lq_point *lq_evidence_point(const struct lq_evidence *evidence,
     const struct lq_point *cousin = NULL;
     for (size_t i = 0; i < evidence->point_count; i++) {
         const struct lq_point *point = &evidence->points[i];
-        if (point->implausible || strcmp(point->identity.model, identity->model) != 0) {
+        if (point->out_of_memory || point->implausible ||
+            strcmp(point->identity.model, identity->model) != 0) {
             continue;
         }
         if (!lq_identity_equal(&point->identity, identity)) {

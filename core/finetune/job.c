@@ -15,7 +15,16 @@ struct lq_identity lq_job_identity(const struct lq_job *job)
                                    .method = job->method,
                                    .precision = job->training.precision,
                                    .optimizer = job->training.optimizer,
-                                   .checkpointing = job->training.checkpointing};
+                                   .checkpointing = job->training.checkpointing,
+                                   .attention = job->training.attention,
+                                   .master_weights = job->training.master_weights,
+                                   .options = job->training.options,
+                                   .layout = job->layout};
+    if (job->layout.data == 0) {
+        const int64_t node =
+            job->network.node_gpu_count > 0 ? job->network.node_gpu_count : LQ_NODE_GPUS_DEFAULT;
+        identity.layout = lq_layout_replicas(job->gpu_count, node);
+    }
     copy_id(identity.model, sizeof identity.model, job->model->id);
     copy_id(identity.gpu, sizeof identity.gpu, job->gpu->id);
     copy_id(identity.stack, sizeof identity.stack, job->stack);

@@ -51,7 +51,8 @@ struct lq_point {
     struct lq_identity identity;
     struct lq_conditions conditions;
     double queries_per_s; /* of the whole job, all devices; 0 = only memory was measured */
-    double step_time_s;   /* of one micro-batch: batch * queries_per_row * gpus / queries_per_s */
+    double
+        step_time_s; /* of one micro-batch: batch * queries_per_row * data ranks / queries_per_s */
     double peak_memory_bytes; /* of the fullest device; 0 = not measured */
     bool out_of_memory;       /* it was tried and did not fit; then nothing else was measured */
     double longest_tokens;    /* the longest row that occurred: where the peak is; 0 = row_tokens */
@@ -68,6 +69,7 @@ struct lq_capacity {
     int64_t active_experts;
     int64_t longest_tokens; /* longest row that occurs after cut-off and padding */
     int64_t max_batch_size;
+    double capacity_bytes;   /* of the device; 0 = that of identity.gpu, which is "" otherwise */
     char lengths[LQ_ID_MAX]; /* named distribution, or "" for fixed lengths */
     bool measured;           /* false: printed, projected or uncertain */
     char source[LQ_ID_MAX];

@@ -2,6 +2,8 @@
  * communication's seconds communication.c's. */
 #include "core/finetune/step_time.h"
 
+#include "core/finetune/device.h"
+
 #include <math.h>
 #include <stddef.h>
 
@@ -17,32 +19,6 @@ const char *const LQ_FACTOR_NAMES[] = {
     [LQ_FACTOR_NETWORK] = "network",
     [LQ_FACTOR_COUNT] = NULL,
 };
-
-static double rate_or(double rate, double fallback_rate, bool *fallback)
-{
-    if (rate > 0.0) {
-        return rate;
-    }
-    *fallback = true;
-    return fallback_rate;
-}
-
-double lq_peak_flop_per_s(const struct lq_gpu *gpu, enum lq_precision precision, bool *fallback)
-{
-    *fallback = false;
-    const double fp16 = gpu->fp16_flop_per_s;
-    switch (precision) {
-    case LQ_PRECISION_BF16:
-    case LQ_PRECISION_FP16:
-        return rate_or(fp16, gpu->fp32_flop_per_s, fallback);
-    case LQ_PRECISION_FP32:
-        /* PyTorch's default since 1.12 (2022): no TF32 in matmuls */
-        return rate_or(gpu->fp32_flop_per_s, fp16, fallback);
-    case LQ_PRECISION_FP8:
-        return rate_or(gpu->fp8_flop_per_s, fp16 > 0.0 ? fp16 : gpu->fp32_flop_per_s, fallback);
-    }
-    return fp16;
-}
 
 /* Rates of one device under one stack. */
 struct rates {
@@ -62,7 +38,6 @@ static struct rates rates_of(const struct lq_step_device *device)
     const double achievable = lq_achievable_share(gpu, precision);
     const enum lq_precision wide =
         precision == LQ_PRECISION_FP8 ? LQ_PRECISION_BF16 : precision;
-    const double multiprocessors = gpu->sm_count > 0 ? (double)gpu->sm_count : LQ_TYPICAL_SMS;
     return (struct rates){
         .matmul_flop_per_s = lq_peak_flop_per_s(gpu, precision, &fallback) * achievable *
                              stack->matmul_efficiency,
@@ -71,7 +46,7 @@ static struct rates rates_of(const struct lq_step_device *device)
         .bytes_per_s = gpu->memory_bandwidth_bytes_per_s * stack->bandwidth_efficiency,
         .dequantized_bytes_per_s =
             gpu->memory_bandwidth_bytes_per_s * stack->dequantization_efficiency,
-        .block_s = stack->sequence_block_s / multiprocessors,
+        .block_s = stack->sequence_block_s / lq_multiprocessors(gpu),
     };
 }
 

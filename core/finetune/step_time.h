@@ -77,10 +77,6 @@ struct lq_step_time {
     double share[LQ_FACTOR_COUNT];    /* d ln(total) / d ln(factor) */
 };
 
-/* The peak matrix rate the precision runs at on this GPU, FLOP/s: the tensor rate where the catalog
- * has one, else the vector rate. `*fallback` is set where the exact rate is not in the catalog. */
-double lq_peak_flop_per_s(const struct lq_gpu *gpu, enum lq_precision precision, bool *fallback);
-
 /* Work over rates, communication left at zero. Within a term FLOPs and operands share kernels:
  * their times add as squares (a roofline with a round corner: 260 us measured where the sides are
  * 150 and 235, 1,490 where they are 1,490 and 235; Xia et al. 2024, Fig. 6). */

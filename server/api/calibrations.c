@@ -87,7 +87,7 @@ static bool is_plausible(const struct lq_catalog *catalog, const struct lq_point
     struct lq_point point = *given;
     if (point.queries_per_s > 0.0) {
         point.step_time_s = (double)point.conditions.batch_size * point.conditions.queries_per_row *
-                            (double)point.identity.gpu_count / point.queries_per_s;
+                            (double)point.identity.layout.data / point.queries_per_s;
     }
     return lq_point_is_plausible(catalog, &point);
 }

@@ -47,13 +47,13 @@ static struct lq_fit *next_fit(struct fits *fits)
 bool lq_point_is_fitted(const struct lq_point *point)
 {
     const bool held_out = point->shipped && strcmp(point->source, HELD_OUT) == 0;
-    return !held_out && !point->implausible;
+    return point->queries_per_s > 0.0 && !held_out && !point->implausible;
 }
 
 bool lq_point_is_plausible(const struct lq_catalog *catalog, const struct lq_point *point)
 {
     struct lq_job job;
-    if (point->shipped || !lq_job_of(catalog, &point->identity, &job)) {
+    if (point->shipped || point->out_of_memory || !lq_job_of(catalog, &point->identity, &job)) {
         return true;
     }
     job.active_experts = point->conditions.active_experts;
@@ -69,7 +69,7 @@ struct lq_observation lq_observation_of(const struct lq_point *point)
         .active_experts = (double)point->conditions.active_experts,
         .row_tokens = point->conditions.row_tokens,
         .queries_per_row = point->conditions.queries_per_row,
-        .gpu_count = (double)point->identity.gpu_count,
+        .gpu_count = (double)point->identity.layout.data,
         .token_scale = 1.0,
         .queries_per_s = point->queries_per_s,
     };
@@ -78,18 +78,23 @@ struct lq_observation lq_observation_of(const struct lq_point *point)
 bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *identity,
                struct lq_job *job)
 {
-    const struct lq_model_entry *model = lq_catalog_model(catalog, identity->model);
-    const struct lq_gpu_entry *gpu = lq_catalog_gpu(catalog, identity->gpu);
+    const struct lq_model *model = lq_catalog_any_model(catalog, identity->model);
+    const struct lq_gpu *gpu = lq_catalog_any_gpu(catalog, identity->gpu);
     if (model == NULL || gpu == NULL) {
         return false;
     }
-    *job = (struct lq_job){.model = &model->model,
-                           .gpu = &gpu->gpu,
+    *job = (struct lq_job){.model = model,
+                           .gpu = gpu,
                            .gpu_count = identity->gpu_count,
+                           .layout = identity->layout,
+                           .network = {LQ_NODE_GPUS_DEFAULT, LQ_INTERNODE_DEFAULT_BYTES_PER_S},
                            .method = identity->method,
                            .training = {.precision = identity->precision,
                                         .optimizer = identity->optimizer,
+                                        .attention = identity->attention,
                                         .checkpointing = identity->checkpointing,
+                                        .master_weights = identity->master_weights,
+                                        .options = identity->options,
                                         .accumulation_steps = 1},
                            .stack = identity->stack};
     return true;
@@ -137,12 +142,19 @@ static void name_fit(struct lq_fit *fit, uint64_t hash)
 static uint64_t hash_identity(const struct lq_identity *id)
 {
     char text[512];
-    const int size = snprintf(text, sizeof text, "%s|%s|%s|%lld|%d|%lld|%u|%d|%d|%d|%d|%d",
-                              id->model, id->gpu, id->stack, (long long)id->gpu_count,
-                              (int)id->method.kind, (long long)id->method.rank, id->method.targets,
-                              (int)id->method.quantization, (int)id->method.train_embeddings,
-                              (int)id->precision, (int)id->optimizer, (int)id->checkpointing);
-    return hash_bytes(14695981039346656037ULL, text, (size_t)size);
+    const struct lq_layout *layout = &id->layout;
+    int size = snprintf(text, sizeof text, "%s|%s|%s|%lld|%d|%lld|%u|%d|%d|%d|%d|%d", id->model,
+                        id->gpu, id->stack, (long long)id->gpu_count, (int)id->method.kind,
+                        (long long)id->method.rank, id->method.targets,
+                        (int)id->method.quantization, (int)id->method.train_embeddings,
+                        (int)id->precision, (int)id->optimizer, (int)id->checkpointing);
+    const uint64_t hash = hash_bytes(14695981039346656037ULL, text, (size_t)size);
+    size = snprintf(text, sizeof text, "|%d|%d|%u|%lld|%lld|%lld|%lld|%lld|%d|%lld|%lld",
+                    (int)id->attention, (int)id->master_weights, id->options,
+                    (long long)layout->data, (long long)layout->tensor, (long long)layout->pipeline,
+                    (long long)layout->expert, (long long)layout->context, layout->zero_stage,
+                    (long long)lq_layout_shards(layout), (long long)layout->nodes);
+    return hash_bytes(hash, text, (size_t)size);
 }
 
 /* Names the fit and its sources after the points it was made of. */

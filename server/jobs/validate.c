@@ -131,14 +131,14 @@ static bool validate_set(const struct work *w, enum lq_fit_kind kind, struct lq_
 /* The set that `point` opens (no earlier point is of it), and its identity's fitted points. */
 static bool open_set(struct work *w, const struct lq_point *point)
 {
-    if (point->dataset[0] == '\0') {
+    if (point->dataset[0] == '\0' || !(point->queries_per_s > 0.0)) {
         return false;
     }
     w->set_count = 0;
     w->joint_count = 0;
     for (size_t i = 0; i < w->catalog->point_count; i++) {
         const struct lq_point *p = &w->catalog->points[i];
-        if (same_set(p, point)) {
+        if (p->queries_per_s > 0.0 && same_set(p, point)) {
             if (p < point) {
                 return false;
             }

@@ -1,7 +1,9 @@
-/* Decodes and encodes measured points. Whether a point is plausible is not decided here. */
+/* Decodes measured points. Whether a point is plausible is not decided here. */
 #include "server/json/calibration.h"
 
+#include "core/finetune/efficiency.h"
 #include "server/json/field.h"
+#include "server/json/layout.h"
 #include "server/json/lengths.h"
 #include "server/json/lookup.h"
 #include "server/json/method.h"
@@ -17,6 +19,10 @@ struct members {
     char stack[LQ_ID_MAX];
     int precision;
     int optimizer;
+    int attention;
+    bool master_weights;
+    const json_t *optimizations;
+    const json_t *layout;
     const json_t *gradient_checkpointing;
     int64_t gradient_accumulation_steps;
     int64_t active_experts;
@@ -29,6 +35,7 @@ struct members {
     double queries_per_s;
     double step_time_s;
     double peak_memory_bytes;
+    bool out_of_memory;
     const json_t *phases;
     const json_t *expert_load;
     const json_t *device;
@@ -50,6 +57,10 @@ static const struct lq_field FIELDS[] = {
     {.name = "stack", .kind = LQ_FIELD_ID, .required = true, AT(stack), .size = LQ_ID_MAX},
     {.name = "precision", .kind = LQ_FIELD_NAME, AT(precision), .names = LQ_PRECISION_NAMES},
     {.name = "optimizer", .kind = LQ_FIELD_NAME, AT(optimizer), .names = LQ_OPTIMIZER_NAMES},
+    {.name = "attention", .kind = LQ_FIELD_NAME, AT(attention), .names = LQ_ATTENTION_NAMES},
+    {.name = "master_weights", .kind = LQ_FIELD_BOOL, AT(master_weights)},
+    {.name = "optimizations", .kind = LQ_FIELD_JSON, AT(optimizations)},
+    {.name = "layout", .kind = LQ_FIELD_JSON, AT(layout)},
     {.name = "gradient_checkpointing", .kind = LQ_FIELD_JSON, AT(gradient_checkpointing)},
     {.name = "gradient_accumulation_steps",
      .kind = LQ_FIELD_COUNT,
@@ -83,6 +94,7 @@ static const struct lq_field FIELDS[] = {
      AT(peak_memory_bytes),
      .min = 1,
      .max = 1e15},
+    {.name = "out_of_memory", .kind = LQ_FIELD_BOOL, AT(out_of_memory)},
     {.name = "phases", .kind = LQ_FIELD_JSON, AT(phases)},
     {.name = "expert_load", .kind = LQ_FIELD_JSON, AT(expert_load)},
     {.name = "device", .kind = LQ_FIELD_JSON, AT(device)},
@@ -112,6 +124,63 @@ static void fault(const struct context *c, const char *member, const char *detai
     lq_faults_add(c->faults, LQ_EFIELD, below(c, member, at), "%s", detail);
 }
 
+/* How it was trained; a stack's own options where none are given. */
+static void decode_training(const struct context *c, const struct members *m)
+{
+    char at[LQ_POINTER_MAX];
+    struct lq_identity *id = &c->point->identity;
+    id->precision = (enum lq_precision)m->precision;
+    id->optimizer = (enum lq_optimizer)m->optimizer;
+    id->attention = (enum lq_attention)m->attention;
+    id->master_weights = m->master_weights;
+    id->checkpointing = LQ_CHECKPOINTING_FULL;
+    id->options = lq_stack_options(id->stack);
+    if (m->method != NULL) {
+        (void)lq_method_decode(m->method, below(c, "method", at), &id->method, c->faults);
+    }
+    if (m->gradient_checkpointing != NULL) {
+        (void)lq_checkpointing_decode(m->gradient_checkpointing,
+                                      below(c, "gradient_checkpointing", at), &id->checkpointing,
+                                      c->faults);
+    }
+    if (m->optimizations != NULL) {
+        (void)lq_options_decode(m->optimizations, below(c, "optimizations", at), &id->options,
+                                c->faults);
+    }
+}
+
+/* What ran is known: replicas, or the sizes themselves. Hosts hold as many devices as it says. */
+static void decode_layout(const struct context *c, const struct members *m,
+                          const struct lq_model *model)
+{
+    char at[LQ_POINTER_MAX];
+    struct lq_layout *layout = &c->point->identity.layout;
+    const struct lq_network network = {.node_gpu_count = m->gpu_count};
+    struct lq_error err = {0};
+    *layout = lq_layout_replicas(m->gpu_count, LQ_NODE_GPUS_DEFAULT);
+    if (m->layout != NULL &&
+        lq_layout_decode(m->layout, below(c, "layout", at), m->gpu_count, LQ_NODE_GPUS_DEFAULT,
+                         layout, c->faults) &&
+        model != NULL && lq_layout_check(layout, model, m->gpu_count, &network, &err) != LQ_OK) {
+        snprintf(at, sizeof at, "%s%s", c->pointer, err.pointer);
+        lq_faults_add(c->faults, err.code, at, "%s", err.detail);
+    }
+}
+
+static void decode_experts(const struct context *c, const struct members *m,
+                           const struct lq_model *model)
+{
+    char at[LQ_POINTER_MAX];
+    const int64_t experts = lq_model_experts(model);
+    c->point->conditions.active_experts =
+        m->active_experts > 0 ? m->active_experts : lq_model_active_experts(model);
+    if (m->active_experts > experts) {
+        lq_faults_add(c->faults, LQ_EFIELD, below(c, "active_experts", at),
+                      "the model has %lld experts, got %lld", (long long)experts,
+                      (long long)m->active_experts);
+    }
+}
+
 static void decode_identity(const struct context *c, const struct members *m)
 {
     char at[LQ_POINTER_MAX];
@@ -129,27 +198,10 @@ static void decode_identity(const struct context *c, const struct members *m)
     const char *stack = c->lookup->stack(c->lookup->context, m->stack);
     snprintf(id->stack, sizeof id->stack, "%s", stack != NULL ? stack : m->stack);
     id->gpu_count = m->gpu_count;
-    id->precision = (enum lq_precision)m->precision;
-    id->optimizer = (enum lq_optimizer)m->optimizer;
-    id->checkpointing = LQ_CHECKPOINTING_FULL;
-    if (m->method != NULL) {
-        (void)lq_method_decode(m->method, below(c, "method", at), &id->method, c->faults);
-    }
-    if (m->gradient_checkpointing != NULL) {
-        (void)lq_checkpointing_decode(m->gradient_checkpointing,
-                                      below(c, "gradient_checkpointing", at), &id->checkpointing,
-                                      c->faults);
-    }
-    if (model == NULL) {
-        return;
-    }
-    const int64_t experts = lq_model_experts(model);
-    c->point->conditions.active_experts =
-        m->active_experts > 0 ? m->active_experts : lq_model_active_experts(model);
-    if (m->active_experts > experts) {
-        lq_faults_add(c->faults, LQ_EFIELD, below(c, "active_experts", at),
-                      "the model has %lld experts, got %lld", (long long)experts,
-                      (long long)m->active_experts);
+    decode_training(c, m);
+    decode_layout(c, m, model);
+    if (model != NULL) {
+        decode_experts(c, m, model);
     }
 }
 
@@ -186,15 +238,21 @@ static void decode_rows(const struct context *c, const struct members *m)
         run->row_tokens = lq_lengths_mean_row(&document.lengths, m->batch_size);
         run->queries_per_row = document.lengths.queries_per_row;
         run->sequence_tokens = document.fixed_tokens > 0 ? document.lengths.longest_tokens : 0;
+        c->point->longest_tokens = (double)document.lengths.longest_tokens;
     }
     lq_lengths_release(&document);
 }
 
 static void decode_rate(const struct context *c, const struct members *m)
 {
-    if ((m->queries_per_s > 0.0) == (m->step_time_s > 0.0)) {
-        fault(c, "queries_per_s", "exactly one of queries_per_s and step_time_s is required");
+    if ((m->queries_per_s > 0.0) + (m->step_time_s > 0.0) + m->out_of_memory != 1) {
+        fault(c, "queries_per_s",
+              "exactly one of queries_per_s, step_time_s and out_of_memory (true) is required");
     }
+    if (m->out_of_memory && m->peak_memory_bytes > 0.0) {
+        fault(c, "peak_memory_bytes", "was not reached where memory ran out");
+    }
+    c->point->out_of_memory = m->out_of_memory;
     c->point->queries_per_s = m->queries_per_s;
     c->point->step_time_s = m->step_time_s;
     c->point->peak_memory_bytes = m->peak_memory_bytes;
@@ -328,57 +386,4 @@ enum lq_code lq_point_decode(const json_t *value, const char *pointer,
     snprintf(out->point.dataset, sizeof out->point.dataset, "%s", m.dataset);
     return faults->count == before ? LQ_OK
                                    : faults->items[before < LQ_FAULTS_MAX ? before : 0].code;
-}
-
-json_t *lq_identity_encode(const struct lq_identity *id)
-{
-    json_t *o = json_object();
-    json_object_set_new(o, "model", json_string(id->model));
-    json_object_set_new(o, "gpu", id->gpu[0] != '\0' ? json_string(id->gpu) : json_null());
-    json_object_set_new(o, "gpu_count", json_integer(id->gpu_count));
-    json_object_set_new(o, "method", lq_method_encode(&id->method));
-    json_object_set_new(o, "stack", json_string(id->stack));
-    json_object_set_new(o, "precision", json_string(LQ_PRECISION_NAMES[id->precision]));
-    json_object_set_new(o, "optimizer", json_string(LQ_OPTIMIZER_NAMES[id->optimizer]));
-    json_object_set_new(o, "gradient_checkpointing", lq_checkpointing_encode(id->checkpointing));
-    return o;
-}
-
-json_t *lq_point_encode(const struct lq_point *point)
-{
-    const struct lq_conditions *run = &point->conditions;
-    json_t *o = lq_identity_encode(&point->identity);
-    json_object_set_new(o, "id", json_string(point->id));
-    json_object_set_new(o, "active_experts",
-                        run->active_experts > 0 ? json_integer(run->active_experts) : json_null());
-    json_object_set_new(o, "batch_size", json_integer(run->batch_size));
-    json_object_set_new(o, "gradient_accumulation_steps", json_integer(run->accumulation_steps));
-    if (run->sequence_tokens > 0) {
-        json_object_set_new(o, "sequence_tokens", json_integer(run->sequence_tokens));
-    } else {
-        json_object_set_new(o, "lengths",
-                            run->lengths[0] != '\0' ? json_pack("{s:s}", "name", run->lengths)
-                                                    : json_null());
-        json_object_set_new(o, "padding", json_string(LQ_PADDING_NAMES[run->rule.padding]));
-        json_object_set_new(o, "padding_multiple", json_integer(run->rule.padding_multiple));
-        json_object_set_new(o, "cutoff_tokens",
-                            run->rule.cutoff_tokens > 0 ? json_integer(run->rule.cutoff_tokens)
-                                                        : json_null());
-    }
-    json_object_set_new(o, "row_tokens", json_real(run->row_tokens));
-    json_object_set_new(o, "queries_per_s", json_real(point->queries_per_s));
-    json_object_set_new(o, "step_time_s", json_real(point->step_time_s));
-    json_object_set_new(o, "peak_memory_bytes",
-                        point->peak_memory_bytes > 0.0 ? json_real(point->peak_memory_bytes)
-                                                       : json_null());
-    json_object_set_new(o, "source",
-                        point->source[0] != '\0' ? json_string(point->source) : json_null());
-    json_object_set_new(o, "dataset",
-                        point->dataset[0] != '\0' ? json_string(point->dataset) : json_null());
-    json_object_set_new(o, "measured_at",
-                        point->measured_at[0] != '\0' ? json_string(point->measured_at)
-                                                      : json_null());
-    json_object_set_new(o, "implausible", json_boolean(point->implausible));
-    json_object_set_new(o, "shipped", json_boolean(point->shipped));
-    return o;
 }

@@ -1,7 +1,10 @@
 /* Decodes jobs. Each member that needs more than the field table has one function here. */
 #include "server/json/job.h"
 
+#include "core/base/units.h"
+#include "core/finetune/efficiency.h"
 #include "server/json/field.h"
+#include "server/json/layout.h"
 #include "server/json/lookup.h"
 #include "server/json/method.h"
 
@@ -30,6 +33,10 @@ struct members {
     double usd_per_gpu_hour;
     double confidence;
     const json_t *layout;
+    int64_t node_gpu_count;
+    double internode_gb_s;
+    const json_t *expert_load;
+    const json_t *optimizations;
 };
 
 #define AT(member) .offset = offsetof(struct members, member)
@@ -62,6 +69,14 @@ static const struct lq_field FIELDS[] = {
      .max = 1e6},
     {.name = "confidence", .kind = LQ_FIELD_NUMBER, AT(confidence), .min = 0.01, .max = 0.999},
     {.name = "layout", .kind = LQ_FIELD_JSON, AT(layout)},
+    {.name = "node_gpu_count", .kind = LQ_FIELD_COUNT, AT(node_gpu_count), .min = 1, .max = 65536},
+    {.name = "internode_gb_s",
+     .kind = LQ_FIELD_NUMBER,
+     AT(internode_gb_s),
+     .min = 1e-3,
+     .max = 1e6},
+    {.name = "expert_load", .kind = LQ_FIELD_JSON, AT(expert_load)},
+    {.name = "optimizations", .kind = LQ_FIELD_JSON, AT(optimizations)},
 };
 #undef AT
 
@@ -127,42 +142,46 @@ static void decode_dataset(const struct context *c, const json_t *value)
     c->out->job.queries = dataset->queries;
 }
 
-static const struct lq_field LAYOUT_FIELDS[] = {
-    {.name = "data", .kind = LQ_FIELD_COUNT, .offset = 0, .min = 1, .max = 65536},
-    {.name = "tensor", .kind = LQ_FIELD_COUNT, .offset = 8, .min = 1, .max = 65536},
-    {.name = "pipeline", .kind = LQ_FIELD_COUNT, .offset = 16, .min = 1, .max = 65536},
-    {.name = "expert", .kind = LQ_FIELD_COUNT, .offset = 24, .min = 1, .max = 65536},
-    {.name = "context", .kind = LQ_FIELD_COUNT, .offset = 32, .min = 1, .max = 65536},
-    {.name = "zero_stage", .kind = LQ_FIELD_COUNT, .offset = 40, .min = 0, .max = 3},
-    {.name = "nodes", .kind = LQ_FIELD_COUNT, .offset = 48, .min = 1, .max = 65536},
-};
-enum { LAYOUT_COUNT = sizeof LAYOUT_FIELDS / sizeof LAYOUT_FIELDS[0], LAYOUT_ZERO = 5 };
+/* A failure of core's checks, whose pointer is the member's, below the job's. */
+static void add_failure(const struct context *c, const struct lq_error *err)
+{
+    char at[LQ_POINTER_MAX];
+    snprintf(at, sizeof at, "%s%s", c->pointer, err->pointer);
+    lq_faults_add(c->faults, err->code, at, "%s", err->detail);
+}
 
-/* Replicas on one node are estimated: data = gpu_count, everything else trivial. */
+/* "auto" leaves the sizes 0: the best layout is sought. */
 static void decode_layout(const struct context *c, const json_t *value)
 {
     char at[LQ_POINTER_MAX];
-    below(c, "layout", at);
+    struct lq_job *job = &c->out->job;
     if (value == NULL || (json_is_string(value) && strcmp(json_string_value(value), "auto") == 0)) {
         return;
     }
     if (!json_is_object(value)) {
-        lq_faults_add(c->faults, LQ_EFIELD, at, "must be \"auto\" or an object");
+        lq_faults_add(c->faults, LQ_EFIELD, below(c, "layout", at),
+                      "must be \"auto\" or an object");
         return;
     }
-    int64_t degree[LAYOUT_COUNT] = {c->out->job.gpu_count, 1, 1, 1, 1, 0, 1};
-    if (lq_decode(value, at, LAYOUT_FIELDS, LAYOUT_COUNT, degree, c->faults) != LQ_OK) {
+    struct lq_error err = {0};
+    if (lq_layout_decode(value, below(c, "layout", at), job->gpu_count, job->network.node_gpu_count,
+                         &job->layout, c->faults) &&
+        job->model != NULL &&
+        lq_layout_check(&job->layout, job->model, job->gpu_count, &job->network, &err) != LQ_OK) {
+        add_failure(c, &err);
+    }
+}
+
+static void decode_expert_load(const struct context *c, const json_t *value)
+{
+    char at[LQ_POINTER_MAX];
+    struct lq_job *job = &c->out->job;
+    if (value == NULL || job->model == NULL) {
         return;
     }
-    bool replicas = degree[0] == c->out->job.gpu_count;
-    for (int i = 1; i < LAYOUT_COUNT; i++) {
-        replicas = replicas && degree[i] == (i == LAYOUT_ZERO ? 0 : 1);
-    }
-    if (!replicas) {
-        lq_faults_add(
-            c->faults, LQ_EIMPOSSIBLE, at,
-            "only replicas on one node are estimated: data = gpu_count (%lld), no sharding",
-            (long long)c->out->job.gpu_count);
+    if (lq_expert_load_decode(value, below(c, "expert_load", at), lq_model_experts(job->model),
+                              &c->out->expert_load, c->faults)) {
+        job->expert_load = &c->out->expert_load;
     }
 }
 
@@ -194,8 +213,13 @@ static void decode_training(const struct context *c, const struct members *m)
         .attention = (enum lq_attention)m->attention,
         .checkpointing = LQ_CHECKPOINTING_FULL,
         .master_weights = m->master_weights,
+        .options = lq_stack_options(job->stack),
         .accumulation_steps = m->gradient_accumulation_steps,
     };
+    if (m->optimizations != NULL) {
+        (void)lq_options_decode(m->optimizations, below(c, "optimizations", at),
+                                &job->training.options, c->faults);
+    }
     job->method = lq_method_default();
     if (m->method != NULL) {
         (void)lq_method_decode(m->method, below(c, "method", at), &job->method, c->faults);
@@ -231,6 +255,8 @@ enum lq_code lq_job_decode(const json_t *value, const char *pointer, const struc
     const size_t before = faults->count;
     memset(out, 0, sizeof *out);
     struct members m = {.gpu_count = 1,
+                        .node_gpu_count = LQ_NODE_GPUS_DEFAULT,
+                        .internode_gb_s = LQ_INTERNODE_DEFAULT_BYTES_PER_S / LQ_GIGA,
                         .gradient_accumulation_steps = 1,
                         .epochs = 1.0,
                         .stack = "hf-2024",
@@ -243,6 +269,7 @@ enum lq_code lq_job_decode(const json_t *value, const char *pointer, const struc
     char at[LQ_POINTER_MAX];
     struct lq_job *job = &out->job;
     job->gpu_count = m.gpu_count;
+    job->network = (struct lq_network){m.node_gpu_count, m.internode_gb_s * LQ_GIGA};
     job->epochs = m.epochs;
     job->confidence = m.confidence;
     job->estimator = (enum lq_estimator)m.estimator;
@@ -262,6 +289,7 @@ enum lq_code lq_job_decode(const json_t *value, const char *pointer, const struc
     decode_batch(&c, m.batch_size);
     lq_subject_terms(m.providers, m.usd_per_gpu_hour, pointer, lookup, &out->terms, faults);
     decode_layout(&c, m.layout);
+    decode_expert_load(&c, m.expert_load);
     check_experts(&c, m.active_experts);
     check_targets(&c);
     return table != LQ_OK || faults->count > before ? first_fault(faults, before) : LQ_OK;
@@ -270,6 +298,18 @@ enum lq_code lq_job_decode(const json_t *value, const char *pointer, const struc
 void lq_job_release(struct lq_job_document *document)
 {
     lq_lengths_release(&document->dataset.lengths);
+}
+
+/* What the devices share, and over what. */
+static void encode_spread(const struct lq_job *job, json_t *o)
+{
+    json_object_set_new_nocheck(o, "optimizations", lq_options_encode(job->training.options));
+    json_object_set_new_nocheck(o, "expert_load", lq_expert_load_encode(job->expert_load));
+    json_object_set_new_nocheck(
+        o, "layout", job->layout.data > 0 ? lq_layout_encode(&job->layout) : json_string("auto"));
+    json_object_set_new_nocheck(o, "node_gpu_count", json_integer(job->network.node_gpu_count));
+    json_object_set_new_nocheck(o, "internode_gb_s",
+                                json_real(job->network.internode_bytes_per_s / LQ_GIGA));
 }
 
 json_t *lq_job_encode(const struct lq_job_document *document)
@@ -306,6 +346,6 @@ json_t *lq_job_encode(const struct lq_job_document *document)
     lq_terms_encode(&document->terms, o);
     json_object_set_new_nocheck(o, "estimator", json_string(LQ_ESTIMATOR_NAMES[job->estimator]));
     json_object_set_new_nocheck(o, "confidence", json_real(job->confidence));
-    json_object_set_new_nocheck(o, "layout", json_string("auto"));
+    encode_spread(job, o);
     return o;
 }

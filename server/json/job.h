@@ -15,13 +15,13 @@ struct lq_job_document {
     struct lq_job job;
     struct lq_model inline_model; /* where `model` was a config.json */
     struct lq_dataset_document dataset;
+    struct lq_expert_load expert_load; /* where one was given */
     char stack[LQ_ID_MAX];
     struct lq_terms terms;
 };
 
 /* Decodes one job standing at `pointer`. All bad fields are reported: LQ_EFIELD for bad values,
- * LQ_EREFERENCE for ids the catalog does not know, LQ_EIMPOSSIBLE for layouts that are not
- * estimated. */
+ * LQ_EREFERENCE for ids the catalog does not know. */
 LQ_MUST_USE enum lq_code lq_job_decode(const json_t *value, const char *pointer,
                                        const struct lq_lookup *lookup, struct lq_job_document *out,
                                        struct lq_faults *faults);

@@ -103,6 +103,36 @@ const struct lq_law_entry *lq_catalog_law(const struct lq_catalog *catalog, cons
     return i < catalog->law_count ? &catalog->laws[i] : NULL;
 }
 
+static const char *measured_model_id(const void *list, size_t i)
+{
+    return ((const struct lq_model *)list)[i].id;
+}
+
+static const char *measured_gpu_id(const void *list, size_t i)
+{
+    return ((const struct lq_gpu *)list)[i].id;
+}
+
+const struct lq_model *lq_catalog_any_model(const struct lq_catalog *catalog, const char *id)
+{
+    const struct lq_model_entry *entry = lq_catalog_model(catalog, id);
+    if (entry != NULL) {
+        return &entry->model;
+    }
+    size_t i = find(catalog->measured_models, catalog->measured_model_count, measured_model_id, id);
+    return i < catalog->measured_model_count ? &catalog->measured_models[i] : NULL;
+}
+
+const struct lq_gpu *lq_catalog_any_gpu(const struct lq_catalog *catalog, const char *id)
+{
+    const struct lq_gpu_entry *entry = lq_catalog_gpu(catalog, id);
+    if (entry != NULL) {
+        return &entry->gpu;
+    }
+    size_t i = find(catalog->measured_gpus, catalog->measured_gpu_count, measured_gpu_id, id);
+    return i < catalog->measured_gpu_count ? &catalog->measured_gpus[i] : NULL;
+}
+
 const struct lq_price *lq_catalog_prices(const struct lq_catalog *catalog, const char *gpu,
                                          size_t *count)
 {

@@ -36,6 +36,7 @@ struct lq_model_entry {
 struct lq_gpu_entry {
     struct lq_gpu gpu;
     struct lq_provenance provenance;
+    bool unlisted; /* it only occurs in measured runs */
 };
 
 struct lq_price {
@@ -92,6 +93,15 @@ struct lq_catalog {
     size_t point_count;
     const struct lq_capacity *capacities;
     size_t capacity_count;
+    const struct lq_point *runs; /* published training runs, by source and row; all shipped. What a
+                                    run is no evidence for is 0: its rate, or its peak */
+    size_t run_count;
+    const struct lq_capacity *run_capacities; /* longest rows that fit devices of a given size */
+    size_t run_capacity_count;
+    const struct lq_model *measured_models; /* of published runs, not in the catalog, by id */
+    size_t measured_model_count;
+    const struct lq_gpu *measured_gpus; /* likewise */
+    size_t measured_gpu_count;
     const struct lq_decode_run *decodes; /* measured serving, by file and row */
     size_t decode_count;
     const struct lq_fit *fits; /* fitted from points and capacities, ascending by id */
@@ -110,6 +120,11 @@ const struct lq_gpu_entry *lq_catalog_gpu(const struct lq_catalog *catalog, cons
 const struct lq_provider *lq_catalog_provider(const struct lq_catalog *catalog, const char *id);
 const struct lq_dataset *lq_catalog_dataset(const struct lq_catalog *catalog, const char *id);
 const struct lq_law_entry *lq_catalog_law(const struct lq_catalog *catalog, const char *id);
+
+/* A model or GPU that the catalog lists or that only published runs have ("measured:phi-1.5",
+ * "own:h100-96gb-hbm2e"), or NULL. */
+const struct lq_model *lq_catalog_any_model(const struct lq_catalog *catalog, const char *id);
+const struct lq_gpu *lq_catalog_any_gpu(const struct lq_catalog *catalog, const char *id);
 
 /* The prices of one GPU: a run of catalog->prices; count 0 where there is none. */
 const struct lq_price *lq_catalog_prices(const struct lq_catalog *catalog, const char *gpu,

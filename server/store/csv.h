@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LQ_CSV_FIELDS_MAX = 32, LQ_CSV_RECORD_MAX = 4096 };
+enum { LQ_CSV_FIELDS_MAX = 48, LQ_CSV_RECORD_MAX = 4096 };
 
 /* A reader and its current record; visible so that it can live on the stack. */
 struct lq_csv {

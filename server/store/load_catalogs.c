@@ -57,7 +57,7 @@ enum lq_code lq_load_models(struct lq_loader *loader, struct lq_error *err)
     return LQ_OK;
 }
 
-static void read_gpu(const struct lq_statement *statement, struct lq_gpu *gpu)
+void lq_load_gpu(const struct lq_statement *statement, struct lq_gpu *gpu)
 {
     *gpu = (struct lq_gpu){
         .memory_bytes = lq_column_number(statement, 4),
@@ -86,15 +86,12 @@ static void read_gpu(const struct lq_statement *statement, struct lq_gpu *gpu)
 enum lq_code lq_load_gpus(struct lq_loader *loader, struct lq_error *err)
 {
     static const char SELECT_GPUS[] =
-        "SELECT id, vendor, architecture, compute_capability, memory_bytes, memory_is_reported,"
-        " memory_nominal_bytes, memory_bandwidth_bytes_per_s, fp32_flop_per_s, tf32_flop_per_s,"
-        " fp16_flop_per_s, fp8_flop_per_s, int8_op_per_s, fp4_flop_per_s,"
-        " interconnect_bytes_per_s, pcie_generation_number, sm_count, tdp_w, l2_bytes, boost_hz,"
-        " source, note, is_recalled, is_shipped FROM gpus_in_force ORDER BY id";
+        "SELECT " LQ_GPU_COLUMNS ", source, note, is_recalled, is_shipped"
+        " FROM gpus_in_force WHERE is_listed = 1 ORDER BY id";
     void *list;
     size_t capacity;
-    LQ_TRY(
-        lq_load_list(loader, "gpus_in_force", sizeof(struct lq_gpu_entry), &list, &capacity, err));
+    LQ_TRY(lq_load_list(loader, "gpus_in_force WHERE is_listed = 1", sizeof(struct lq_gpu_entry),
+                        &list, &capacity, err));
     struct lq_gpu_entry *gpus = list;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(loader->database, SELECT_GPUS, &statement, err));
@@ -106,7 +103,7 @@ enum lq_code lq_load_gpus(struct lq_loader *loader, struct lq_error *err)
         if (!row) {
             break;
         }
-        read_gpu(statement, &gpus[count].gpu);
+        lq_load_gpu(statement, &gpus[count].gpu);
         gpus[count].provenance = lq_load_provenance(loader, statement, 20, &failed);
         count++;
     }

@@ -10,55 +10,6 @@
 /* gpt-fast's generate.py goes on for 200 tokens unless told otherwise; its tables do not say. */
 #define GPT_FAST_OUTPUT_TOKENS 200.0
 
-static const char MEASURED[] = "measured:";
-
-/* Models that were measured but are not in the catalog, under "measured:NAME". */
-struct measured_models {
-    struct lq_model *models;
-    size_t count;
-};
-
-static enum lq_code load_models(struct lq_loader *loader, struct measured_models *out,
-                                struct lq_error *err)
-{
-    void *list;
-    size_t capacity;
-    LQ_TRY(lq_load_list(loader, "measured_models", sizeof(struct lq_model), &list, &capacity, err));
-    out->models = list;
-    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
-    LQ_TRY(lq_statement_open(loader->database,
-                             "SELECT name, config_json FROM measured_models ORDER BY name",
-                             &statement, err));
-    bool row = true;
-    while (out->count < capacity) {
-        LQ_TRY(lq_load_next(loader, statement, &row, err));
-        if (!row) {
-            break;
-        }
-        char id[LQ_ID_MAX];
-        struct lq_error cause = {0};
-        snprintf(id, sizeof id, "%s%.48s", MEASURED, lq_column_text(statement, 0));
-        out->count += loader->hooks->decode_model(id, lq_column_text(statement, 1),
-                                                  &out->models[out->count], &cause) == LQ_OK;
-    }
-    return LQ_OK;
-}
-
-static const struct lq_model *find_model(const struct lq_catalog *catalog,
-                                         const struct measured_models *measured, const char *id)
-{
-    if (strncmp(id, MEASURED, sizeof MEASURED - 1) != 0) {
-        const struct lq_model_entry *entry = lq_catalog_model(catalog, id);
-        return entry != NULL ? &entry->model : NULL;
-    }
-    for (size_t i = 0; i < measured->count; i++) {
-        if (strcasecmp(measured->models[i].id, id) == 0) {
-            return &measured->models[i];
-        }
-    }
-    return NULL;
-}
-
 /* "bf16", "Int8", "int4 g32": what comes first counts. */
 static bool read_format(const char *label, struct lq_serving_format *format)
 {
@@ -100,10 +51,10 @@ static bool read_task(const char *task, struct lq_decode_run *run)
 
 /* False where the run is of a model or a kind that this program does not know. */
 static bool read_run(const struct lq_statement *statement, const struct lq_catalog *catalog,
-                     const struct measured_models *measured, struct lq_decode_run *run)
+                     struct lq_decode_run *run)
 {
     *run = (struct lq_decode_run){
-        .model = find_model(catalog, measured, lq_column_text(statement, 2)),
+        .model = lq_catalog_any_model(catalog, lq_column_text(statement, 2)),
         .gpu_count = lq_column_count(statement, 5),
         .tokens_per_s = lq_column_number(statement, 8),
     };
@@ -126,8 +77,6 @@ enum lq_code lq_load_decodes(struct lq_loader *loader, struct lq_error *err)
         " WHERE use_label = 'serving' AND throughput_unit = 'tokens/s'"
         " ORDER BY file_name, row_number";
     struct lq_catalog *catalog = &loader->snapshot->catalog;
-    struct measured_models measured = {0};
-    LQ_TRY(load_models(loader, &measured, err));
     void *list;
     size_t capacity;
     LQ_TRY(lq_load_list(loader, "measured_runs_mapping WHERE use_label = 'serving'",
@@ -142,7 +91,7 @@ enum lq_code lq_load_decodes(struct lq_loader *loader, struct lq_error *err)
         if (!row) {
             break;
         }
-        count += read_run(statement, catalog, &measured, &runs[count]);
+        count += read_run(statement, catalog, &runs[count]);
     }
     catalog->decodes = runs;
     catalog->decode_count = count;

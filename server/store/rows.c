@@ -29,8 +29,9 @@ enum lq_code lq_gpu_insert(struct lq_database *database, const struct lq_gpu_ent
         " memory_is_reported, memory_nominal_bytes, memory_bandwidth_bytes_per_s, fp32_flop_per_s,"
         " tf32_flop_per_s, fp16_flop_per_s, fp8_flop_per_s, int8_op_per_s, fp4_flop_per_s,"
         " interconnect_bytes_per_s, pcie_generation_number, sm_count, tdp_w, l2_bytes, boost_hz,"
-        " source, is_recalled, stored_at_utc) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
-        " ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)";
+        " source, is_recalled, stored_at_utc, is_listed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
+        "?9, ?10,"
+        " ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)";
     const struct lq_gpu *gpu = &entry->gpu;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(database, INSERT_GPU, &statement, err));
@@ -53,6 +54,7 @@ enum lq_code lq_gpu_insert(struct lq_database *database, const struct lq_gpu_ent
     lq_bind_text(statement, 22, entry->provenance.source);
     lq_bind_count(statement, 23, entry->provenance.recalled);
     lq_bind_text(statement, 24, now);
+    lq_bind_count(statement, 25, !entry->unlisted);
     return lq_statement_run(statement, err);
 }
 
@@ -60,10 +62,12 @@ const char LQ_POINT_INSERT[] =
     "INSERT INTO calibrations (" LQ_IDENTITY_COLUMNS
     ", active_experts_count, batch_size_rows, accumulation_steps_count, sequence_tokens,"
     " lengths_id, padding, cutoff_tokens, padding_multiple_tokens, row_tokens, queries_per_row,"
-    " queries_per_s, step_time_s, peak_memory_bytes, source, dataset, id, is_shipped,"
-    " content_sha256_hex, note, measured_at_utc, document_json, posted_by, stored_at_utc)"
+    " queries_per_s, step_time_s, peak_memory_bytes, is_out_of_memory, longest_tokens, source,"
+    " dataset, id, is_shipped, content_sha256_hex, note, measured_at_utc, document_json,"
+    " posted_by, stored_at_utc)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,"
-    " ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35)"
+    " ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36,"
+    " ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?44, ?45, ?46, ?47, ?48)"
     " ON CONFLICT DO NOTHING";
 
 void lq_point_bind(struct lq_statement *statement, const struct lq_point_row *row)
@@ -85,14 +89,16 @@ void lq_point_bind(struct lq_statement *statement, const struct lq_point_row *ro
     lq_bind_number_or_null(statement, first + 10, point->queries_per_s);
     lq_bind_number_or_null(statement, first + 11, point->step_time_s);
     lq_bind_number_or_null(statement, first + 12, point->peak_memory_bytes);
-    lq_bind_text(statement, first + 13, point->source);
-    lq_bind_text(statement, first + 14, point->dataset);
-    lq_bind_text(statement, first + 15, point->id);
-    lq_bind_count(statement, first + 16, point->shipped);
-    lq_bind_text_or_null(statement, first + 17, row->content);
-    lq_bind_text(statement, first + 18, row->note);
-    lq_bind_text(statement, first + 19, row->measured_at);
-    lq_bind_text(statement, first + 20, row->document);
-    lq_bind_text(statement, first + 21, row->posted_by);
-    lq_bind_text(statement, first + 22, row->stored_at);
+    lq_bind_count(statement, first + 13, point->out_of_memory);
+    lq_bind_number_or_null(statement, first + 14, point->longest_tokens);
+    lq_bind_text(statement, first + 15, point->source);
+    lq_bind_text(statement, first + 16, point->dataset);
+    lq_bind_text(statement, first + 17, point->id);
+    lq_bind_count(statement, first + 18, point->shipped);
+    lq_bind_text_or_null(statement, first + 19, row->content);
+    lq_bind_text(statement, first + 20, row->note);
+    lq_bind_text(statement, first + 21, row->measured_at);
+    lq_bind_text(statement, first + 22, row->document);
+    lq_bind_text(statement, first + 23, row->posted_by);
+    lq_bind_text(statement, first + 24, row->stored_at);
 }

@@ -50,9 +50,10 @@ static const struct {
     {19, LQ_MIB, offsetof(struct lq_gpu, memory_bytes)},
 };
 
-static enum lq_code seed_gpu(const struct lq_csv *csv, void *context, struct lq_error *err)
+/* One record as a GPU of the catalog, or one that only measured runs have. */
+static enum lq_code insert_gpu(const struct lq_csv *csv, const struct lq_seeding *seeding,
+                               bool unlisted, struct lq_error *err)
 {
-    const struct lq_seeding *seeding = context;
     struct lq_gpu gpu = {0};
     snprintf(gpu.id, sizeof gpu.id, "%s", csv->fields[GPU_ID]);
     snprintf(gpu.vendor, sizeof gpu.vendor, "%s", csv->fields[GPU_VENDOR]);
@@ -74,8 +75,18 @@ static enum lq_code seed_gpu(const struct lq_csv *csv, void *context, struct lq_
     const char *source = csv->fields[GPU_SOURCE];
     struct lq_provenance provenance = {
         .source = source, .recalled = is_recalled(source), .shipped = true};
-    return lq_gpu_insert(seeding->database,
-                         &(struct lq_gpu_entry){.gpu = gpu, .provenance = provenance}, err);
+    const struct lq_gpu_entry entry = {.gpu = gpu, .provenance = provenance, .unlisted = unlisted};
+    return lq_gpu_insert(seeding->database, &entry, err);
+}
+
+static enum lq_code seed_gpu(const struct lq_csv *csv, void *context, struct lq_error *err)
+{
+    return insert_gpu(csv, context, false, err);
+}
+
+static enum lq_code seed_measured_gpu(const struct lq_csv *csv, void *context, struct lq_error *err)
+{
+    return insert_gpu(csv, context, true, err);
 }
 
 static const char MODEL_HEADER[] =
@@ -153,11 +164,11 @@ static enum lq_code seed_price(const struct lq_csv *csv, void *context, struct l
     return lq_statement_run(statement, err);
 }
 
-/* The two data sets with exact histograms, by their label in the files. */
+/* The data sets with histograms, by their label in the files. */
 static const struct {
     const char *label;
     const char *id;
-} DATASETS[] = {{"CS", "xia2024-cs"}, {"MATH", "xia2024-math"}};
+} DATASETS[] = {{"CS", "xia2024-cs"}, {"MATH", "xia2024-math"}, {"alpaca", "alpaca"}};
 
 static const char *dataset_id(const char *label)
 {
@@ -173,13 +184,26 @@ static const char LENGTHS_HEADER[] =
     "dataset,file,queries,unit,min,p10,p25,median,mean,p75,p90,p95,p99,max,over_1024,notes";
 enum { LENGTHS_LABEL, LENGTHS_FILE, LENGTHS_UNIT = 3, LENGTHS_NOTES = 15 };
 
-static enum lq_code seed_dataset(const struct lq_csv *csv, void *context, struct lq_error *err)
+static enum lq_code insert_dataset(const struct lq_seeding *seeding,
+                                   const struct lq_dataset *dataset, struct lq_error *err)
 {
     static const char INSERT_DATASET[] =
         "INSERT INTO datasets (id, is_shipped, description, length_unit, source, note,"
-        " stored_at_utc) VALUES (?1, 1, ?2, ?3,"
-        " 'arXiv 2408.04693 Fig. 2; github.com/stsxxx/finetune@728a01b', ?4, ?5)";
-    const struct lq_seeding *seeding = context;
+        " is_recalled, stored_at_utc) VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_statement_open(seeding->database, INSERT_DATASET, &statement, err));
+    lq_bind_text(statement, 1, dataset->id);
+    lq_bind_text(statement, 2, dataset->description);
+    lq_bind_text(statement, 3, dataset->unit);
+    lq_bind_text(statement, 4, dataset->provenance.source);
+    lq_bind_text(statement, 5, dataset->provenance.note);
+    lq_bind_count(statement, 6, dataset->provenance.recalled);
+    lq_bind_text(statement, 7, seeding->now);
+    return lq_statement_run(statement, err);
+}
+
+static enum lq_code seed_dataset(const struct lq_csv *csv, void *context, struct lq_error *err)
+{
     const char *id = dataset_id(csv->fields[LENGTHS_LABEL]);
     if (id == NULL) {
         return LQ_OK;
@@ -187,15 +211,25 @@ static enum lq_code seed_dataset(const struct lq_csv *csv, void *context, struct
     char description[128];
     snprintf(description, sizeof description, "%s, called %s in arXiv 2408.04693",
              csv->fields[LENGTHS_FILE], csv->fields[LENGTHS_LABEL]);
-    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
-    LQ_TRY(lq_statement_open(seeding->database, INSERT_DATASET, &statement, err));
-    lq_bind_text(statement, 1, id);
-    lq_bind_text(statement, 2, description);
-    lq_bind_text(statement, 3, csv->fields[LENGTHS_UNIT]);
-    lq_bind_text(statement, 4, csv->fields[LENGTHS_NOTES]);
-    lq_bind_text(statement, 5, seeding->now);
-    return lq_statement_run(statement, err);
+    const struct lq_dataset dataset = {
+        .id = id,
+        .description = description,
+        .unit = csv->fields[LENGTHS_UNIT],
+        .provenance = {.source = "arXiv 2408.04693 Fig. 2; github.com/stsxxx/finetune@728a01b",
+                       .note = csv->fields[LENGTHS_NOTES]}};
+    return insert_dataset(context, &dataset, err);
 }
+
+/* What published runs on Alpaca were given; how its bins were made stands in measured/alpaca.py. */
+static const struct lq_dataset ALPACA = {
+    .id = "alpaca",
+    .description = "Stanford Alpaca, 52,002 rows with their prompt template",
+    .unit = "tokens (Llama 2 tokenizer)",
+    .provenance = {.source = "github.com/tloen/alpaca-lora finetune.py (96 % within 256 tokens);"
+                             " github.com/Lightning-AI/litgpt tutorials/resource-tables.md"
+                             " (longest row)",
+                   .note = "drawn through quantiles, all but these two ASSUMED",
+                   .recalled = true}};
 
 static enum lq_code seed_bin(const struct lq_csv *csv, void *context, struct lq_error *err)
 {
@@ -216,16 +250,19 @@ static enum lq_code seed_bins(const struct lq_seeding *seeding, struct lq_error 
         "INSERT INTO dataset_bins (dataset_id, length_tokens, queries_count) VALUES (?1, ?2, ?3)";
     struct lq_statement *insert LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(seeding->database, INSERT_BIN, &insert, err));
-    return lq_seed_read("xia2024/seq_len_hist.csv", "dataset,tokens,queries", seed_bin, insert,
-                        err);
+    static const char HEADER[] = "dataset,tokens,queries";
+    LQ_TRY(lq_seed_read("measured/alpaca.csv", HEADER, seed_bin, insert, err));
+    return lq_seed_read("xia2024/seq_len_hist.csv", HEADER, seed_bin, insert, err);
 }
 
 enum lq_code lq_seed_catalogs(const struct lq_seeding *seeding, struct lq_error *err)
 {
     struct lq_seeding copy = *seeding;
     LQ_TRY(lq_seed_read("gpus.csv", GPU_HEADER, seed_gpu, &copy, err));
+    LQ_TRY(lq_seed_read("measured/gpus.csv", GPU_HEADER, seed_measured_gpu, &copy, err));
     LQ_TRY(lq_seed_read("models/index.csv", MODEL_HEADER, seed_model, &copy, err));
     LQ_TRY(lq_seed_read("prices.csv", PRICE_HEADER, seed_price, &copy, err));
     LQ_TRY(lq_seed_read("xia2024/dataset_lengths.csv", LENGTHS_HEADER, seed_dataset, &copy, err));
+    LQ_TRY(insert_dataset(seeding, &ALPACA, err));
     return seed_bins(seeding, err);
 }

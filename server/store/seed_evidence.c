@@ -26,6 +26,12 @@ static const struct {
      "extrapolation_largest_sparse_batch_pct,params"},
     {"xia2024/dataset_lengths.csv", "published_lengths",
      "dataset,file,queries,unit,min,p10,p25,median,mean,p75,p90,p95,p99,max,over_1024,notes"},
+    {"measured/runs.csv", "published_runs",
+     "id,source,file,row,model,gpu,stack,gpu_count,method,rank,targets,quantization,precision,"
+     "optimizer,attention,checkpointing,options,master_weights,data,tensor,pipeline,expert,"
+     "context,zero_stage,zero_group,nodes,accumulation_steps,batch_size,sequence_tokens,lengths,"
+     "longest_tokens,step_time_s,tokens_per_s_per_gpu,queries_per_s,peak_memory_bytes,"
+     "memory_scope,out_of_memory,capacity_bytes,use_time,use_memory,note"},
     {"scaling/yun2024_sets.csv", "yun2024_sets",
      "set,variant,A,alpha,B,beta,C,gamma,F,d,E_start,E_max,left_out_constraints"},
 };

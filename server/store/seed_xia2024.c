@@ -10,6 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* LQ_LAYOUT_SINGLE, as an initialiser. */
+#define ONE_DEVICE                                                                                 \
+    {                                                                                              \
+        .data = 1, .tensor = 1, .pipeline = 1, .expert = 1, .context = 1, .nodes = 1               \
+    }
+
 /* What a model label stands for. Mixtral: 4-bit nf4 with double quantisation, LoRA rank 16 on
  * w1, w2, w3 and gate, gradient checkpointing. BlackMamba: all weights, no checkpointing. */
 static const struct setup {
@@ -30,7 +36,8 @@ static const struct setup {
                              .quantization = LQ_QUANTIZATION_NF4_DQ},
                   .precision = LQ_PRECISION_BF16,
                   .optimizer = LQ_OPTIMIZER_ADAMW,
-                  .checkpointing = LQ_CHECKPOINTING_FULL},
+                  .checkpointing = LQ_CHECKPOINTING_FULL,
+                  .layout = ONE_DEVICE},
      .method_json = "{\"kind\":\"qlora\",\"rank\":16,\"targets\":[\"experts\",\"router\"],"
                     "\"quantization\":\"nf4-dq\"}",
      .checkpointing_json = "true"},
@@ -42,7 +49,8 @@ static const struct setup {
                   .method = {.kind = LQ_METHOD_FULL},
                   .precision = LQ_PRECISION_BF16,
                   .optimizer = LQ_OPTIMIZER_ADAMW,
-                  .checkpointing = LQ_CHECKPOINTING_NONE},
+                  .checkpointing = LQ_CHECKPOINTING_NONE,
+                  .layout = ONE_DEVICE},
      .method_json = "{\"kind\":\"full\"}",
      .checkpointing_json = "false"},
 };
@@ -312,7 +320,8 @@ static enum lq_code seed_capacities(const struct lq_seeding *seeding, struct lq_
         "INSERT INTO capacities (" LQ_IDENTITY_COLUMNS
         ", active_experts_count, longest_tokens, max_batch_rows, lengths_id, is_measured, kind,"
         " source, note, is_shipped) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"
-        " ?13, ?14, ?15, ?16, ?17, ?18, 'xia2024', ?19 || '; ' || ?20, 1)";
+        " ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29,"
+        " 'xia2024', ?30 || '; ' || ?31, 1)";
     struct lq_statement *insert LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(seeding->database, INSERT_CAPACITY, &insert, err));
     return lq_seed_read("xia2024/max_batch.csv", CAPACITY_HEADER, seed_capacity, insert, err);

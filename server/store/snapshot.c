@@ -13,7 +13,7 @@ enum lq_code lq_load_out_of_memory(struct lq_error *err)
 enum lq_code lq_load_list(struct lq_loader *loader, const char *table, size_t size, void **list,
                           size_t *capacity, struct lq_error *err)
 {
-    char sql[96];
+    char sql[192];
     snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", table);
     int64_t rows = 0;
     LQ_TRY(lq_database_number(loader->database, sql, &rows, err));
@@ -76,6 +76,8 @@ static enum lq_code load(struct lq_loader *loader, struct lq_error *err)
     loader->hash ^= catalog_hash;
     LQ_TRY(lq_load_points(loader, err));
     LQ_TRY(lq_load_capacities(loader, err));
+    LQ_TRY(lq_load_measured(loader, err));
+    LQ_TRY(lq_load_runs(loader, err));
     LQ_TRY(lq_load_decodes(loader, err));
     write_version(loader->hash, catalog->data_version);
     loader->hash = LQ_HASH_START;

@@ -39,9 +39,20 @@ LQ_MUST_USE enum lq_code lq_load_prices(struct lq_loader *loader, struct lq_erro
 /* After the data sets: points that name one get their row length from it. */
 LQ_MUST_USE enum lq_code lq_load_points(struct lq_loader *loader, struct lq_error *err);
 LQ_MUST_USE enum lq_code lq_load_capacities(struct lq_loader *loader, struct lq_error *err);
-/* After the models: runs name one, or bring their own. */
+/* Models and GPUs that only published runs have. */
+LQ_MUST_USE enum lq_code lq_load_measured(struct lq_loader *loader, struct lq_error *err);
+/* After all that runs may name. */
+LQ_MUST_USE enum lq_code lq_load_runs(struct lq_loader *loader, struct lq_error *err);
 LQ_MUST_USE enum lq_code lq_load_decodes(struct lq_loader *loader, struct lq_error *err);
 LQ_MUST_USE enum lq_code lq_load_laws(struct lq_loader *loader, struct lq_error *err);
+
+/* One GPU from the neighbouring columns LQ_GPU_COLUMNS, which stand first. */
+#define LQ_GPU_COLUMNS                                                                             \
+    "id, vendor, architecture, compute_capability, memory_bytes, memory_is_reported,"              \
+    " memory_nominal_bytes, memory_bandwidth_bytes_per_s, fp32_flop_per_s, tf32_flop_per_s,"       \
+    " fp16_flop_per_s, fp8_flop_per_s, int8_op_per_s, fp4_flop_per_s,"                             \
+    " interconnect_bytes_per_s, pcie_generation_number, sm_count, tdp_w, l2_bytes, boost_hz"
+void lq_load_gpu(const struct lq_statement *statement, struct lq_gpu *gpu);
 
 /* A list of `SELECT count(*) FROM table` things of `size` bytes in the snapshot's pool. */
 LQ_MUST_USE enum lq_code lq_load_list(struct lq_loader *loader, const char *table, size_t size,

@@ -62,7 +62,7 @@ def case_bad_queries_are_refused(server):
 
 
 def case_unknown_resources_are_404(server):
-    for path in ("/v1/models/gpt-5", "/v1/gpus/A41", "/v1/datasets/alpaca", "/v1/fits/none",
+    for path in ("/v1/models/gpt-5", "/v1/gpus/A41", "/v1/datasets/dolly", "/v1/fits/none",
                  "/v1/calibrations/none", "/v1/models/%C3%A9"):
         expect_problem(server.get(path), 404, "not-found")
 

@@ -55,7 +55,7 @@ def case_an_empty_body_is_a_fault_of_syntax(server):
 
 def case_counts_are_whole_and_in_range(server):
     for pointer, most in (("/gpu_count", 65536), ("/batch_size", 1e9), ("/dataset/queries", 1e15),
-                          ("/gradient_accumulation_steps", 1e6), ("/active_experts", 8),
+                          ("/gradient_accumulation_steps", 1e6), ("/active_experts", 8), ("/node_gpu_count", 65536),
                           ("/dataset/cutoff_tokens", 16777216), ("/method/rank", 4096),
                           ("/dataset/padding_multiple", 65536)):
         for value in (0, -1, -2.5, 1.5, 2 * most, 1e300, 9223372036854775807, -9223372036854775808,
@@ -118,7 +118,7 @@ def case_settings_that_contradict_each_other_are_refused(server):
 def case_unknown_names_are_named(server):
     for pointer, value, at in (("/model", "gpt-5", "/model"), ("/gpu", "A41", "/gpu"),
                                ("/providers", ["cudo-2024", "hal"], "/providers/1"),
-                               ("/dataset/lengths", {"name": "alpaca"}, "/dataset/lengths/name"),
+                               ("/dataset/lengths", {"name": "dolly"}, "/dataset/lengths/name"),
                                ("/stack", "hf-1999", "/stack")):
         name = value if isinstance(value, str) else list(value)[-1]
         part = value["name"] if isinstance(value, dict) else name
@@ -264,9 +264,42 @@ def case_estimators_without_evidence_are_refused(server):
                    "no-measurement", "/estimator")
 
 
-def case_layouts_beyond_replicas_are_impossible(server):
-    for layout in ({"tensor": 2}, {"zero_stage": 3}, {"nodes": 2}, {"data": 2}, {"expert": 8}):
-        refused(server, "/layout", layout, 422, "impossible")
+def case_layouts_that_do_not_go_together_are_named(server):
+    for count, layout, at, part in (
+            (1, {"tensor": 2}, "/layout/tensor", "2"),
+            (8, {"data": 2, "tensor": 2}, "/layout/data", "8 devices"),
+            (8, {"tensor": 3}, "/layout", "must divide the 8 devices"),
+            (6, {"tensor": 3}, "/layout/tensor", "must divide"),
+            (33, {"pipeline": 33}, "/layout/pipeline", "1..32"),
+            (8, {"expert": 3}, "/layout/expert", "must divide data (8)"),
+            (16, {"expert": 16}, "/layout/expert", "8 routed experts"),
+            (8, {"zero_stage": 1, "zero_group": 3}, "/layout/zero_group", "must divide"),
+            (8, {"zero_group": 8}, "/layout/zero_group", "zero_stage 0"),
+            (64, {"nodes": 4}, "/layout/nodes", "must be 8 or more")):
+        job = {**JOB, "gpu": "A100-80GB-SXM", "gpu_count": count, "layout": layout}
+        job.pop("providers", None)
+        expect_problem(server.post("/v1/estimates", job), 400, "invalid-field", at, part)
+    refused(server, "/layout", {"tensor": 1, "rows": 2}, at="/layout/rows")
+
+
+def case_expert_loads_that_cannot_be_are_named(server):
+    for load, at, part in (
+            ([1, 1], "/expert_load", "8 of them, got 2"), ([0] * 8, "/expert_load", "all zero"),
+            ([1] * 7 + [-1], "/expert_load/7", "0"), ([1] * 7 + ["1"], "/expert_load/7", ""),
+            ({}, "/expert_load/variance", "required"), ("even", "/expert_load", "list"),
+            ({"variance": 1100}, "/expert_load/variance", "1093.75"),
+            ({"variance": -1}, "/expert_load/variance", ""),
+            ({"variance": 1, "mean": 1}, "/expert_load/mean", ""), ([1] * 1025, "/expert_load", "")):
+        refused(server, "/expert_load", load, at=at, part=part)
+    for load in ([1] * 8, {"variance": 1}):
+        job = {**JOB, "model": "llama-2-7b", "method": "lora", "expert_load": load}
+        expect_problem(server.post("/v1/estimates", job), 400, "invalid-field", "/expert_load")
+
+
+def case_optimizations_are_known_by_name(server):
+    refused(server, "/optimizations", "compile")
+    refused(server, "/optimizations", ["compile", "magic"], at="/optimizations/1", part="magic")
+    refused(server, "/optimizations", [None], at="/optimizations/0")
 
 
 # Lists of jobs

@@ -1,5 +1,6 @@
 """Calibrations: points in and out, what they do to fits and estimates, retries, durability."""
 import functools
+import json
 import signal
 import threading
 
@@ -66,7 +67,8 @@ def clean(case):
 def case_points_come_back_as_they_were_posted(server):
     point = {**POINT, "queries_per_s": 3.25, "peak_memory_bytes": 2.5e10, "gpu_count": 2,
              "precision": "fp16", "optimizer": "adamw-8bit", "gradient_checkpointing": "selective",
-             "gradient_accumulation_steps": 4, "measured_at": "2026-07-20T10:00:00Z",
+             "attention": "eager", "master_weights": True, "optimizations": ["offload-optimizer"],
+             "layout": {"tensor": 2, "zero_stage": 1}, "gradient_accumulation_steps": 4, "measured_at": "2026-07-20T10:00:00Z",
              "source": "my-lab", "dataset": "my-set", "note": "a note", "device": {"name": "L40S"},
              "phases": {"forward_s": 0.1, "backward_s": 0.2, "kernels": {"gemm": 0.2}}}
     (one,) = post(server, [point])["ids"]
@@ -74,13 +76,50 @@ def case_points_come_back_as_they_were_posted(server):
     assert got["id"] == one and got["shipped"] is False and got["document"] == point, got
     for name in ("model", "gpu", "gpu_count", "stack", "precision", "optimizer", "batch_size",
                  "gradient_checkpointing", "gradient_accumulation_steps", "sequence_tokens",
-                 "queries_per_s", "peak_memory_bytes", "source", "dataset", "measured_at"):
+                 "queries_per_s", "peak_memory_bytes", "source", "dataset", "measured_at",
+                 "attention", "master_weights", "optimizations"):
         assert got[name] == point[name], (name, got)
+    assert got["layout"] == {"data": 1, "tensor": 2, "pipeline": 1, "expert": 1, "context": 1,
+                             "zero_stage": 1, "nodes": 1}, got
+    assert got["out_of_memory"] is False and got["longest_tokens"] == 512, got
     listed = server.get("/v1/calibrations?source=MY-LAB").json["calibrations"]
     assert listed == [{name: value for name, value in got.items() if name != "document"}], listed
     remove(server, [one])
     expect_problem(server.get(f"/v1/calibrations/{one}"), 404, "not-found")
     expect_problem(server.delete(f"/v1/calibrations/{one}", bearer(server)), 404, "not-found")
+
+
+@clean
+def case_running_out_of_memory_is_kept_and_fits_nothing(server):
+    before = fits(server, model="llama-3.1-8b")
+    point = {**POINT, "batch_size": 64, "out_of_memory": True, "source": "burst"}
+    receipt = post(server, [point])
+    assert receipt["implausible"] == [], receipt
+    (got,) = server.get("/v1/calibrations?source=burst").json["calibrations"]
+    assert got["out_of_memory"] is True and got["queries_per_s"] is None, got
+    assert got["step_time_s"] is None and got["peak_memory_bytes"] is None, got
+    assert fits(server, model="llama-3.1-8b") == before
+    job = {**JOB, "estimator": "measured", "batch_size": 64}
+    expect_problem(server.post("/v1/estimates", job), 422, "no-measurement", "/estimator")
+
+
+@clean
+def case_how_it_was_trained_is_part_of_what_was_measured(server):
+    ids = []
+    for members in ({}, {"attention": "eager"}, {"master_weights": True}, {"optimizations": []},
+                    {"gpu_count": 2}, {"gpu_count": 2, "layout": {"tensor": 2}},
+                    {"gpu_count": 2, "layout": {"zero_stage": 3}}):
+        ids += post(server, [{**POINT, **members, "source": "many", "step_time_s": 0.5}])["ids"]
+    assert len(set(ids)) == 7
+    listed = server.get("/v1/calibrations?source=many").json["calibrations"]
+    told = {json.dumps([one[name] for name in ("gpu_count", "attention", "master_weights",
+                                               "optimizations", "layout")]) for one in listed}
+    assert len(told) == 7, told
+    made = [fit for fit in fits(server, model="llama-3.1-8b") if fit["sources"] == ["many"]]
+    assert len(made) == 7 and all(fit["points"] == 1 for fit in made), made
+    # rows per second are those of the data ranks
+    by_layout = {one["layout"]["tensor"]: one for one in listed if one["gpu_count"] == 2}
+    assert by_layout[1]["queries_per_s"] == 2 * by_layout[2]["queries_per_s"], by_layout
 
 
 @clean

@@ -7,7 +7,7 @@ import signal
 from client import expect_problem
 
 SEED = pathlib.Path(__file__).resolve().parents[2] / "migrations" / "seed"
-SIZES = {"models": 62, "gpus": 63, "prices": 509, "datasets": 2}
+SIZES = {"models": 62, "gpus": 63, "prices": 509, "datasets": 3}
 JOB = {"gpu": "B200", "usd_per_gpu_hour": 2.0,
        "dataset": {"queries": 1000, "lengths": {"fixed_tokens": 512}}}
 GPU = {"vendor": "ACME", "memory_bytes": 100e9, "memory_bandwidth_bytes_per_s": 2e12,

@@ -126,7 +126,10 @@ def case_all_settings_fit(server):
             "gradient_checkpointing": [True, False, "selective"],
             "gradient_accumulation_steps": [1, 16], "active_experts": [1, 8],
             "gpu_count": [1, 2, 64], "epochs": [0.1, 3], "confidence": [0.01, 0.5, 0.999],
-            "layout": ["auto", {"data": 1}, {"tensor": 2}], "stack": ["hf-2024", "torchtune"],
+            "layout": ["auto", {"data": 1}, {"tensor": 2}, {"zero_stage": 3}],
+            "node_gpu_count": [1, 8], "internode_gb_s": [1.5, 400],
+            "expert_load": [[1, 2, 3, 4, 5, 6, 7, 8], {"variance": 22.5}],
+            "optimizations": [[], ["compile", "offload-optimizer"]], "stack": ["hf-2024", "torchtune"],
             "usd_per_gpu_hour": [0.01, 100], "providers": [["vast"], ["cudo-2024", "cudo"]],
     }.items():
         for value in values:

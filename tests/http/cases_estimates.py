@@ -16,7 +16,8 @@ DEFAULTS = {
     "attention": "flash", "gradient_checkpointing": True, "gradient_accumulation_steps": 1,
     "batch_size": "max", "epochs": 1, "padding": "longest", "padding_multiple": 8,
     "cutoff_tokens": None, "stack": "hf-2024", "estimator": "default", "confidence": 0.9,
-    "layout": "auto"}
+    "optimizations": [], "expert_load": None, "layout": "auto", "node_gpu_count": 8,
+    "internode_gb_s": 50.0}
 
 
 def estimate(server, job, **members):

@@ -57,7 +57,7 @@ POINT = {"model": "llama-3.1-8b", "gpu": "H100-SXM-80GB", "method": "lora", "sta
          "batch_size": 4, "sequence_tokens": 512, "queries_per_s": 14.2,
          "peak_memory_bytes": 3.1e10, "measured_at": "2026-07-20T10:00:00Z", "source": "my-lab",
          "device": {"name": "NVIDIA H100 80GB HBM3", "driver": "570.86"}}
-A40_FIT = "xia2024-mixtral-8x7b-qlora-a40-hf-2024-xia2024-math-6529a978"
+A40_FIT = "xia2024-mixtral-8x7b-qlora-a40-hf-2024-xia2024-math-69eed9c2"
 
 NOON = "2026-09-01T12:00:00Z"
 JOB = {"id": "5f0c2b7a9d3e4c18a6b1f2e3d4c5b6a7", "created_at": NOON, "started_at": NOON}
@@ -84,6 +84,13 @@ EXAMPLES = [
             "POST", "/v1/estimates", {**MIXTRAL, "estimator": "xia2024", "confidence": 0.5}),
     Example("estimate_defaults", "Nothing but what is required, and a price; nothing measured",
             "POST", "/v1/estimates", SMALL),
+    Example("estimate_layout", "Two nodes, tensors over pairs of devices, sharded optimizer states",
+            "POST", "/v1/estimates", {**SMALL, "method": "lora", "gpu_count": 16, "internode_gb_s": 25,
+                                      "layout": {"tensor": 2, "zero_stage": 1},
+                                      "optimizations": ["compile", "chunked-loss"]}),
+    Example("estimate_bad_layout", "Groups that do not make up the devices",
+            "POST", "/v1/estimates", {**SMALL, "gpu_count": 8,
+                                      "layout": {"data": 3, "tensor": 2}}, status=400),
     Example("estimate_jobs", "Two jobs, one of them bad",
             "POST", "/v1/estimates", {"jobs": [MIXTRAL, {**SMALL, "gpu": "H100-SXM-81GB"}]}),
     Example("estimate_bad_fields", "Three bad fields",
@@ -151,7 +158,7 @@ EXAMPLES = [
     Example("gpu", "A shipped GPU", "GET", "/v1/gpus/a40"),
     Example("prices_page", "The two cheapest offers of a GPU", "GET", "/v1/prices?gpu=A40&limit=2"),
     Example("providers_page", "Four sources", "GET", "/v1/providers?limit=4"),
-    Example("datasets_page", "Both data sets", "GET", "/v1/datasets"),
+    Example("datasets_page", "All data sets", "GET", "/v1/datasets"),
     Example("dataset", "A data set with its histogram", "GET", "/v1/datasets/xia2024-math",
             cut={"histogram": 5}),
     Example("stacks_page", "Three stacks", "GET", "/v1/stacks?limit=3"),
@@ -211,6 +218,12 @@ EXAMPLES = [
     Example("calibrations_post", "One measured point", "POST", "/v1/calibrations",
             {"points": [POINT]}, status=201, scope="calibrations:write",
             headers={"Idempotency-Key": "run-1"}),
+    Example("calibrations_post_out_of_memory", "A sharded run that did not fit", "POST",
+            "/v1/calibrations", {"points": [{
+                "model": "llama-3.1-70b", "gpu": "H100-SXM-80GB", "gpu_count": 8, "method": "full",
+                "stack": "torchtune", "layout": {"zero_stage": 3}, "master_weights": True,
+                "batch_size": 8, "sequence_tokens": 2048, "out_of_memory": True,
+                "source": "my-lab"}]}, status=201, scope="calibrations:write"),
     Example("calibrations_post_conflict", "The key was used with another body", "POST",
             "/v1/calibrations", {"points": [{**POINT, "queries_per_s": 14.3}]}, status=409,
             scope="calibrations:write", headers={"Idempotency-Key": "run-1"}),

@@ -1,4 +1,5 @@
 /* Databases of every age, and files that are not databases of ours. */
+#include "core/finetune/efficiency.h"
 #include "migrations/embed.h"
 #include "server/store/migrate.h"
 #include "server/store/statement.h"
@@ -133,6 +134,36 @@ START_TEST(own_rows_survive_an_upgrade)
     ck_assert_ptr_nonnull(lq_catalog_model(catalog, "mine"));
     lq_store_release(store, catalog);
     lq_store_close(store);
+}
+END_TEST
+
+START_TEST(points_of_before_ran_as_replicas)
+{
+    make_version(5);
+    run("INSERT INTO calibrations (sequence_number, id, content_sha256_hex, is_shipped, model_id,"
+        " gpu_id, stack, gpu_count, method_kind, adapter_rank, targets_bits, quantization,"
+        " embeddings_are_trained, precision, optimizer, checkpointing, active_experts_count,"
+        " batch_size_rows, accumulation_steps_count, sequence_tokens, lengths_id, padding,"
+        " cutoff_tokens, padding_multiple_tokens, queries_per_s, source, dataset, document_json,"
+        " stored_at_utc) VALUES (41, 'old', 'aa', 0, 'llama-2-7b', 'A40', 'torchtune', 16, 'lora',"
+        " 8, 5, 'none', 0, 'bf16', 'adamw', 'full', 0, 2, 1, 512, '', 'longest', 0, 8, 3.0, 'mine',"
+        " '', '{}', ''); DELETE FROM sqlite_sequence WHERE name = 'calibrations';"
+        "INSERT INTO sqlite_sequence VALUES ('calibrations', 77)");
+    lq_database_close(&database);
+    struct lq_store *store = open_store();
+    const struct lq_catalog *catalog = lq_store_acquire(store);
+    const struct lq_point *old = &catalog->points[catalog->point_count - 1];
+    ck_assert_str_eq(old->id, "old");
+    ck_assert_int_eq(old->identity.layout.data, 16);
+    ck_assert_int_eq(old->identity.layout.nodes, 2);
+    ck_assert_int_eq(old->identity.layout.zero_stage, 0);
+    ck_assert_uint_eq(old->identity.options, lq_stack_options("torchtune"));
+    ck_assert(!old->out_of_memory);
+    ck_assert_double_eq(old->step_time_s, 2.0 * 16.0 / 3.0);
+    lq_store_release(store, catalog);
+    lq_store_close(store);
+    open_database("llmquote.db");
+    ck_assert_int_ge(number("SELECT seq FROM sqlite_sequence WHERE name = 'calibrations'"), 77);
 }
 END_TEST
 
@@ -296,6 +327,7 @@ int main(void)
     tcase_add_test(cases, all_roads_lead_to_one_schema);
     tcase_add_test(cases, every_table_is_strict);
     tcase_add_test(cases, own_rows_survive_an_upgrade);
+    tcase_add_test(cases, points_of_before_ran_as_replicas);
     tcase_add_test(cases, another_seed_replaces_shipped_rows_and_keeps_own_ones);
     tcase_add_test(cases, the_same_seed_is_not_written_again);
     tcase_add_test(cases, a_newer_database_is_refused_and_untouched);

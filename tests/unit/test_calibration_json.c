@@ -111,6 +111,37 @@ START_TEST(evidence_is_taken_as_it_comes)
 }
 END_TEST
 
+START_TEST(running_out_of_memory_is_a_measurement)
+{
+    must_decode("\"queries_per_s\": null, \"out_of_memory\": true");
+    ck_assert(document.point.out_of_memory);
+    ck_assert_double_eq(document.point.queries_per_s, 0.0);
+    json_t *listed = lq_point_encode(&document.point);
+    ck_assert(json_is_true(json_object_get(listed, "out_of_memory")));
+    ck_assert(json_is_null(json_object_get(listed, "queries_per_s")));
+    ck_assert(json_is_null(json_object_get(listed, "step_time_s")));
+    json_decref(listed);
+    must_decode("\"out_of_memory\": false");
+    ck_assert(!document.point.out_of_memory);
+}
+END_TEST
+
+START_TEST(a_point_that_says_nothing_ran_as_replicas)
+{
+    must_decode("\"gpu_count\": 16, \"stack\": \"unsloth-2024\"");
+    const struct lq_identity *id = &document.point.identity;
+    ck_assert_int_eq(id->layout.data, 16);
+    ck_assert_int_eq(id->layout.nodes, 2);
+    ck_assert_int_eq(id->layout.zero_stage, 0);
+    ck_assert_int_eq(id->attention, LQ_ATTENTION_FLASH);
+    ck_assert(!id->master_weights);
+    ck_assert_uint_eq(id->options, lq_stack_options("unsloth-2024"));
+    must_decode("\"gpu_count\": 16, \"layout\": {\"tensor\": 2, \"nodes\": 1}");
+    ck_assert_int_eq(document.point.identity.layout.data, 8);
+    ck_assert_int_eq(document.point.identity.layout.nodes, 1); /* hosts may hold more than 8 */
+}
+END_TEST
+
 static const struct {
     const char *more;
     enum lq_code code;
@@ -143,6 +174,16 @@ static const struct {
     {"\"queries_per_s\": null", LQ_EFIELD, "/queries_per_s"},
     {"\"step_time_s\": 1", LQ_EFIELD, "/queries_per_s"},
     {"\"peak_memory_bytes\": 0", LQ_EFIELD, "/peak_memory_bytes"},
+    {"\"out_of_memory\": true", LQ_EFIELD, "/queries_per_s"},
+    {"\"out_of_memory\": \"yes\"", LQ_EFIELD, "/out_of_memory"},
+    {"\"queries_per_s\": null, \"out_of_memory\": true, \"peak_memory_bytes\": 1e9", LQ_EFIELD,
+     "/peak_memory_bytes"},
+    {"\"attention\": \"xformers\"", LQ_EFIELD, "/attention"},
+    {"\"master_weights\": 1", LQ_EFIELD, "/master_weights"},
+    {"\"optimizations\": [\"magic\"]", LQ_EFIELD, "/optimizations/0"},
+    {"\"layout\": \"auto\"", LQ_EFIELD, "/layout"}, /* what ran is known */
+    {"\"gpu_count\": 4, \"layout\": {\"data\": 3}", LQ_EFIELD, "/layout/data"},
+    {"\"gpu_count\": 4, \"layout\": {\"expert\": 3}", LQ_EFIELD, "/layout/expert"},
     {"\"phases\": 7", LQ_EFIELD, "/phases"},
     {"\"phases\": {\"forward_s\": -1}", LQ_EFIELD, "/phases/forward_s"},
     {"\"phases\": {\"sideways_s\": 1}", LQ_EFIELD, "/phases/sideways_s"},
@@ -200,8 +241,9 @@ END_TEST
 /* What a listed point says of itself beside what was posted. */
 static void drop_what_the_store_adds(json_t *listed)
 {
-    static const char *const ADDED[] = {"id", "row_tokens", "implausible", "shipped"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const ADDED[] = {"id", "row_tokens", "longest_tokens", "implausible",
+                                        "shipped"};
+    for (int i = 0; i < 5; i++) {
         ck_assert_int_eq(json_object_del(listed, ADDED[i]), 0);
     }
 }
@@ -215,6 +257,10 @@ START_TEST(a_listed_point_posts_as_the_same_point)
         "\"method\": {\"kind\": \"qlora\", \"targets\": [\"experts\", \"router\"]}, \"gpu_count\": "
         "8, \"precision\": \"fp8\", \"optimizer\": \"sgd\", \"gradient_checkpointing\": false, "
         "\"active_experts\": 8, \"peak_memory_bytes\": 41e9, \"gradient_accumulation_steps\": 4",
+        "\"gpu_count\": 32, \"layout\": {\"tensor\": 4, \"expert\": 2, \"zero_stage\": 3, "
+        "\"zero_group\": 4},"
+        " \"attention\": \"eager\", \"master_weights\": true, \"stack\": \"torchtune\","
+        " \"optimizations\": [\"offload-optimizer\"]",
     };
     must_decode(POINTS[_i]);
     struct lq_point posted = document.point;
@@ -310,7 +356,9 @@ int main(void)
                         sizeof BAD / sizeof BAD[0]);
     tcase_add_test(tests, leap_days_are_days);
     tcase_add_test(tests, all_bad_members_are_told_at_once);
-    tcase_add_loop_test(tests, a_listed_point_posts_as_the_same_point, 0, 3);
+    tcase_add_loop_test(tests, a_listed_point_posts_as_the_same_point, 0, 4);
+    tcase_add_test(tests, running_out_of_memory_is_a_measurement);
+    tcase_add_test(tests, a_point_that_says_nothing_ran_as_replicas);
     tcase_add_test(tests, a_fit_names_its_coefficients_and_their_errors);
     tcase_add_test(tests, every_kind_of_fit_is_written_under_its_own_names);
     suite_add_tcase(suite, tests);

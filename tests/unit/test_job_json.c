@@ -132,6 +132,75 @@ START_TEST(a_config_json_stands_in_for_a_model)
 }
 END_TEST
 
+START_TEST(a_layout_is_completed_from_the_devices)
+{
+    must_decode("\"gpu_count\": 16, \"layout\": {\"tensor\": 2, \"expert\": 4, \"zero_stage\": 1}");
+    const struct lq_layout *layout = &document.job.layout;
+    ck_assert_int_eq(layout->data, 8);
+    ck_assert_int_eq(layout->tensor, 2);
+    ck_assert_int_eq(layout->expert, 4);
+    ck_assert_int_eq(layout->pipeline, 1);
+    ck_assert_int_eq(layout->context, 1);
+    ck_assert_int_eq(layout->zero_stage, 1);
+    ck_assert_int_eq(layout->nodes, 2);
+    json_t *echo = lq_job_encode(&document);
+    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(echo, "layout"), "data")),
+                     8);
+    ck_assert_int_eq(json_integer_value(json_object_get(echo, "node_gpu_count")), 8);
+    ck_assert_double_eq(json_real_value(json_object_get(echo, "internode_gb_s")), 50.0);
+    json_decref(echo);
+    lq_job_release(&document);
+}
+END_TEST
+
+START_TEST(the_best_layout_is_sought_where_none_is_given)
+{
+    must_decode("\"gpu_count\": 16, \"layout\": \"auto\", \"node_gpu_count\": 4, "
+                "\"internode_gb_s\": 25");
+    ck_assert_int_eq(document.job.layout.data, 0);
+    ck_assert_int_eq(document.job.network.node_gpu_count, 4);
+    ck_assert_double_eq(document.job.network.internode_bytes_per_s, 25e9);
+    lq_job_release(&document);
+}
+END_TEST
+
+START_TEST(an_expert_load_is_its_shares_or_their_variance)
+{
+    must_decode("\"expert_load\": [3, 1, 1, 1, 1, 1, 1, 1]");
+    ck_assert_ptr_eq(document.job.expert_load, &document.expert_load);
+    ck_assert_double_eq_tol(document.expert_load.share[0], 0.3, 1e-12);
+    json_t *echo = lq_job_encode(&document);
+    ck_assert_uint_eq(json_array_size(json_object_get(echo, "expert_load")), 8);
+    json_decref(echo);
+    lq_job_release(&document);
+    must_decode("\"expert_load\": {\"variance\": 22.5}");
+    ck_assert_double_eq(document.job.expert_load->variance, 22.5);
+    ck_assert_uint_eq(document.job.expert_load->experts, 0);
+    lq_job_release(&document);
+    must_decode("");
+    ck_assert_ptr_null(document.job.expert_load);
+    lq_job_release(&document);
+}
+END_TEST
+
+START_TEST(a_stack_has_options_of_its_own_unless_told_otherwise)
+{
+    must_decode("\"stack\": \"hf-2024\"");
+    ck_assert_uint_eq(document.job.training.options, 0);
+    lq_job_release(&document);
+    must_decode("\"stack\": \"torchtune\"");
+    ck_assert_uint_eq(document.job.training.options,
+                      LQ_OPTION_BIT(LQ_OPTION_COMPILE) | LQ_OPTION_BIT(LQ_OPTION_CHUNKED_LOSS));
+    lq_job_release(&document);
+    must_decode("\"stack\": \"torchtune\", \"optimizations\": []");
+    ck_assert_uint_eq(document.job.training.options, 0);
+    lq_job_release(&document);
+    must_decode("\"optimizations\": [\"offload-optimizer\"]");
+    ck_assert_uint_eq(document.job.training.options, LQ_OPTION_BIT(LQ_OPTION_OFFLOAD_OPTIMIZER));
+    lq_job_release(&document);
+}
+END_TEST
+
 START_TEST(null_is_as_good_as_left_out)
 {
     must_decode("\"batch_size\": null, \"layout\": null, \"active_experts\": null, "
@@ -209,9 +278,30 @@ static const struct {
     {"\"confidence\": 0", LQ_EFIELD, "/confidence"},
     {"\"layout\": \"manual\"", LQ_EFIELD, "/layout"},
     {"\"layout\": {\"rows\": 2}", LQ_EFIELD, "/layout/rows"},
-    {"\"layout\": {\"tensor\": 2}", LQ_EIMPOSSIBLE, "/layout"},
-    {"\"layout\": {\"zero_stage\": 2}", LQ_EIMPOSSIBLE, "/layout"},
-    {"\"gpu_count\": 4, \"layout\": {\"data\": 2}", LQ_EIMPOSSIBLE, "/layout"},
+    {"\"layout\": {\"tensor\": 2}", LQ_EFIELD, "/layout/tensor"},
+    {"\"layout\": {\"tensor\": 0}", LQ_EFIELD, "/layout/tensor"},
+    {"\"layout\": {\"zero_stage\": 4}", LQ_EFIELD, "/layout/zero_stage"},
+    {"\"layout\": {\"zero_group\": 1}", LQ_EFIELD, "/layout/zero_group"},
+    {"\"layout\": []", LQ_EFIELD, "/layout"},
+    {"\"gpu_count\": 4, \"layout\": {\"data\": 2}", LQ_EFIELD, "/layout/data"},
+    {"\"gpu_count\": 4, \"layout\": {\"expert\": 3}", LQ_EFIELD, "/layout/expert"},
+    {"\"gpu_count\": 9, \"layout\": {\"pipeline\": 9}", LQ_EFIELD, "/layout/pipeline"},
+    {"\"gpu_count\": 3, \"layout\": {\"tensor\": 3}", LQ_EFIELD, "/layout/tensor"},
+    {"\"gpu_count\": 16, \"layout\": {\"nodes\": 1}", LQ_EFIELD, "/layout/nodes"},
+    {"\"node_gpu_count\": 0", LQ_EFIELD, "/node_gpu_count"},
+    {"\"internode_gb_s\": 0", LQ_EFIELD, "/internode_gb_s"},
+    {"\"expert_load\": 7", LQ_EFIELD, "/expert_load"},
+    {"\"expert_load\": [1, 2, 3]", LQ_EFIELD, "/expert_load"},
+    {"\"expert_load\": [1, 1, 1, 1, 1, 1, 1, -1]", LQ_EFIELD, "/expert_load/7"},
+    {"\"expert_load\": [0, 0, 0, 0, 0, 0, 0, 0]", LQ_EFIELD, "/expert_load"},
+    {"\"expert_load\": {}", LQ_EFIELD, "/expert_load/variance"},
+    {"\"expert_load\": {\"variance\": -1}", LQ_EFIELD, "/expert_load/variance"},
+    {"\"expert_load\": {\"variance\": 1094}", LQ_EFIELD, "/expert_load/variance"},
+    {"\"model\": \"small-dense\", \"expert_load\": [1]", LQ_EFIELD, "/expert_load"},
+    {"\"model\": \"small-dense\", \"expert_load\": {\"variance\": 1}", LQ_EFIELD, "/expert_load"},
+    {"\"optimizations\": \"compile\"", LQ_EFIELD, "/optimizations"},
+    {"\"optimizations\": [\"compile\", \"magic\"]", LQ_EFIELD, "/optimizations/1"},
+    {"\"optimizations\": [7]", LQ_EFIELD, "/optimizations/0"},
     {"\"batchsize\": 4", LQ_EFIELD, "/batchsize"},
 };
 
@@ -293,6 +383,10 @@ int main(void)
     tcase_add_test(tests, queries_come_from_the_lengths_where_they_tell);
     tcase_add_test(tests, a_config_json_stands_in_for_a_model);
     tcase_add_test(tests, null_is_as_good_as_left_out);
+    tcase_add_test(tests, a_layout_is_completed_from_the_devices);
+    tcase_add_test(tests, the_best_layout_is_sought_where_none_is_given);
+    tcase_add_test(tests, an_expert_load_is_its_shares_or_their_variance);
+    tcase_add_test(tests, a_stack_has_options_of_its_own_unless_told_otherwise);
     tcase_add_loop_test(tests, bad_members_are_refused_where_they_are_wrong, 0,
                         sizeof BAD / sizeof BAD[0]);
     tcase_add_test(tests, all_bad_members_are_told_at_once);

@@ -40,7 +40,7 @@ START_TEST(a_new_database_holds_the_shipped_catalogs)
     ck_assert_uint_eq(catalog->model_count, 62);
     ck_assert_uint_eq(catalog->price_count, 509);
     ck_assert_uint_eq(catalog->provider_count, 25);
-    ck_assert_uint_eq(catalog->dataset_count, 2);
+    ck_assert_uint_eq(catalog->dataset_count, 3);
     ck_assert_uint_eq(catalog->capacity_count, 36);
     size_t throughput = 0;
     size_t fig4 = 0;

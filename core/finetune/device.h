@@ -1,0 +1,21 @@
+/* What devices reach of the rates their catalog entries promise, by generation. What software makes
+ * of that stands in efficiency.h. */
+#pragma once
+
+#include "core/arch/gpu.h"
+#include "core/arch/method.h"
+
+#include <stdbool.h>
+
+/* The peak matrix rate the precision runs at on this GPU, FLOP/s: the tensor rate where the catalog
+ * has one, else the vector rate. `*fallback` is set where the exact rate is not in the catalog. */
+double lq_peak_flop_per_s(const struct lq_gpu *gpu, enum lq_precision precision, bool *fallback);
+
+/* Share of that peak that the best-sized matrix multiplication reaches. */
+double lq_achievable_share(const struct lq_gpu *gpu, enum lq_precision precision);
+
+/* The same of attention scores, computed by fused kernels, and of scans. */
+double lq_attention_share(const struct lq_gpu *gpu);
+
+/* Multiprocessors; where the catalog does not tell, those of most data-centre GPUs. */
+double lq_multiprocessors(const struct lq_gpu *gpu);
