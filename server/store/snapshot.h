@@ -41,6 +41,8 @@ LQ_MUST_USE enum lq_code lq_load_points(struct lq_loader *loader, struct lq_erro
 LQ_MUST_USE enum lq_code lq_load_capacities(struct lq_loader *loader, struct lq_error *err);
 /* After the models: runs name one, or bring their own. */
 LQ_MUST_USE enum lq_code lq_load_decodes(struct lq_loader *loader, struct lq_error *err);
+/* Published profiles and accuracies. */
+LQ_MUST_USE enum lq_code lq_load_published(struct lq_loader *loader, struct lq_error *err);
 LQ_MUST_USE enum lq_code lq_load_laws(struct lq_loader *loader, struct lq_error *err);
 
 /* A list of `SELECT count(*) FROM table` things of `size` bytes in the snapshot's pool. */
