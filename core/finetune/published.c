@@ -11,7 +11,7 @@
 
 static const char MEAN_ITEM[] = "time_weighted";
 
-/* Fig. 11 and section IV-B of arXiv 2408.04693 (2024-08), cut to whole tokens squared. The paper
+/* Fig. 11 and its text in arXiv 2408.04693 (2024-08), cut to whole tokens squared. The paper
  * prints one name for two definitions; which one gives a figure was found by computing both. */
 static const struct lq_printed_variance PRINTED_VARIANCES[] = {
     {"mixtral-8x7b", "HE", 55.0, true},     {"mixtral-8x7b", "HE_tuned", 112.0, false},

@@ -41,9 +41,8 @@ static json_t *shares_encode(const struct lq_profile *p)
     json_t *items = json_array();
     for (size_t i = 0; i < p->count; i++) {
         const struct lq_profile_item *item = &p->items[i];
-        json_array_append_new(items,
-                              json_pack("{s:s, s:f, s:f}", "item", item->name, "time_s",
-                                        item->value, "share", item->value / total));
+        json_array_append_new(items, json_pack("{s:s, s:f, s:f}", "item", item->name, "time_s",
+                                               item->value, "share", item->value / total));
     }
     json_t *o = profile_new(p);
     json_object_set_new(o, "total_s", json_real(total));
@@ -88,11 +87,11 @@ static json_t *kernels_encode(const struct kernels *k)
         const struct lq_profile_item *sm = lq_profile_item(k->sm, item->name);
         const struct lq_profile_item *dram = lq_profile_item(k->dram, item->name);
         if (sm != NULL && dram != NULL) {
-            json_array_append_new(
-                items, json_pack("{s:s, s:f, s:f, s:f, s:s}", "item", item->name, "time_share",
-                                 item->value / total, "sm_utilisation", sm->value,
-                                 "dram_utilisation", dram->value, "bound",
-                                 bound_name(sm->value, dram->value)));
+            json_array_append_new(items,
+                                  json_pack("{s:s, s:f, s:f, s:f, s:s}", "item", item->name,
+                                            "time_share", item->value / total, "sm_utilisation",
+                                            sm->value, "dram_utilisation", dram->value, "bound",
+                                            bound_name(sm->value, dram->value)));
         }
     }
     return items;

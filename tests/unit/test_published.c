@@ -10,8 +10,7 @@
 static const struct lq_profile_item LAYERS_A[] = {{"attention", 1.0}, {"moe", 3.0}};
 static const struct lq_profile_item LAYERS_B[] = {{"moe", 1.0}, {"norm", 1.0}};
 static const struct lq_profile_item TIMES[] = {{"topk", 3.0}, {"matmul", 1.0}, {"alone", 4.0}};
-static const struct lq_profile_item SM[] = {
-    {"topk", 0.2}, {"matmul", 0.9}, {"time_weighted", 0.5}};
+static const struct lq_profile_item SM[] = {{"topk", 0.2}, {"matmul", 0.9}, {"time_weighted", 0.5}};
 static const struct lq_profile_item DRAM[] = {{"topk", 0.5}, {"matmul", 0.7}};
 static const struct lq_profile_item TOKENS[] = {{"0", 1.0}, {"1", 1.0}, {"2", 2.0}, {"3", 4.0}};
 
@@ -19,7 +18,8 @@ static const struct lq_profile_item TOKENS[] = {{"0", 1.0}, {"1", 1.0}, {"2", 2.
     {                                                                                              \
         .figure = (figure_), .model = (model_), .run = "sparse", .level = "level",                 \
         .metric = (metric_), .active_experts = 2, .batch_size = 4, .sequence_tokens = 128,         \
-        .source = "file", .note = "", .items = (items_), .count = sizeof(items_) / sizeof *(items_) \
+        .source = "file", .note = "", .items = (items_),                                           \
+        .count = sizeof(items_) / sizeof *(items_)                                                 \
     }
 enum { LAYER_A, LAYER_B, KERNELS, BUSY_SM, BUSY_DRAM, LOAD, PROFILES };
 static const struct lq_profile PROFILE[PROFILES] = {

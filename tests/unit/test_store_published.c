@@ -119,7 +119,8 @@ START_TEST(published_figures_are_in_the_data_version)
                   version);
     ck_assert_str_ne(version, catalog->data_version);
     char next[20];
-    version_after("UPDATE published_breakdowns SET metric_value = 2.0 WHERE figure = 'Fig.9'", next);
+    version_after("UPDATE published_breakdowns SET metric_value = 2.0 WHERE figure = 'Fig.9'",
+                  next);
     ck_assert_str_ne(next, version);
 }
 END_TEST
