@@ -1,5 +1,5 @@
-/* The shares of Figs. 4 to 6 of Xia et al. 2024 from a seeded catalog, one a row, for tests that hold
- * the model's own shares to them. */
+/* The shares of Figs. 4 to 6 of Xia et al. 2024 from a seeded catalog, one a row, for tests that
+ * hold the model's own shares to them. */
 #pragma once
 
 #include "server/store/catalog.h"

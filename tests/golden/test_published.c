@@ -17,8 +17,8 @@ START_TEST(the_moe_layer_takes_85_percent_of_layer_time)
     assert_near("MoE share", lq_published_moe_share(&catalog->published, NULL), 0.8447, 5e-5, 0.0);
     assert_near("Mixtral", lq_published_moe_share(&catalog->published, "mixtral-8x7b"), 0.9170,
                 5e-5, 0.0);
-    assert_near("BlackMamba", lq_published_moe_share(&catalog->published, "blackmamba-2.8b"), 0.7723,
-                5e-5, 0.0);
+    assert_near("BlackMamba", lq_published_moe_share(&catalog->published, "blackmamba-2.8b"),
+                0.7723, 5e-5, 0.0);
 }
 END_TEST
 
