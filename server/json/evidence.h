@@ -13,6 +13,6 @@
 json_t *lq_published_encode(const struct lq_published *published);
 
 /* The evidence for a job's epochs and, where an even load of its experts was assumed, for that, as
- * a new object; null where there is none. Of the job's model, or of all where it was not measured.
- * `published` may be NULL. */
+ * a new object; null where there is none. The span over the runs of the job's model, or over all
+ * where it was not measured. `published` may be NULL. */
 json_t *lq_defaults_evidence_encode(const struct lq_job *job, const struct lq_published *published);

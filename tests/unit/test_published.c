@@ -168,20 +168,48 @@ START_TEST(published_figures_are_written_by_kind)
 }
 END_TEST
 
+/* Checks the two numbers of a span. */
+static void assert_span(const json_t *o, const char *name, double low, double high)
+{
+    const json_t *span = json_object_get(o, name);
+    ck_assert_uint_eq(json_array_size(span), 2);
+    assert_close(name, json_number_value(json_array_get(span, 0)), low, 1e-12);
+    assert_close(name, json_number_value(json_array_get(span, 1)), high, 1e-12);
+}
+
 START_TEST(a_job_gets_the_evidence_of_its_own_model)
 {
-    struct lq_job job = small_job(); /* curves are of its model, loads of another */
+    struct lq_job job = small_job(); /* a curve is of its model, the load of another */
     job.epochs = 1.0;
     json_t *o = lq_defaults_evidence_encode(&job, &ALL);
     const json_t *epochs = json_object_get(o, "epochs");
-    ck_assert_uint_eq(json_array_size(json_object_get(epochs, "runs")), 1);
-    assert_close("gain", json_number_value(entry(epochs, "runs", 0, "gain_share")), 0.6, 1e-12);
-    ck_assert_str_eq(json_string_value(json_object_get(epochs, "detail")),
-                     "the best accuracy of these runs came after 2 to 2 of 4 epochs; this job's"
-                     " epochs reach 60 to 60 % of the best gain (Xia et al. 2024, Fig. 3)");
+    ck_assert_int_eq(json_integer_value(json_object_get(epochs, "runs")), 1);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(epochs, "models"), 0)),
+                     "small-moe");
+    assert_span(epochs, "best_epoch", 2.0, 2.0);
+    assert_span(epochs, "gain_share", 0.6, 0.6);
     const json_t *load = json_object_get(o, "expert_load");
-    assert_close("busiest", json_number_value(entry(load, "runs", 0, "busiest_over_mean")), 2.0,
-                 1e-12);
+    assert_span(load, "busiest_over_mean", 2.0, 2.0);
+    assert_span(load, "variance_percent2", 1e4 * 6.0 / 256.0, 1e4 * 6.0 / 256.0);
+    json_decref(o);
+}
+END_TEST
+
+START_TEST(another_model_gets_the_span_of_all_runs)
+{
+    struct lq_model model = tiny_dense();
+    struct lq_job job = small_job();
+    job.model = &model;
+    job.active_experts = 0;
+    job.epochs = 1.0;
+    json_t *o = lq_defaults_evidence_encode(&job, &ALL);
+    const json_t *epochs = json_object_get(o, "epochs");
+    ck_assert_uint_eq(json_array_size(json_object_get(epochs, "models")), 2);
+    assert_span(epochs, "best_epoch", 0.0, 2.0);
+    assert_span(epochs, "gain_share", 0.6, 1.0);
+    ck_assert_str_eq(json_string_value(json_object_get(epochs, "detail")),
+                     "the best accuracy of these runs came after 0 to 2 of 4 epochs; this job's"
+                     " epochs reach 60 to 100 % of the best gain (Xia et al. 2024, Fig. 3)");
     json_decref(o);
 }
 END_TEST
@@ -241,6 +269,7 @@ int main(void)
     tcase_add_test(tests, the_first_best_epoch_counts_and_gains_end_with_the_curve);
     tcase_add_test(tests, published_figures_are_written_by_kind);
     tcase_add_test(tests, a_job_gets_the_evidence_of_its_own_model);
+    tcase_add_test(tests, another_model_gets_the_span_of_all_runs);
     tcase_add_test(tests, an_even_load_needs_evidence_only_where_it_is_assumed);
     tcase_add_test(tests, without_anything_published_there_is_no_evidence);
     suite_add_tcase(suite, tests);
