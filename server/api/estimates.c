@@ -40,8 +40,13 @@ static json_t *answer_job(const struct lq_call *call, const struct lq_job_docume
     for (size_t i = 0; i < n; i++) {
         lines[i] = lq_offer_line(&offers[i]);
     }
-    const struct lq_quote quote = {
-        document, &estimate, lines, n, catalog->catalog_version, catalog->prices_version};
+    const struct lq_quote quote = {.document = document,
+                                   .estimate = &estimate,
+                                   .costs = lines,
+                                   .cost_count = n,
+                                   .catalog_version = catalog->catalog_version,
+                                   .prices_version = catalog->prices_version,
+                                   .published = &catalog->published};
     return lq_estimate_encode(&quote);
 }
 

@@ -1,10 +1,12 @@
-/* Tells how wrong each estimator was on each stored set, next to what the papers printed. */
+/* Tells how wrong each estimator was on each stored set, next to what the papers printed, and the
+ * figures that they published of a step's inside. */
 #include "server/api/validation.h"
 
 #include "server/api/page.h"
 #include "server/jobs/validate.h"
 #include "server/jobs/validate_serving.h"
 #include "server/json/calibration.h"
+#include "server/json/evidence.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -175,6 +177,7 @@ static enum lq_code compute(struct lq_call *call, struct lq_reply *reply)
     }
     json_object_set_new(object, "serving", servings_encode(&servings));
     lq_serving_validations_release(&servings);
+    json_object_set_new(object, "published", lq_published_encode(&call->catalog->published));
     return lq_reply_computed(call, object, reply);
 }
 

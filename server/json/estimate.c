@@ -2,6 +2,7 @@
  * stages and the cost's interval, which is the duration's. */
 #include "server/json/estimate.h"
 
+#include "server/json/evidence.h"
 #include "server/json/method.h"
 
 #include <stdbool.h>
@@ -276,6 +277,8 @@ json_t *lq_estimate_encode(const struct lq_quote *quote)
     json_object_set_new_nocheck(o, "interval", interval_encode(quote));
     json_object_set_new_nocheck(o, "basis", throughput_basis_encode(quote));
     json_object_set_new_nocheck(o, "assumptions", lq_job_encode(quote->document));
+    json_object_set_new_nocheck(o, "assumptions_evidence",
+                                lq_defaults_evidence_encode(job, quote->published));
     json_object_set_new_nocheck(o, "versions", versions_encode(quote));
     json_object_set_new_nocheck(o, "warnings", warnings_encode(quote));
     return o;

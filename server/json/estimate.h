@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/finetune/estimate.h"
+#include "core/finetune/published.h"
 #include "server/json/job.h"
 
 #include <jansson.h>
@@ -34,6 +35,7 @@ struct lq_quote {
     size_t cost_count;
     const char *catalog_version;
     const char *prices_version;
+    const struct lq_published *published; /* evidence for defaults */
 };
 
 /* The answer as a new object, members in the order of the contract. */

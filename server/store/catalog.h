@@ -7,6 +7,7 @@
 #include "core/arch/model.h"
 #include "core/finetune/fit.h"
 #include "core/finetune/point.h"
+#include "core/finetune/published.h"
 #include "core/planning/law.h"
 #include "core/planning/serving_evidence.h"
 
@@ -104,7 +105,8 @@ struct lq_catalog {
     size_t measured_gpu_count;
     const struct lq_decode_run *decodes; /* measured serving, by file and row */
     size_t decode_count;
-    const struct lq_fit *fits; /* fitted from points and capacities, ascending by id */
+    struct lq_published published; /* shares, utilisations, expert loads, accuracies */
+    const struct lq_fit *fits;     /* fitted from points and capacities, ascending by id */
     size_t fit_count;
     const struct lq_law_entry *laws;
     size_t law_count;

@@ -23,6 +23,8 @@ struct lq_seeding {
 LQ_MUST_USE enum lq_code lq_seed_catalogs(const struct lq_seeding *seeding, struct lq_error *err);
 /* Calibrations and capacities of arXiv 2408.04693. */
 LQ_MUST_USE enum lq_code lq_seed_xia2024(const struct lq_seeding *seeding, struct lq_error *err);
+/* The catalog id behind a model's label in that paper's files; the label where there is none. */
+const char *lq_xia2024_model(const char *label);
 /* Published figures, file by file as they are. */
 LQ_MUST_USE enum lq_code lq_seed_evidence(const struct lq_seeding *seeding, struct lq_error *err);
 

@@ -94,6 +94,12 @@ static const struct setup *find_setup(const char *label)
     return NULL;
 }
 
+const char *lq_xia2024_model(const char *label)
+{
+    const struct setup *setup = find_setup(label);
+    return setup != NULL ? setup->identity.model : label;
+}
+
 static const struct gpu_label *find_gpu(const char *label)
 {
     for (size_t i = 0; i < sizeof GPUS / sizeof GPUS[0]; i++) {

@@ -79,6 +79,7 @@ static enum lq_code load(struct lq_loader *loader, struct lq_error *err)
     LQ_TRY(lq_load_measured(loader, err));
     LQ_TRY(lq_load_runs(loader, err));
     LQ_TRY(lq_load_decodes(loader, err));
+    LQ_TRY(lq_load_published(loader, err));
     write_version(loader->hash, catalog->data_version);
     loader->hash = LQ_HASH_START;
     LQ_TRY(lq_load_laws(loader, err));

@@ -44,6 +44,8 @@ LQ_MUST_USE enum lq_code lq_load_measured(struct lq_loader *loader, struct lq_er
 /* After all that runs may name. */
 LQ_MUST_USE enum lq_code lq_load_runs(struct lq_loader *loader, struct lq_error *err);
 LQ_MUST_USE enum lq_code lq_load_decodes(struct lq_loader *loader, struct lq_error *err);
+/* Published profiles and accuracies. */
+LQ_MUST_USE enum lq_code lq_load_published(struct lq_loader *loader, struct lq_error *err);
 LQ_MUST_USE enum lq_code lq_load_laws(struct lq_loader *loader, struct lq_error *err);
 
 /* One GPU from the neighbouring columns LQ_GPU_COLUMNS, which stand first. */

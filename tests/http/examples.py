@@ -34,7 +34,7 @@ class Example:
     status: int = 200
     scope: str = None
     headers: dict = dataclasses.field(default_factory=dict)
-    cut: dict = dataclasses.field(default_factory=dict)  # list's name -> entries that are shown
+    cut: dict = dataclasses.field(default_factory=dict)  # list -> entries shown; object -> its cut
     is_bad: bool = False  # the request breaks its schema: shown in words only
     follows: str = None  # asked at the Location that this one was answered with
     volatile: dict = dataclasses.field(default_factory=dict)  # members that differ each time -> shown
@@ -169,7 +169,8 @@ EXAMPLES = [
             "GET", "/v1/fits?estimator=default&model=mixtral-8x7b&limit=1"),
     Example("fit", "A fit with its residuals", "GET", f"/v1/fits/{A40_FIT}"),
     Example("validation", "Errors of the estimators", "GET", "/v1/validation",
-            cut={"throughput": 3, "max_batch": 2, "serving": 1}),
+            cut={"throughput": 3, "max_batch": 2, "serving": 1,
+                 "published": {"shares": 1, "utilisation": 1, "expert_load": 1, "accuracy": 1}}),
     Example("health", "Alive", "GET", "/healthz"),
     Example("readiness", "Ready", "GET", "/readyz"),
     Example("model_put", "A config.json as published", "PUT", "/v1/models/my-mistral", MISTRAL,
@@ -257,13 +258,19 @@ def ask(server, example):
     return answer
 
 
+def cut(value, kept):
+    """A list's first entries, or an object with its lists cut."""
+    if isinstance(kept, int):
+        return value[:kept]
+    return {key: cut(item, kept[key]) if key in kept else item for key, item in value.items()}
+
+
 def shown(example, value):
     """The answer with its long lists cut, and as it is shown where it differs each time."""
     if not example.cut and not example.volatile:
         return value
     assert not example.volatile.keys() - value.keys(), example.volatile.keys() - value.keys()
-    return {key: item[:example.cut[key]] if key in example.cut else example.volatile.get(key, item)
-            for key, item in value.items()}
+    return {key: example.volatile.get(key, item) for key, item in cut(value, example.cut).items()}
 
 
 def entries(server):
