@@ -21,6 +21,8 @@ struct lq_stack {
     double sequence_block_s; /* one block of a sequence kernel on one multiprocessor */
     double call_s;           /* host time of one element-wise operation */
     double input_row_s;      /* feeding one row */
+    double owner_broadcast_s; /* where each rank of a shard group sends its updated weights in turn:
+                                 time of one beyond its bytes; 0 = they are gathered */
     /* memory */
     double context_bytes;          /* CUDA context, libraries' workspaces */
     double fragmentation;          /* share of the device the allocator cannot use */

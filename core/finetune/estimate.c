@@ -3,7 +3,10 @@
 #include "core/finetune/estimate.h"
 
 #include "core/finetune/batch.h"
+#include "core/finetune/device.h"
 #include "core/finetune/interval.h"
+#include "core/finetune/layout_search.h"
+#include "core/finetune/network.h"
 #include "core/finetune/xia2024.h"
 
 #include <math.h>
@@ -26,8 +29,8 @@ const char *const LQ_WARNING_CODES[] = {
     [LQ_WARN_MEMORY_NOMINAL] = "memory-nominal",
     [LQ_WARN_CONTEXT] = "beyond-context",
     [LQ_WARN_NO_BF16] = "no-bf16",
-    [LQ_WARN_BORROWED_STACK] = "stack-not-measured",
-    [LQ_WARN_ONE_NODE] = "taken-as-one-node",
+    [LQ_WARN_STACK] = "stack-not-measured",
+    [LQ_WARN_INTERNODE] = "internode-assumed",
     [LQ_WARN_BATCH_OVER_DATA] = "batch-over-data",
 };
 const char *const LQ_WARNING_DETAILS[] = {
@@ -57,17 +60,16 @@ const char *const LQ_WARNING_DETAILS[] = {
         "the memory that the driver reports is not known: the nominal capacity "
         "was taken",
     [LQ_WARN_NO_BF16] = "this device has no bf16 matrix units: the fp16 rate was taken",
-    [LQ_WARN_BORROWED_STACK] = "nothing was measured on this stack: its times are those of hf-2024",
-    [LQ_WARN_ONE_NODE] = "more than eight GPUs are taken as replicas within one node: the network "
-                         "between nodes is not in the estimate",
+    [LQ_WARN_STACK] = "nothing was measured on this stack: its times are physics with the factors "
+                      "of all stacks, and the interval is theirs",
+    [LQ_WARN_INTERNODE] = "the GPUs are spread over nodes and internode_gb_s was not given: the "
+                          "network such nodes usually have was taken",
     [LQ_WARN_CONTEXT] = "rows are longer than the context the model was made for",
     [LQ_WARN_BATCH_OVER_DATA] = "one batch holds more queries than the data set",
 };
 
 /* Scatter of repeated runs of one job: 1-2 % in Xia et al.'s tables. Part of every interval. */
 static const double RUN_LOG_SD = 0.02;
-/* GPUs of the largest node that is sold by all clouds of the catalog. */
-enum { NODE_GPUS = 8 };
 
 static void warn(struct lq_estimate *out, enum lq_warning warning)
 {
@@ -80,8 +82,13 @@ static struct lq_observation observe(const struct lq_job *job, const struct lq_e
                                    .active_experts = (double)job->active_experts,
                                    .row_tokens = out->row_tokens,
                                    .queries_per_row = job->lengths->queries_per_row,
-                                   .gpu_count = (double)job->gpu_count,
-                                   .token_scale = 1.0};
+                                   .gpu_count = (double)job->gpu_count};
+}
+
+/* Queries that all data ranks finish with one micro-batch. */
+static double step_queries(const struct lq_job *job, const struct lq_estimate *out)
+{
+    return (double)(out->batch_size * job->layout.data) * job->lengths->queries_per_row;
 }
 
 static struct lq_basis choose_basis(const struct lq_job *job, const struct lq_evidence *evidence,
@@ -94,70 +101,31 @@ static struct lq_basis choose_basis(const struct lq_job *job, const struct lq_ev
     lq_conditions_data(&conditions, data);
     const struct lq_applicant applicant = {.identity = identity,
                                            .model_class = lq_model_class(job->model),
-                                           .prior = out->step.total,
-                                           .tokens = out->step_tokens,
-                                           .active_experts = (double)job->active_experts,
+                                           .parts = &out->parts,
                                            .data = data};
     return lq_evidence_step(evidence, &applicant);
 }
 
-/* The physics of the job, scaled to the chosen fit: what the fit's prior was off by where it was
- * measured is what this job's prior is taken to be off by. */
-static void set_step(struct lq_estimate *out)
-{
-    const struct lq_fit *fit = out->basis.fit;
-    if (fit == NULL) {
-        return;
-    }
-    const double prior[] = {out->step.total.fixed_s, out->step.total.token_s,
-                            out->step.total.expert_token_s};
-    double target[LQ_COEFFICIENTS_MAX];
-    for (int j = 0; j < LQ_COEFFICIENTS_MAX; j++) {
-        target[j] = fit->prior[j] > 0.0 ? fit->coefficient[j] * prior[j] / fit->prior[j] : prior[j];
-    }
-    const struct lq_step_coefficients c = {target[0], target[1], target[2]};
-    lq_step_scale(&out->step, &c);
-}
-
-/* Variance of ln(step time) from the coefficients' covariance: the gradient is each part's share.
- */
-static double coefficient_variance(const struct lq_job *job, const struct lq_estimate *out)
-{
-    const struct lq_fit *fit = out->basis.fit;
-    if (fit == NULL) {
-        return 0.0;
-    }
-    const double tokens = out->step_tokens;
-    const double parts[LQ_COEFFICIENTS_MAX] = {
-        out->step.total.fixed_s, out->step.total.token_s * tokens,
-        out->step.total.expert_token_s * (double)job->active_experts * tokens};
-    const double total = parts[0] + parts[1] + parts[2];
-    double variance = 0.0;
-    for (int i = 0; i < LQ_COEFFICIENTS_MAX; i++) {
-        for (int j = 0; j < LQ_COEFFICIENTS_MAX; j++) {
-            variance += parts[i] * parts[j] * fit->covariance[i * LQ_COEFFICIENTS_MAX + j];
-        }
-    }
-    return variance / (total * total) + fit->residual_log * fit->residual_log;
-}
-
-/* The default estimator's queries/s, and the standard deviation of its logarithm. */
+/* The default estimator's queries/s, and the standard deviation of its logarithm: of the factors,
+ * of what the fit's own points scatter by, and of repeated runs. */
 static double default_rate(const struct lq_job *job, struct lq_estimate *out, double *log_sd)
 {
-    const double tokens = out->step_tokens;
-    const double step_s = lq_step_seconds(&out->step.total, tokens, (double)job->active_experts);
-    *log_sd = fmin(sqrt(coefficient_variance(job, out) + out->basis.log_sd * out->basis.log_sd +
-                        RUN_LOG_SD * RUN_LOG_SD),
-                   LQ_PRIOR_LOG_SD);
     const struct lq_fit *fit = out->basis.fit;
-    if (fit != NULL && (tokens < 0.5 * fit->step_tokens[0] || tokens > 2.0 * fit->step_tokens[1])) {
+    const double scatter = out->basis.kind == LQ_BASIS_CALIBRATED ? fit->residual_log : 0.0;
+    *log_sd = sqrt(lq_belief_variance(&out->basis.belief, out->step.share) + scatter * scatter +
+                   out->basis.log_sd * out->basis.log_sd + RUN_LOG_SD * RUN_LOG_SD);
+    const double tokens = out->step_tokens;
+    if (out->basis.kind != LQ_BASIS_PRIOR &&
+        (tokens < 0.5 * fit->step_tokens[0] || tokens > 2.0 * fit->step_tokens[1])) {
         warn(out, LQ_WARN_OUTSIDE_POINTS);
     }
     if (out->basis.kind != LQ_BASIS_CALIBRATED) {
         warn(out, out->basis.kind == LQ_BASIS_PRIOR ? LQ_WARN_PRIOR : LQ_WARN_TRANSFERRED);
     }
-    const struct lq_observation o = observe(job, out);
-    return lq_observation_rate(&o, step_s);
+    if (fit == NULL || fit->scope == LQ_SCOPE_ALL) {
+        warn(out, LQ_WARN_STACK);
+    }
+    return step_queries(job, out) / out->step.total_s;
 }
 
 static enum lq_code find_form(const struct lq_job *job, const struct lq_evidence *evidence,
@@ -239,27 +207,21 @@ static enum lq_code set_rate(const struct lq_job *job, struct lq_estimate *out, 
     return LQ_OK;
 }
 
-/* Stages and terms from the step coefficients, scaled so that they sum to the answer's step time.
- */
-static void set_breakdown(const struct lq_job *job, struct lq_estimate *out)
+/* Stages and terms, scaled so that they sum to the answer's step time. */
+static void set_breakdown(struct lq_estimate *out)
 {
-    const double active = (double)job->active_experts;
-    const double modelled = lq_step_seconds(&out->step.total, out->step_tokens, active);
-    const double scale = out->step_s / modelled;
-    struct lq_step_coefficients target = out->step.total;
-    target.fixed_s *= scale;
-    target.token_s *= scale;
-    target.expert_token_s *= scale;
-    lq_step_scale(&out->step, &target);
+    const double scale = out->step_s / out->step.total_s;
     double moe = 0.0;
     for (int t = 0; t < LQ_TERM_COUNT; t++) {
         for (int s = 0; s < LQ_STAGE_COUNT; s++) {
-            const double seconds = lq_step_seconds(&out->step.term[t][s], out->step_tokens, active);
-            out->stage_s[s] += seconds;
-            moe += lq_term_is_moe((enum lq_term)t) ? seconds : 0.0;
+            double *seconds = &out->step.term_s[t][s];
+            *seconds *= scale;
+            out->stage_s[s] += *seconds;
+            moe += lq_term_is_moe((enum lq_term)t) ? *seconds : 0.0;
         }
     }
-    out->moe_share = moe / (out->stage_s[LQ_STAGE_FORWARD] + out->stage_s[LQ_STAGE_BACKWARD]);
+    out->step.total_s = out->step_s;
+    out->moe_share = moe / (out->step_s - out->stage_s[LQ_STAGE_OPTIMIZER]);
 }
 
 static void set_totals(const struct lq_job *job, double log_sd, struct lq_estimate *out)
@@ -270,9 +232,9 @@ static void set_totals(const struct lq_job *job, double log_sd, struct lq_estima
     out->unpadded_tokens_per_s = out->queries_per_s * job->lengths->mean_tokens;
     out->tokens_per_s_per_gpu = out->tokens_per_s / (double)job->gpu_count;
     /* an epoch takes at least one step, however few queries it has */
-    const double step_queries =
-        (double)(out->batch_size * job->gpu_count) * job->lengths->queries_per_row;
-    out->duration_s = job->epochs * fmax(job->queries, step_queries) / out->queries_per_s;
+    out->duration_s =
+        job->epochs * fmax(job->queries, step_queries(job, out)) / out->queries_per_s;
+    out->log_sd = log_sd;
     lq_interval_around(out->queries_per_s, log_sd, z, out->interval.queries_per_s);
     lq_interval_around(out->tokens_per_s_per_gpu, log_sd, z, out->interval.tokens_per_s_per_gpu);
     lq_interval_around(out->duration_s, log_sd, z, out->interval.duration_s);
@@ -296,11 +258,8 @@ static void add_warnings(const struct lq_job *job, struct lq_estimate *out)
     if (lacks_bf16(job)) {
         warn(out, LQ_WARN_NO_BF16);
     }
-    if (lq_job_stack(job)->borrowed_times && out->basis.kind != LQ_BASIS_CALIBRATED) {
-        warn(out, LQ_WARN_BORROWED_STACK);
-    }
-    if (job->gpu_count > NODE_GPUS) {
-        warn(out, LQ_WARN_ONE_NODE);
+    if (job->layout.nodes > 1 && !(job->network.internode_bytes_per_s > 0.0)) {
+        warn(out, LQ_WARN_INTERNODE);
     }
     if (!job->gpu->memory_is_reported) {
         warn(out, LQ_WARN_MEMORY_NOMINAL);
@@ -314,7 +273,7 @@ static void add_warnings(const struct lq_job *job, struct lq_estimate *out)
         job->lengths->longest_tokens > job->model->context_tokens) {
         warn(out, LQ_WARN_CONTEXT);
     }
-    if ((double)(out->batch_size * job->gpu_count) * job->lengths->queries_per_row > job->queries) {
+    if (step_queries(job, out) > job->queries) {
         warn(out, LQ_WARN_BATCH_OVER_DATA);
     }
 }
@@ -339,16 +298,12 @@ static enum lq_code check_finite(const struct lq_estimate *out, struct lq_error 
     return LQ_OK;
 }
 
-enum lq_code lq_estimate(const struct lq_job *job, const struct lq_evidence *evidence,
-                         struct lq_estimate *out, struct lq_error *err)
+/* Answers a job whose layout is set. */
+static enum lq_code estimate_layout(const struct lq_job *job, const struct lq_evidence *evidence,
+                                    struct lq_estimate *out, struct lq_error *err)
 {
-    *out = (struct lq_estimate){.batch_size = 0};
+    *out = (struct lq_estimate){.layout = job->layout, .layouts_tried = 1};
     const struct lq_identity identity = lq_job_identity(job);
-    if (job->gpu_count > 1 && !(job->gpu->interconnect_bytes_per_s > 0.0)) {
-        return lq_fail(err, LQ_EIMPOSSIBLE, "/gpu_count",
-                       "the interconnect of %s is not known, so that %lld of them cannot be joined",
-                       job->gpu->id, (long long)job->gpu_count);
-    }
     if (job->estimator == LQ_ESTIMATOR_MEASURED) {
         LQ_TRY(find_point(job, evidence, &identity, out, err));
     } else if (job->estimator != LQ_ESTIMATOR_DEFAULT) {
@@ -357,15 +312,63 @@ enum lq_code lq_estimate(const struct lq_job *job, const struct lq_evidence *evi
     LQ_TRY(lq_batch_choose(job, evidence, &identity, out, err));
     out->row_tokens = lq_lengths_mean_row(job->lengths, out->batch_size);
     out->step_tokens = (double)out->batch_size * out->row_tokens;
-    out->step = lq_job_prior(job, out->row_tokens);
+    out->parts = lq_job_step(job, (double)out->batch_size, out->row_tokens);
     out->basis = choose_basis(job, evidence, &identity, out);
-    set_step(out);
+    lq_belief_factors(&out->basis.belief, out->factor);
+    lq_step_evaluate(&out->parts, out->factor, &out->step);
     double log_sd = 0.0;
     LQ_TRY(set_rate(job, out, &log_sd, err));
-    const struct lq_observation o = observe(job, out);
-    out->step_s = lq_observation_rate(&o, 1.0) / out->queries_per_s;
-    set_breakdown(job, out);
+    out->step_s = step_queries(job, out) / out->queries_per_s;
+    set_breakdown(out);
     set_totals(job, log_sd, out);
     add_warnings(job, out);
     return check_finite(out, err);
+}
+
+/* Tries every layout of the space and keeps the fastest that fits, the simplest of equals. */
+static enum lq_code search(const struct lq_job *job, const struct lq_evidence *evidence,
+                           struct lq_estimate *out, struct lq_error *err)
+{
+    struct lq_layout_space space = lq_layout_space(job->model, job->gpu_count, &job->network,
+                                                   job->lengths->longest_tokens);
+    struct lq_job tried = *job;
+    struct lq_error refusal = {.code = LQ_OK};
+    int64_t count = 0;
+    bool found = false;
+    while (lq_layout_next(&space, &tried.layout)) {
+        struct lq_estimate estimate;
+        struct lq_error reason = {.code = LQ_OK};
+        count++;
+        if (estimate_layout(&tried, evidence, &estimate, &reason) != LQ_OK) {
+            refusal = reason; /* the last ones shard most: what they lack is the least */
+        } else if (!found || estimate.queries_per_s > out->queries_per_s * (1.0 + 1e-9)) {
+            *out = estimate;
+            found = true;
+        }
+    }
+    out->layouts_tried = count;
+    if (!found) {
+        return lq_fail(err, refusal.code, refusal.pointer, "%s; no layout of %lld GPUs does better",
+                       refusal.detail, (long long)job->gpu_count);
+    }
+    return LQ_OK;
+}
+
+enum lq_code lq_estimate(const struct lq_job *job, const struct lq_evidence *evidence,
+                         struct lq_estimate *out, struct lq_error *err)
+{
+    if (job->gpu_count > 1 && !(lq_network_intra_bytes_per_s(job->gpu, true) > 0.0)) {
+        return lq_fail(err, LQ_EIMPOSSIBLE, "/gpu_count",
+                       "the interconnect of %s is not known, so that %lld of them cannot be joined",
+                       job->gpu->id, (long long)job->gpu_count);
+    }
+    if (job->layout.data > 0) {
+        return estimate_layout(job, evidence, out, err);
+    }
+    if (job->gpu_count > 1 && job->estimator == LQ_ESTIMATOR_DEFAULT) {
+        return search(job, evidence, out, err);
+    }
+    struct lq_job replicas = *job;
+    replicas.layout = lq_job_identity(job).layout;
+    return estimate_layout(&replicas, evidence, out, err);
 }

@@ -60,8 +60,8 @@ enum lq_warning {
     LQ_WARN_MEMORY_NOMINAL,  /* the driver's figure of the device's memory is not known */
     LQ_WARN_CONTEXT,         /* rows are longer than the model was made for */
     LQ_WARN_NO_BF16,         /* bf16 on a device without it */
-    LQ_WARN_BORROWED_STACK,  /* the stack's constants are another's */
-    LQ_WARN_ONE_NODE,        /* more GPUs than a node has */
+    LQ_WARN_STACK,           /* nothing was measured on the stack */
+    LQ_WARN_INTERNODE,       /* several nodes, and nobody said how they are joined */
     LQ_WARN_BATCH_OVER_DATA, /* a batch holds more queries than the data set */
     LQ_WARNING_COUNT
 };
@@ -78,6 +78,8 @@ struct lq_estimate_interval {
 };
 
 struct lq_estimate {
+    struct lq_layout layout; /* the one asked for, or the best one found */
+    int64_t layouts_tried;   /* 1 where it was asked for */
     int64_t batch_size;
     int64_t max_batch_size;
     double row_tokens;    /* mean padded tokens of a row at this batch */
@@ -87,13 +89,16 @@ struct lq_estimate {
     double tokens_per_s_per_gpu;
     double step_s; /* one micro-batch, its share of the optimizer included */
     double stage_s[LQ_STAGE_COUNT];
-    double moe_share;         /* of forward and backward */
-    struct lq_step_time step; /* terms; evaluate with lq_step_seconds(., step_tokens, ..) */
-    double step_tokens;       /* padded tokens of one micro-batch of one device */
-    struct lq_memory memory;  /* per device */
+    double moe_share;               /* of forward and backward */
+    struct lq_step_parts parts;     /* physics of the micro-batch */
+    double factor[LQ_FACTOR_COUNT]; /* that the basis believes in */
+    struct lq_step_time step;       /* terms; they sum to step_s */
+    double step_tokens;             /* padded tokens of one micro-batch of one data rank */
+    struct lq_memory memory;        /* per device */
     double activation_bytes;
     double total_bytes;
     double duration_s;
+    double log_sd; /* standard deviation of ln(throughput) */
     struct lq_estimate_interval interval;
     struct lq_basis basis;        /* of the throughput */
     struct lq_basis memory_basis; /* of the memory */
@@ -107,7 +112,8 @@ struct lq_estimate {
  *   interval and was never measured; detail has the missing bytes and what would fit),
  *   LQ_ENOCOEFFICIENTS, LQ_ENOMEASUREMENT (detail names the nearest point), LQ_EIMPOSSIBLE (a form
  *   predicts no positive throughput; several devices without a known interconnect), LQ_ENUMBER.
- * Thread-safe; allocates nothing. Under 5 microseconds with a prepared model and histogram. */
+ * Thread-safe; allocates nothing. Under 10 microseconds with a prepared model and histogram; where
+ * a layout is sought, that for each one tried. */
 LQ_MUST_USE enum lq_code lq_estimate(const struct lq_job *job, const struct lq_evidence *evidence,
                                      struct lq_estimate *out, struct lq_error *err);
 
@@ -117,10 +123,10 @@ struct lq_identity lq_job_identity(const struct lq_job *job);
 /* The constants of the job's stack; those of hf-2024 where the label is only known from points. */
 const struct lq_stack *lq_job_stack(const struct lq_job *job);
 
-/* Seconds below which no device finishes a step: its FLOPs at the catalog's peak rate, nothing
- * else. `tokens` padded tokens in rows of `row_tokens` on average; 0 where the rate is not in the
- * catalog. */
-double lq_job_least_step_s(const struct lq_job *job, double tokens, double row_tokens);
+/* Seconds below which no device finishes a micro-batch of `rows` of `row_tokens` on average: its
+ * FLOPs at the catalog's peak rate, nothing else; 0 where the rate is not in the catalog. The job's
+ * layout must be set. */
+double lq_job_least_step_s(const struct lq_job *job, double rows, double row_tokens);
 
-/* The prior step time of a job at a mean row length: what physics gives without measurements. */
-struct lq_step_time lq_job_prior(const struct lq_job *job, double row_tokens);
+/* The physics of a micro-batch of `rows` rows per data rank. The job's layout must be set. */
+struct lq_step_parts lq_job_step(const struct lq_job *job, double rows, double row_tokens);

@@ -25,27 +25,32 @@ struct lq_evidence {
 /* A step-time or memory fit that was chosen for a job. */
 struct lq_basis {
     enum lq_basis_kind kind;
-    const struct lq_fit *fit; /* NULL for the prior */
-    double log_sd;            /* of the predicted quantity, beyond the fit's own covariance */
+    const struct lq_fit *fit; /* NULL where nothing was measured at all */
+    double log_sd;            /* of the predicted quantity, beyond the belief's own variance */
+    struct lq_belief belief;  /* step time: about the job's factors */
 };
-
-/* Standard deviation of ln(step time) of the prior; no evidence makes an interval wider. */
-extern const double LQ_PRIOR_LOG_SD;
 
 /* What a job brings to the choice of a fit. Borrowed. */
 struct lq_applicant {
     const struct lq_identity *identity;
-    unsigned model_class;              /* lq_model_class of its model */
-    struct lq_step_coefficients prior; /* what physics gives its step */
-    double tokens;                     /* padded tokens of the step */
-    double active_experts;
+    unsigned model_class; /* lq_model_class of its model */
+    const struct lq_step_parts *parts;
     const char *data; /* as lq_conditions_data names it */
 };
 
-/* The step-time fit nearest to the job: its own; else the one of the same method kind and class of
- * model with the least variance, summed over model, GPU (the more the further apart physics puts
- * the two), stack and settings that differ; among equals the one with more points; else none. A fit
- * of other length distributions stays calibrated, with a spread of its own for that. */
+/* Belief about the step's factors before anything was measured: the constants' own doubt. */
+struct lq_belief lq_evidence_doubt(void);
+
+/* By how much members of a group differ in each factor, as standard deviation of its logarithm:
+ * stacks within all, models within a stack, identities within a model. LQ_FACTOR_COUNT entries;
+ * NULL for an identity, which has no members. */
+const double *lq_evidence_member_log_sd(enum lq_scope scope);
+
+/* The step-time fit that speaks for the job, and what is believed of the job's factors: that of its
+ * own identity (calibrated); else of its model on its stack (transferred); else the one with the
+ * least variance of the step time among those of its stack, of its model on other stacks
+ * (transferred), and of everything measured (prior). A stack's fit counts as transferred where it
+ * rests on calibrations of the same kind of method and class of model, else as prior. */
 struct lq_basis lq_evidence_step(const struct lq_evidence *evidence,
                                  const struct lq_applicant *applicant);
 

@@ -1,197 +1,126 @@
-/* Fits of the step time: the joint form over all length distributions of one identity. The
- * xia2024 forms are in xia2024.c, the memory factor in fit_memory.c. */
+/* Fits of the step time: factors of the physics, from a prior belief and measured steps. The xia2024
+ * forms are in xia2024.c, the memory factor in fit_memory.c, the regression in regress.c. */
 #include "core/finetune/fit.h"
 
-#include "core/base/minimize.h"
 #include "core/finetune/xia2024.h"
 
 #include <math.h>
+#include <string.h>
 
 const char *const LQ_FIT_NAMES[] = {"default", "xia2024", "xia2024-printed", "memory", NULL};
+const char *const LQ_SCOPE_NAMES[] = {"all", "stack", "model", "identity", NULL};
 const char *const LQ_OBJECTIVE_NAMES[] = {"pseudo-huber-relative", "least-squares-absolute",
                                           "minimax-relative", NULL};
 
-/* Scale of ln(predicted / measured) beyond which a point counts linearly: the scatter of repeated
- * runs, 1-2 % in Xia et al.'s tables. */
-static const double RESIDUAL_SCALE = 0.02;
-/* Standard deviation of ln(coefficient) around physics before anything is measured: a factor e. */
-static const double PRIOR_LOG_SD = 1.0;
-/* A prior of zero (a dense model's experts) is held at this: 1e-15 s per token is nothing. */
-static const double COEFFICIENT_MIN = 1e-15;
+/* Scatter of repeated steps under one identity, as standard deviation of the logarithm: 0.6 %, what
+ * smooth curves leave of Xia et al.'s A40 tables; 1 % where sources are mixed. */
+static const double IDENTITY_LOG_SD = 0.006;
+static const double GROUP_LOG_SD = 0.01;
 
-double lq_observation_rate(const struct lq_observation *o, double step_s)
+unsigned lq_fit_class(enum lq_method_kind kind, unsigned model_class)
 {
-    return o->batch_size * o->queries_per_row * o->gpu_count / step_s;
-}
-
-size_t lq_fit_workspace(size_t n)
-{
-    return lq_squares_workspace((int)n + LQ_COEFFICIENTS_MAX, LQ_COEFFICIENTS_MAX);
-}
-
-struct step_problem {
-    const struct lq_observation *observations;
-    size_t n;
-    double prior_log[LQ_COEFFICIENTS_MAX];
-    enum lq_fit_objective objective;
-};
-
-static double predicted_rate(const double *coefficient, const struct lq_observation *o)
-{
-    const struct lq_step_coefficients c = {coefficient[0], coefficient[1] * o->token_scale,
-                                           coefficient[2]};
-    return lq_observation_rate(
-        o, lq_step_seconds(&c, o->batch_size * o->row_tokens, o->active_experts));
-}
-
-/* sign(r) * sqrt(pseudo-Huber(r)), so that a sum of squares is the robust objective. */
-static double robust(double r)
-{
-    const double u = r / RESIDUAL_SCALE;
-    const double root = sqrt(2.0 * (sqrt(1.0 + u * u) - 1.0));
-    return r < 0.0 ? -root : root;
-}
-
-static void step_residuals(const void *context, const double *log_coefficient, double *out)
-{
-    const struct step_problem *problem = context;
-    double coefficient[LQ_COEFFICIENTS_MAX];
-    for (int j = 0; j < LQ_COEFFICIENTS_MAX; j++) {
-        coefficient[j] = exp(log_coefficient[j]);
-        const double pull = (log_coefficient[j] - problem->prior_log[j]) / PRIOR_LOG_SD;
-        out[problem->n + (size_t)j] = problem->objective == LQ_OBJECTIVE_ROBUST ? pull : 0.0;
-    }
-    for (size_t i = 0; i < problem->n; i++) {
-        const struct lq_observation *o = &problem->observations[i];
-        const double rate = predicted_rate(coefficient, o);
-        out[i] = problem->objective == LQ_OBJECTIVE_ROBUST ? robust(log(rate / o->queries_per_s))
-                                                           : rate - o->queries_per_s;
-    }
-}
-
-static double at_least(double value, double least)
-{
-    return value > least ? value : least;
-}
-
-struct lq_step_coefficients lq_fit_step_coefficients(const struct lq_fit *fit)
-{
-    return (struct lq_step_coefficients){fit->coefficient[0], fit->coefficient[1],
-                                         fit->coefficient[2]};
+    return 1U << (4U * (unsigned)kind + model_class);
 }
 
 double lq_fit_predict(const struct lq_fit *fit, const struct lq_observation *o, double experts)
 {
     const double sparsity = experts > 0.0 ? o->active_experts / experts : 1.0;
     switch (fit->kind) {
-    case LQ_FIT_STEP_TIME:
-        return predicted_rate(fit->coefficient, o);
     case LQ_FIT_XIA2024:
         return lq_xia2024_rate(fit->coefficient, fit->constant, o->batch_size, sparsity);
     case LQ_FIT_XIA2024_PRINTED:
         return lq_xia2024_printed_rate(fit->coefficient, fit->constant, o->batch_size, sparsity);
+    case LQ_FIT_STEP_TIME:
     case LQ_FIT_MEMORY:
         break;
     }
     return 0.0;
 }
 
-void lq_fit_errors(struct lq_fit *fit, const struct lq_observation *observations, size_t n,
-                   double experts)
+void lq_fit_sums_add(struct lq_fit_sums *sums, double predicted, double measured)
 {
-    double squares = 0.0;
-    double relative = 0.0;
-    double bias = 0.0;
-    double spread = 0.0;
-    for (size_t i = 0; i < n; i++) {
-        const double measured = observations[i].queries_per_s;
-        const double predicted = lq_fit_predict(fit, &observations[i], experts);
-        squares += (predicted - measured) * (predicted - measured);
-        relative += fabs(predicted / measured - 1.0);
-        bias += predicted / measured - 1.0;
-        if (predicted > 0.0) {
-            const double r = log(predicted / measured);
-            spread += r * r;
-        }
-    }
-    /* degrees of freedom: a fit through as many points as coefficients says nothing of its error */
-    const double freedom = at_least((double)n - (double)fit->coefficients, 1.0);
-    fit->points = n;
-    fit->rmse_queries_per_s = sqrt(squares / (double)n);
-    fit->mape = relative / (double)n;
-    fit->bias = bias / (double)n;
-    fit->residual_log = sqrt(spread / freedom);
-}
-
-double lq_observations_mean_row(const struct lq_observation *observations, size_t n)
-{
-    double sum = 0.0;
-    for (size_t i = 0; i < n; i++) {
-        sum += observations[i].row_tokens;
-    }
-    return sum / (double)n;
-}
-
-static void set_range(struct lq_fit *fit, const struct lq_observation *observations, size_t n)
-{
-    fit->row_tokens = lq_observations_mean_row(observations, n);
-    for (size_t i = 0; i < n; i++) {
-        const double tokens = observations[i].batch_size * observations[i].row_tokens;
-        fit->step_tokens[0] = i == 0 ? tokens : fmin(fit->step_tokens[0], tokens);
-        fit->step_tokens[1] = i == 0 ? tokens : fmax(fit->step_tokens[1], tokens);
-        const double row = observations[i].row_tokens;
-        fit->row_range[0] = i == 0 ? row : fmin(fit->row_range[0], row);
-        fit->row_range[1] = i == 0 ? row : fmax(fit->row_range[1], row);
+    const double off = predicted - measured;
+    sums->n++;
+    sums->squares += off * off;
+    sums->relative += fabs(off / measured);
+    sums->bias += off / measured;
+    if (predicted > 0.0) {
+        const double r = log(predicted / measured);
+        sums->log_squares += r * r;
     }
 }
 
-/* Variance of one residual, in the unit that its objective counts in: of the robust one
- * RESIDUAL_SCALE, or more where the points scatter more; of the absolute one as they scatter. */
-static double residual_variance(const struct lq_fit *fit, double sum_of_squares)
+void lq_fit_set_errors(struct lq_fit *fit, const struct lq_fit_sums *sums)
 {
-    if (fit->objective == LQ_OBJECTIVE_ROBUST) {
-        const double inflation = at_least(fit->residual_log / RESIDUAL_SCALE, 1.0);
-        return inflation * inflation;
-    }
-    return sum_of_squares / at_least((double)fit->points - (double)fit->coefficients, 1.0);
+    const double n = (double)sums->n;
+    /* free coefficients: a fit through as many points as coefficients says nothing of its error;
+     * factors are held by their prior, so that all together take one */
+    const double taken = fit->kind == LQ_FIT_STEP_TIME ? 1.0 : (double)fit->coefficients;
+    fit->points = sums->n;
+    fit->rmse_queries_per_s = sqrt(sums->squares / n);
+    fit->mape = sums->relative / n;
+    fit->bias = sums->bias / n;
+    fit->residual_log = sqrt(sums->log_squares / fmax(n - taken, 1.0));
 }
 
-enum lq_code lq_fit_step_time(const struct lq_observation *observations, size_t n,
-                              const struct lq_step_coefficients *prior,
-                              enum lq_fit_objective objective, double *workspace,
-                              struct lq_fit *out, struct lq_error *err)
+static void evaluate(const void *context, size_t i, const double *factor, double *log_ratio,
+                     double *gradient)
 {
-    if (n == 0 || (objective == LQ_OBJECTIVE_ABSOLUTE && n < LQ_COEFFICIENTS_MAX)) {
-        return lq_fail(err, LQ_EFIT, NULL, "%zu points do not determine the step time", n);
+    const struct lq_step_observation *o = (const struct lq_step_observation *)context + i;
+    struct lq_step_time step;
+    lq_step_evaluate(&o->parts, factor, &step);
+    *log_ratio = log(step.total_s / o->step_s);
+    memcpy(gradient, step.share, sizeof step.share);
+}
+
+/* Standard deviation of one observation: its scatter, and its member's difference as often as the
+ * member occurs, so that a member's observations together weigh as one of that difference. */
+static double observation_log_sd(const struct lq_step_observation *o, const double *factor,
+                                 const double *member_log_sd)
+{
+    if (member_log_sd == NULL) {
+        return IDENTITY_LOG_SD;
     }
-    struct step_problem problem = {.observations = observations, .n = n, .objective = objective};
-    const double start[LQ_COEFFICIENTS_MAX] = {prior->fixed_s, prior->token_s,
-                                               prior->expert_token_s};
-    double solution[LQ_COEFFICIENTS_MAX];
-    for (int j = 0; j < LQ_COEFFICIENTS_MAX; j++) {
-        problem.prior_log[j] = log(at_least(start[j], COEFFICIENT_MIN));
-        solution[j] = problem.prior_log[j];
+    struct lq_step_time step;
+    lq_step_evaluate(&o->parts, factor, &step);
+    double variance = 0.0;
+    for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
+        const double moved = step.share[f] * member_log_sd[f];
+        variance += moved * moved;
     }
-    const struct lq_squares squares = {.residuals = step_residuals,
-                                       .context = &problem,
-                                       .m = (int)n + LQ_COEFFICIENTS_MAX,
-                                       .n = LQ_COEFFICIENTS_MAX};
-    struct lq_squares_result result;
-    LQ_TRY(lq_minimize_squares(&squares, solution, workspace, &result, err));
+    return sqrt(GROUP_LOG_SD * GROUP_LOG_SD + o->siblings * variance);
+}
+
+double lq_fit_step_s(const struct lq_fit *fit, const struct lq_step_parts *parts)
+{
+    struct lq_step_time step;
+    lq_step_evaluate(parts, fit->coefficient, &step);
+    return step.total_s;
+}
+
+enum lq_code lq_fit_step_time(const struct lq_step_observation *observations, size_t n,
+                              const struct lq_belief *prior, const double *member_log_sd,
+                              double *scratch, struct lq_fit *out, struct lq_error *err)
+{
+    if (n == 0) {
+        return lq_fail(err, LQ_EFIT, NULL, "no points determine the step time");
+    }
     out->kind = LQ_FIT_STEP_TIME;
-    out->objective = objective;
-    out->coefficients = LQ_COEFFICIENTS_MAX;
-    set_range(out, observations, n);
-    for (int j = 0; j < LQ_COEFFICIENTS_MAX; j++) {
-        out->prior[j] = start[j];
-        out->coefficient[j] = start[j] > 0.0 ? exp(solution[j]) : 0.0;
+    out->objective = LQ_OBJECTIVE_ROBUST;
+    out->coefficients = LQ_FACTOR_COUNT;
+    lq_belief_factors(prior, out->prior);
+    for (size_t i = 0; i < n; i++) {
+        scratch[i] = observation_log_sd(&observations[i], out->prior, member_log_sd);
     }
-    lq_fit_errors(out, observations, n, 0.0);
-    const double variance = residual_variance(out, result.sum_of_squares);
-    for (int j = 0; j < LQ_COEFFICIENTS_MAX * LQ_COEFFICIENTS_MAX; j++) {
-        const int row = j / LQ_COEFFICIENTS_MAX;
-        const int col = j % LQ_COEFFICIENTS_MAX;
-        out->covariance[j] = result.covariance[row * squares.n + col] * variance;
+    const struct lq_regression regression = {
+        .evaluate = evaluate, .context = observations, .count = n, .log_sd = scratch};
+    LQ_TRY(lq_regress(&regression, prior, &out->belief, NULL, err));
+    lq_belief_factors(&out->belief, out->coefficient);
+    struct lq_fit_sums sums = {.n = 0};
+    for (size_t i = 0; i < n; i++) {
+        const struct lq_step_observation *o = &observations[i];
+        lq_fit_sums_add(&sums, o->queries / lq_fit_step_s(out, &o->parts), o->queries / o->step_s);
     }
+    lq_fit_set_errors(out, &sums);
     return LQ_OK;
 }

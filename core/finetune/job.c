@@ -1,4 +1,6 @@
-/* What follows from a job alone: its identity among measurements and its prior step time. */
+/* What follows from a job alone: its identity among measurements and the physics of its step. */
+#include "core/finetune/communication.h"
+#include "core/finetune/device.h"
 #include "core/finetune/estimate.h"
 
 #include <stdbool.h>
@@ -31,73 +33,105 @@ struct lq_identity lq_job_identity(const struct lq_job *job)
     return identity;
 }
 
-/* The widest view of any attention layer: the longest context the scores are computed over. Layers
- * with windows beside layers without count as without. */
-static int64_t widest_window(const struct lq_model *model)
-{
-    int64_t widest = 0;
-    for (int i = 0; i < model->layer_kinds; i++) {
-        const struct lq_mixer *mixer = &model->layers[i].mixer;
-        if (mixer->kind != LQ_MIXER_ATTENTION && mixer->kind != LQ_MIXER_MLA) {
-            continue;
-        }
-        if (mixer->window_tokens == 0) {
-            return 0;
-        }
-        widest = mixer->window_tokens > widest ? mixer->window_tokens : widest;
-    }
-    return widest;
-}
-
-/* Gradients in the trained weights' own type, reduced among data-parallel devices. */
-static double gradient_bytes(const struct lq_job *job, const struct lq_stack *stack)
-{
-    const struct lq_trained trained =
-        lq_trained_count(job->model, &job->method, &job->training, stack);
-    return trained.parameters * trained.weight_bytes;
-}
-
 const struct lq_stack *lq_job_stack(const struct lq_job *job)
 {
     const struct lq_stack *stack = lq_stack_find(job->stack);
     return stack != NULL ? stack : lq_stack_default();
 }
 
-double lq_job_least_step_s(const struct lq_job *job, double tokens, double row_tokens)
+/* FLOPs of one micro-batch on one device, every expert's share even. */
+static double step_flop(const struct lq_work_table *work, const struct lq_step_shape *shape)
 {
-    static const struct lq_stack PERFECT = {.matmul_efficiency = 1.0, .bandwidth_efficiency = 1.0};
+    double sum = 0.0;
+    for (int t = 0; t < LQ_TERM_COUNT; t++) {
+        for (int s = 0; s < LQ_STAGE_COUNT; s++) {
+            const struct lq_work *w = &work->term[t][s];
+            sum += w->token_flop + shape->active_experts * w->expert_token_flop;
+        }
+    }
+    return sum * shape->tokens;
+}
+
+static struct lq_work_table count_work(const struct lq_job *job)
+{
+    const struct lq_work_job work = {.model = job->model,
+                                     .method = &job->method,
+                                     .training = &job->training,
+                                     .stack = lq_job_stack(job),
+                                     .layout = &job->layout};
+    return lq_work_count(&work);
+}
+
+/* What a data rank's rows are to one of its devices: context parallelism cuts them. */
+static struct lq_step_shape shape_of(const struct lq_job *job, double rows, double row_tokens)
+{
+    const double share = 1.0 / (double)job->layout.context;
+    return (struct lq_step_shape){.tokens = rows * row_tokens * share,
+                                  .rows = rows * share,
+                                  .keys = row_tokens,
+                                  .active_experts = (double)job->active_experts};
+}
+
+double lq_job_least_step_s(const struct lq_job *job, double rows, double row_tokens)
+{
     bool fallback = false;
-    (void)lq_peak_flop_per_s(job->gpu, job->training.precision, &fallback);
+    const double peak = lq_peak_flop_per_s(job->gpu, job->training.precision, &fallback);
     if (fallback) {
         return 0.0;
     }
-    const struct lq_work_table work =
-        lq_work_count(job->model, &job->method, &job->training, &PERFECT);
-    const struct lq_step_device device = {.gpu = job->gpu,
-                                          .stack = &PERFECT,
-                                          .precision = job->training.precision,
-                                          .gpu_count = 1,
-                                          .accumulation_steps = 1,
-                                          .row_tokens = row_tokens,
-                                          .window_tokens = widest_window(job->model)};
-    const struct lq_step_coefficients total = lq_step_prior(&work, &device).total;
-    return (total.token_s + (double)job->active_experts * total.expert_token_s) * tokens;
+    const struct lq_work_table work = count_work(job);
+    const struct lq_step_shape shape = shape_of(job, rows, row_tokens);
+    return step_flop(&work, &shape) / peak;
 }
 
-struct lq_step_time lq_job_prior(const struct lq_job *job, double row_tokens)
+/* Bytes of the whole model that devices may have to send each other. */
+static struct lq_communication count_communication(const struct lq_job *job, double tokens)
 {
     const struct lq_stack *stack = lq_job_stack(job);
-    const struct lq_work_table work =
-        lq_work_count(job->model, &job->method, &job->training, stack);
-    const struct lq_step_device device = {
+    const struct lq_parameters p = lq_model_parameters(job->model, 0);
+    const struct lq_trained trained =
+        lq_trained_count(job->model, &job->method, &job->training, stack);
+    const double element = lq_precision_bytes(job->training.precision);
+    const bool quantized = job->method.quantization != LQ_QUANTIZATION_NONE;
+    const double linear = quantized ? lq_quantization_bytes(job->method.quantization) : element;
+    const double experts = p.linear > 0 ? (double)p.experts / (double)p.linear : 0.0;
+    const double gradients = trained.parameters * trained.weight_bytes;
+    const struct lq_communication_job communication = {
+        .model = job->model,
         .gpu = job->gpu,
-        .stack = stack,
-        .precision = job->training.precision,
-        .gpu_count = job->gpu_count,
-        .gradient_bytes = job->gpu_count > 1 ? gradient_bytes(job, stack) : 0.0,
-        .accumulation_steps = job->training.accumulation_steps,
-        .row_tokens = row_tokens,
-        .window_tokens = widest_window(job->model),
+        .layout = &job->layout,
+        .network = &job->network,
+        .training = &job->training,
+        .expert_load = job->expert_load,
+        .active_experts = job->active_experts,
+        .micro_batch_tokens = tokens,
+        .weights_bytes = (double)p.linear * linear + (double)(p.total - p.linear) * element,
+        .expert_weights_bytes = (double)p.experts * linear,
+        .gradient_bytes = gradients,
+        .expert_gradient_bytes = gradients * experts,
+        .updated_bytes = gradients,
+        .expert_updated_bytes = gradients * experts,
+        .owner_broadcast_s = stack->owner_broadcast_s,
     };
-    return lq_step_prior(&work, &device);
+    return lq_communication_count(&communication);
+}
+
+struct lq_step_parts lq_job_step(const struct lq_job *job, double rows, double row_tokens)
+{
+    const struct lq_work_table work = count_work(job);
+    const struct lq_step_device device = {.gpu = job->gpu,
+                                          .stack = lq_job_stack(job),
+                                          .model = job->model,
+                                          .method = &job->method,
+                                          .training = &job->training,
+                                          .layout = &job->layout,
+                                          .expert_load = job->expert_load};
+    const struct lq_step_shape shape = shape_of(job, rows, row_tokens);
+    struct lq_step_parts parts = lq_step_count(&work, &device, &shape);
+    const uint32_t offloads = LQ_OPTION_BIT(LQ_OPTION_OFFLOAD_OPTIMIZER);
+    if (lq_layout_gpus(&job->layout) > 1 || (job->training.options & offloads) != 0) {
+        const struct lq_communication c = count_communication(job, rows * row_tokens);
+        lq_step_add_flows(&parts, &c);
+    }
+    return parts;
 }

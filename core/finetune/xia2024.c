@@ -93,6 +93,11 @@ enum lq_code lq_fit_xia2024(enum lq_fit_kind kind, const struct lq_observation *
     out->coefficient[0] = kind == LQ_FIT_XIA2024 ? intercept : slope;
     out->coefficient[1] = kind == LQ_FIT_XIA2024 ? slope : intercept;
     out->constant = c3;
-    lq_fit_errors(out, observations, n, experts);
+    struct lq_fit_sums sums = {.n = 0};
+    for (size_t i = 0; i < n; i++) {
+        lq_fit_sums_add(&sums, lq_fit_predict(out, &observations[i], experts),
+                        observations[i].queries_per_s);
+    }
+    lq_fit_set_errors(out, &sums);
     return LQ_OK;
 }
