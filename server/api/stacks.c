@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-enum evidence_kind { EVIDENCE_NONE, EVIDENCE_POINT, EVIDENCE_CAPACITY };
+enum evidence_kind { EVIDENCE_NONE, EVIDENCE_POINT, EVIDENCE_CAPACITY, EVIDENCE_RUN };
 
 /* One measurement, or the mere fact that the estimator knows the label. */
 struct evidence {
@@ -48,13 +48,22 @@ static size_t collect(const struct lq_catalog *catalog, struct evidence *out)
         const struct lq_capacity *capacity = &catalog->capacities[i];
         out[n++] = (struct evidence){capacity->identity.stack, capacity->source, EVIDENCE_CAPACITY};
     }
+    for (size_t i = 0; i < catalog->run_count; i++) {
+        const struct lq_point *run = &catalog->runs[i];
+        out[n++] = (struct evidence){run->identity.stack, run->source, EVIDENCE_RUN};
+    }
+    for (size_t i = 0; i < catalog->run_capacity_count; i++) {
+        const struct lq_capacity *capacity = &catalog->run_capacities[i];
+        out[n++] = (struct evidence){capacity->identity.stack, capacity->source, EVIDENCE_CAPACITY};
+    }
     return n;
 }
 
 /* False when out of memory; free both arrays either way. */
 static bool gather(const struct lq_catalog *catalog, struct stacks *stacks)
 {
-    size_t most = LQ_STACK_COUNT + catalog->point_count + catalog->capacity_count;
+    size_t most = LQ_STACK_COUNT + catalog->point_count + catalog->capacity_count +
+                  catalog->run_count + catalog->run_capacity_count;
     stacks->evidence = calloc(most, sizeof *stacks->evidence);
     stacks->starts = calloc(most + 1, sizeof *stacks->starts);
     if (stacks->evidence == NULL || stacks->starts == NULL) {
@@ -71,15 +80,6 @@ static bool gather(const struct lq_catalog *catalog, struct stacks *stacks)
     return true;
 }
 
-static json_t *tally_encode(const char *source, size_t points, size_t capacities)
-{
-    json_t *object = json_object();
-    json_object_set_new(object, "source", lq_text_encode(source));
-    json_object_set_new(object, "points", json_integer((json_int_t)points));
-    json_object_set_new(object, "capacities", json_integer((json_int_t)capacities));
-    return object;
-}
-
 static size_t count_kind(const struct evidence *evidence, size_t n, enum evidence_kind kind)
 {
     size_t count = 0;
@@ -87,6 +87,18 @@ static size_t count_kind(const struct evidence *evidence, size_t n, enum evidenc
         count += evidence[i].kind == kind;
     }
     return count;
+}
+
+/* How much of each kind there is. */
+static size_t tally(json_t *object, const struct evidence *evidence, size_t n)
+{
+    const size_t points = count_kind(evidence, n, EVIDENCE_POINT);
+    const size_t runs = count_kind(evidence, n, EVIDENCE_RUN);
+    const size_t capacities = count_kind(evidence, n, EVIDENCE_CAPACITY);
+    json_object_set_new(object, "points", json_integer((json_int_t)points));
+    json_object_set_new(object, "runs", json_integer((json_int_t)runs));
+    json_object_set_new(object, "capacities", json_integer((json_int_t)capacities));
+    return points + runs + capacities;
 }
 
 static json_t *sources_encode(const struct evidence *evidence, size_t n)
@@ -99,10 +111,11 @@ static json_t *sources_encode(const struct evidence *evidence, size_t n)
                 break;
             }
         }
-        size_t points = count_kind(evidence + i, end - i, EVIDENCE_POINT);
-        size_t capacities = count_kind(evidence + i, end - i, EVIDENCE_CAPACITY);
-        if (points + capacities > 0) {
-            json_array_append_new(array, tally_encode(evidence[i].source, points, capacities));
+        json_t *source = json_pack("{s:o}", "source", lq_text_encode(evidence[i].source));
+        if (tally(source, evidence + i, end - i) > 0) {
+            json_array_append_new(array, source);
+        } else {
+            json_decref(source);
         }
     }
     return array;
@@ -124,10 +137,7 @@ static json_t *encode(const void *context, size_t i)
     json_object_set_new(object, "id", json_string(evidence->stack));
     json_object_set_new(object, "description", lq_text_encode(known ? known->description : ""));
     json_object_set_new(object, "modelled", json_boolean(known != NULL));
-    json_object_set_new(object, "points",
-                        json_integer((json_int_t)count_kind(evidence, n, EVIDENCE_POINT)));
-    json_object_set_new(object, "capacities",
-                        json_integer((json_int_t)count_kind(evidence, n, EVIDENCE_CAPACITY)));
+    (void)tally(object, evidence, n);
     json_object_set_new(object, "sources", sources_encode(evidence, n));
     return object;
 }

@@ -49,9 +49,9 @@ json_t *lq_point_encode(const struct lq_point *point)
                                                         : json_null());
     }
     json_object_set_new(o, "row_tokens", json_real(run->row_tokens));
-    json_object_set_new(o, "longest_tokens",
-                        measured(point->longest_tokens > 0.0 ? point->longest_tokens
-                                                             : run->row_tokens));
+    json_object_set_new(
+        o, "longest_tokens",
+        measured(point->longest_tokens > 0.0 ? point->longest_tokens : run->row_tokens));
     json_object_set_new(o, "queries_per_s", measured(point->queries_per_s));
     json_object_set_new(o, "step_time_s", measured(point->step_time_s));
     json_object_set_new(o, "peak_memory_bytes", measured(point->peak_memory_bytes));

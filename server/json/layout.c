@@ -28,15 +28,18 @@ enum { RANKS_MAX = 65536 };
         .name = #member, .kind = LQ_FIELD_COUNT, .offset = offsetof(struct members, member),       \
         .min = 1, .max = RANKS_MAX                                                                 \
     }
-static const struct lq_field FIELDS[] = {
-    SIZE(data),    SIZE(tensor),
-    SIZE(pipeline), SIZE(expert),
-    SIZE(context), {.name = "zero_stage",
-                    .kind = LQ_FIELD_COUNT,
-                    .offset = offsetof(struct members, zero_stage),
-                    .min = 0,
-                    .max = 3},
-    SIZE(zero_group), SIZE(nodes)};
+static const struct lq_field FIELDS[] = {SIZE(data),
+                                         SIZE(tensor),
+                                         SIZE(pipeline),
+                                         SIZE(expert),
+                                         SIZE(context),
+                                         {.name = "zero_stage",
+                                          .kind = LQ_FIELD_COUNT,
+                                          .offset = offsetof(struct members, zero_stage),
+                                          .min = 0,
+                                          .max = 3},
+                                         SIZE(zero_group),
+                                         SIZE(nodes)};
 #undef SIZE
 
 static int64_t or_else(int64_t given, int64_t otherwise)

@@ -327,7 +327,7 @@ def case_a_new_stack_is_known_from_its_points(server):
     assert estimate(server, stack="my-own-stack")["basis"]["kind"] == "calibrated"
     (row,) = [one for one in server.get("/v1/stacks").json["stacks"] if one["id"] == "my-own-stack"]
     assert row["points"] == 4 and row["modelled"] is False, row
-    assert row["sources"] == [{"source": "stacked", "points": 4, "capacities": 0}], row
+    assert row["sources"] == [{"source": "stacked", "points": 4, "runs": 0, "capacities": 0}], row
     remove(server, ids)
     expect_problem(server.post("/v1/estimates", job), 400, "unknown-reference", "/stack")
 

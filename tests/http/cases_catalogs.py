@@ -189,7 +189,12 @@ def case_stacks_count_their_evidence(server):
     stacks = {one["id"]: one for one in server.get("/v1/stacks").json["stacks"]}
     assert stacks["hf-2024"]["modelled"] and stacks["hf-2024"]["points"] >= 96, stacks
     for row in stacks.values():
-        assert row["points"] == sum(source["points"] for source in row["sources"]), row
+        for kind in ("points", "runs", "capacities"):
+            assert row[kind] == sum(source[kind] for source in row["sources"]), row
+    assert {name: stacks[name]["runs"] for name in ("internevo", "torchtitan", "xtuner")} == {
+        "internevo": 70, "torchtitan": 43, "xtuner": 7}, stacks
+    assert [one["source"] for one in stacks["unsloth-2024"]["sources"]] == [
+        "llamafactory", "unsloth"], stacks
 
 
 # One's own models

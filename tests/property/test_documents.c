@@ -1,6 +1,7 @@
 /* Decoding what was encoded gives back the same: methods, and jobs over the shipped catalog. */
 #include "server/api/lookup.h"
 #include "server/json/job.h"
+#include "server/json/layout.h"
 #include "server/json/lookup.h"
 #include "server/json/method.h"
 #include "tests/property/random.h"
@@ -80,6 +81,28 @@ static void maybe(json_t *object, const char *name, json_t *value)
     }
 }
 
+/* Groups that make up the devices, whatever their number and the model. */
+static json_t *random_layout(int64_t gpu_count)
+{
+    if (random_flag()) {
+        return json_string("auto");
+    }
+    const int64_t context = gpu_count % 2 == 0 ? random_between(1, 2) : 1;
+    const int64_t stage = random_between(0, 3);
+    json_t *o =
+        json_pack("{s:I, s:I}", "context", (json_int_t)context, "zero_stage", (json_int_t)stage);
+    maybe(o, "data", json_integer(gpu_count / context));
+    if (stage > 0 && random_flag()) {
+        json_object_set_new(o, "zero_group", json_integer(context));
+    }
+    return o;
+}
+
+static json_t *random_options(void)
+{
+    return lq_options_encode((uint32_t)random_between(0, (1 << LQ_OPTION_COUNT) - 1));
+}
+
 static json_t *random_document(void)
 {
     const struct lq_model *model =
@@ -95,7 +118,12 @@ static json_t *random_document(void)
     json_object_set_new(data, "cutoff_tokens", json_integer(random_between(1, 4096)));
     maybe(data, "padding", json_string(LQ_PADDING_NAMES[random_between(0, 2)]));
     maybe(data, "padding_multiple", json_integer(random_between(1, 128)));
-    maybe(o, "gpu_count", json_integer(random_between(1, 64)));
+    const int64_t gpu_count = random_between(1, 64);
+    json_object_set_new(o, "gpu_count", json_integer(gpu_count));
+    maybe(o, "layout", random_layout(gpu_count));
+    maybe(o, "node_gpu_count", json_integer(random_between(1, 16)));
+    maybe(o, "internode_gb_s", json_real(1.0 + 400.0 * random_share()));
+    maybe(o, "optimizations", random_options());
     maybe(o, "method", lq_method_encode(&method));
     maybe(o, "precision", json_string(LQ_PRECISION_NAMES[t.precision]));
     maybe(o, "optimizer", json_string(LQ_OPTIMIZER_NAMES[t.optimizer]));
@@ -110,6 +138,7 @@ static json_t *random_document(void)
     maybe(o, "estimator", json_string(LQ_ESTIMATOR_NAMES[random_between(0, 3)]));
     if (experts > 0) {
         maybe(o, "active_experts", json_integer(random_between(1, experts)));
+        maybe(o, "expert_load", json_pack("{s:f}", "variance", random_share()));
     }
     return o;
 }

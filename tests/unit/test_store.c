@@ -264,7 +264,8 @@ START_TEST(published_evidence_is_kept_whole)
                   {"published_costs", 4},        {"published_coefficients", 23},
                   {"published_fits", 70},        {"published_lengths", 8},
                   {"measured_runs", 307},        {"measured_runs_mapping", 307},
-                  {"measured_models", 9},        {"yun2024_sets", 5}};
+                  {"measured_models", 9},        {"yun2024_sets", 5},
+                  {"published_runs", 216}};
     struct lq_database *database = NULL;
     struct lq_error err = {0};
     assert_code(lq_database_open(in_directory("llmquote.db"), &database, &err), LQ_OK);

@@ -94,7 +94,7 @@ START_TEST(a_run_has_what_its_row_prints)
                                                LQ_OPTION_BIT(LQ_OPTION_OFFLOAD_ACTIVATIONS));
     ck_assert_double_eq_tol(p->peak_memory_bytes, 17.6 * 1073741824.0, 1.0);
     ck_assert_ptr_null(run("torchtune-9")); /* padded to lengths nobody printed */
-    p = run("xtuner-1"); /* memory was not printed */
+    p = run("xtuner-1");                    /* memory was not printed */
     ck_assert_ptr_nonnull(p);
     ck_assert_double_eq(p->peak_memory_bytes, 0.0);
     ck_assert_int_eq(p->identity.layout.context, 2);
