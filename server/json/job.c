@@ -262,8 +262,7 @@ enum lq_code lq_job_decode(const json_t *value, const char *pointer, const struc
                         .stack = "hf-2024",
                         .confidence = 0.9};
     const struct context c = {pointer, lookup, out, faults};
-    /* what is wrong so far stands in `faults`; the members that could be read are looked at further
-     */
+    /* what is wrong so far stands in `faults`; the members that could be read are looked at */
     const enum lq_code table =
         lq_decode(value, pointer, FIELDS, sizeof FIELDS / sizeof FIELDS[0], &m, faults);
     char at[LQ_POINTER_MAX];
