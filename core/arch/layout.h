@@ -25,10 +25,6 @@ struct lq_layout {
 /* 8: devices of one host where nothing is said; every DGX and HGX board since 2016. */
 #define LQ_NODE_GPUS_DEFAULT 8
 
-/* 50e9 B/s: one direction of a host's network where nothing is said: 400 Gbit/s, one InfiniBand NDR
- * port. ASSUMED; an all-reduce between two hosts tells. */
-#define LQ_INTERNODE_DEFAULT_BYTES_PER_S 50e9
-
 /* What the devices of a job talk over, beside the device's own interconnect. */
 struct lq_network {
     int64_t node_gpu_count;       /* devices of one host; >= 1 */

@@ -46,9 +46,9 @@ struct achievable {
     double module_w;
 };
 static const struct achievable ACHIEVABLE[] = {
-    {"7.0", 0.80, 0.50, 0.0},   {"7.5", 0.40, 0.25, 0.0},   {"8.0", 0.86, 0.60, 400.0},
-    {"8.6", 0.85, 0.55, 0.0},   {"8.7", 0.85, 0.55, 0.0},   {"8.9", 0.85, 0.55, 0.0},
-    {"9.0", 0.79, 0.33, 700.0}, {"10.", 0.77, 0.40, 0.0},   {"gfx942", 0.51, 0.30, 0.0},
+    {"7.0", 0.80, 0.50, 0.0},    {"7.5", 0.40, 0.25, 0.0}, {"8.0", 0.86, 0.60, 400.0},
+    {"8.6", 0.85, 0.55, 0.0},    {"8.7", 0.85, 0.55, 0.0}, {"8.9", 0.85, 0.55, 0.0},
+    {"9.0", 0.79, 0.33, 700.0},  {"10.", 0.77, 0.40, 0.0}, {"gfx942", 0.51, 0.30, 0.0},
     {"gfx90a", 0.77, 0.45, 0.0},
 };
 static const struct achievable ACHIEVABLE_ELSE = {"", 0.75, 0.45, 0.0};
@@ -68,11 +68,13 @@ static const struct achievable *find_achievable(const struct lq_gpu *gpu)
     return &ACHIEVABLE_ELSE;
 }
 
-/* The same chip with less power runs slower: dynamic power grows as the cube of the clock. */
+/* The same chip with less power runs slower: around its working point power grows about as the
+ * square of the clock (voltage follows it part of the way). ASSUMED; one matmul at two limits
+ * tells. */
 static double power_share(const struct lq_gpu *gpu, const struct achievable *found)
 {
     const bool limited = found->module_w > 0.0 && gpu->tdp_w > 0.0 && gpu->tdp_w < found->module_w;
-    return limited ? cbrt(gpu->tdp_w / found->module_w) : 1.0;
+    return limited ? sqrt(gpu->tdp_w / found->module_w) : 1.0;
 }
 
 double lq_achievable_share(const struct lq_gpu *gpu, enum lq_precision precision)

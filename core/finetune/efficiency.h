@@ -12,15 +12,15 @@
 struct lq_stack {
     const char *id;
     const char *description;
-    bool serves_only;    /* it trains nothing */
-    uint32_t options;    /* bit mask of lq_option: what it does unless told otherwise */
+    bool serves_only; /* it trains nothing */
+    uint32_t options; /* bit mask of lq_option: what it does unless told otherwise */
     /* time */
-    double matmul_efficiency;        /* of the achievable matrix rate, in matmuls */
-    double bandwidth_efficiency;     /* of the memory bandwidth, in streaming kernels */
+    double matmul_efficiency;         /* of the achievable matrix rate, in matmuls */
+    double bandwidth_efficiency;      /* of the memory bandwidth, in streaming kernels */
     double dequantization_efficiency; /* of the same, in kernels that dequantise */
-    double sequence_block_s; /* one block of a sequence kernel on one multiprocessor */
-    double call_s;           /* host time of one element-wise operation */
-    double input_row_s;      /* feeding one row */
+    double sequence_block_s;          /* one block of a sequence kernel on one multiprocessor */
+    double call_s;                    /* host time of one element-wise operation */
+    double input_row_s;               /* feeding one row */
     double owner_broadcast_s; /* where each rank of a shard group sends its updated weights in turn:
                                  time of one beyond its bytes; 0 = they are gathered */
     /* memory */

@@ -232,8 +232,7 @@ static void set_totals(const struct lq_job *job, double log_sd, struct lq_estima
     out->unpadded_tokens_per_s = out->queries_per_s * job->lengths->mean_tokens;
     out->tokens_per_s_per_gpu = out->tokens_per_s / (double)job->gpu_count;
     /* an epoch takes at least one step, however few queries it has */
-    out->duration_s =
-        job->epochs * fmax(job->queries, step_queries(job, out)) / out->queries_per_s;
+    out->duration_s = job->epochs * fmax(job->queries, step_queries(job, out)) / out->queries_per_s;
     out->log_sd = log_sd;
     lq_interval_around(out->queries_per_s, log_sd, z, out->interval.queries_per_s);
     lq_interval_around(out->tokens_per_s_per_gpu, log_sd, z, out->interval.tokens_per_s_per_gpu);
@@ -329,8 +328,8 @@ static enum lq_code estimate_layout(const struct lq_job *job, const struct lq_ev
 static enum lq_code search(const struct lq_job *job, const struct lq_evidence *evidence,
                            struct lq_estimate *out, struct lq_error *err)
 {
-    struct lq_layout_space space = lq_layout_space(job->model, job->gpu_count, &job->network,
-                                                   job->lengths->longest_tokens);
+    struct lq_layout_space space =
+        lq_layout_space(job->model, job->gpu_count, &job->network, job->lengths->longest_tokens);
     struct lq_job tried = *job;
     struct lq_error refusal = {.code = LQ_OK};
     int64_t count = 0;

@@ -12,12 +12,12 @@ const char *const LQ_BASIS_NAMES[] = {"calibrated", "transferred", "prior", NULL
 /* Standard deviations of ln(factor), in the order of enum lq_factor: matmul, expert, sequence,
  * traffic, dequantisation, host, input, network.
  *
- * DOUBT: of the constants themselves before any measurement. dequantisation is tight because kernels
- * were profiled (Xia et al. 2024, Fig. 6); input is nearly free.
- * BETWEEN_STACKS, _MODELS, _IDENTITIES: how far members of a group lie apart. Chosen so that 90 %
- * intervals left out by source cover 85 to 97 % of the public rows (GET /v1/validation shows it):
- * not derived one by one, since each source moves all of them. */
-static const double DOUBT[LQ_FACTOR_COUNT] = {0.30, 0.30, 0.50, 0.30, 0.10, 0.40, 1.00, 0.50};
+ * DOUBT: of the constants themselves before any measurement. dequantisation is tight because
+ * kernels were profiled (Xia et al. 2024, Fig. 6); input is nearly free. BETWEEN_STACKS, _MODELS,
+ * _IDENTITIES: how far members of a group lie apart. Chosen so that 90 % intervals left out by
+ * source cover 85 to 97 % of the public rows (GET /v1/validation shows it): not derived one by one,
+ * since each source moves all of them. */
+static const double DOUBT[LQ_FACTOR_COUNT] = {0.30, 0.30, 0.50, 0.20, 0.10, 0.40, 1.00, 0.50};
 static const double BETWEEN_STACKS[LQ_FACTOR_COUNT] = {0.23, 0.35, 0.35, 0.30,
                                                        0.25, 0.45, 1.20, 0.50};
 static const double BETWEEN_MODELS[LQ_FACTOR_COUNT] = {0.10, 0.25, 0.30, 0.20,
@@ -125,8 +125,7 @@ static enum lq_basis_kind kind_of(const struct lq_fit *fit, enum nearness nearne
     case OTHER_STACK:
         return LQ_BASIS_TRANSFERRED;
     case SAME_STACK: {
-        const unsigned own =
-            lq_fit_class(applicant->identity->method.kind, applicant->model_class);
+        const unsigned own = lq_fit_class(applicant->identity->method.kind, applicant->model_class);
         return (fit->calibrated & own) != 0 ? LQ_BASIS_TRANSFERRED : LQ_BASIS_PRIOR;
     }
     case ANYTHING:

@@ -1,5 +1,6 @@
-/* Fits of the step time: factors of the physics, from a prior belief and measured steps. The xia2024
- * forms are in xia2024.c, the memory factor in fit_memory.c, the regression in regress.c. */
+/* Fits of the step time: factors of the physics, from a prior belief and measured steps. The
+ * xia2024 forms are in xia2024.c, the memory factor in fit_memory.c, the regression in regress.c.
+ */
 #include "core/finetune/fit.h"
 
 #include "core/finetune/xia2024.h"

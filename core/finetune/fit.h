@@ -105,10 +105,10 @@ struct lq_step_observation {
 
 /* Fits the factors to n >= 1 measured steps.
  * prior: belief about the group's factors · member_log_sd: by how much members of the group differ
- * in each factor, LQ_FACTOR_COUNT entries; NULL where the group is one identity. Observations of one
- * member share its difference, so that many of them count little more than one. scratch: room for
- * n doubles. out: kind, objective, coefficients, belief, prior and errors are set.
- * Errors: LQ_EFIT. */
+ * in each factor, LQ_FACTOR_COUNT entries; NULL where the group is one identity. Observations of
+ * one member share its difference, so that many of them count little more than one. scratch: room
+ * for n doubles. out: kind, objective, coefficients, belief, prior and errors are set. Errors:
+ * LQ_EFIT. */
 LQ_MUST_USE enum lq_code lq_fit_step_time(const struct lq_step_observation *observations, size_t n,
                                           const struct lq_belief *prior,
                                           const double *member_log_sd, double *scratch,

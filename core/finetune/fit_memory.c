@@ -120,6 +120,8 @@ enum lq_code lq_fit_memory(const struct lq_memory_observation *observations, siz
     out->bias = mean / (double)used;
     /* one piece of evidence is no better than the resolution, however well it is met */
     const double variance = fmax(squares / (double)used, RESOLUTION_LOG * RESOLUTION_LOG);
-    out->covariance[0] = variance / (double)used;
+    out->belief.factors = 1;
+    out->belief.mean[0] = log_factor;
+    out->belief.covariance[0] = variance / (double)used;
     return LQ_OK;
 }

@@ -10,8 +10,8 @@ enum { LQ_FACTORS_MAX = 8 };
 
 /* Normal belief about ln(factor). */
 struct lq_belief {
-    int factors;                                       /* 1..LQ_FACTORS_MAX */
-    double mean[LQ_FACTORS_MAX];                       /* of ln(factor) */
+    int factors;                                        /* 1..LQ_FACTORS_MAX */
+    double mean[LQ_FACTORS_MAX];                        /* of ln(factor) */
     double covariance[LQ_FACTORS_MAX * LQ_FACTORS_MAX]; /* row-major, rows of LQ_FACTORS_MAX */
 };
 

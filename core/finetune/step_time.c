@@ -36,13 +36,11 @@ static struct rates rates_of(const struct lq_step_device *device)
     const struct lq_stack *stack = device->stack;
     const enum lq_precision precision = device->training->precision;
     const double achievable = lq_achievable_share(gpu, precision);
-    const enum lq_precision wide =
-        precision == LQ_PRECISION_FP8 ? LQ_PRECISION_BF16 : precision;
+    const enum lq_precision wide = precision == LQ_PRECISION_FP8 ? LQ_PRECISION_BF16 : precision;
     return (struct rates){
-        .matmul_flop_per_s = lq_peak_flop_per_s(gpu, precision, &fallback) * achievable *
-                             stack->matmul_efficiency,
-        .sequence_flop_per_s = lq_peak_flop_per_s(gpu, wide, &fallback) *
-                               lq_attention_share(gpu),
+        .matmul_flop_per_s =
+            lq_peak_flop_per_s(gpu, precision, &fallback) * achievable * stack->matmul_efficiency,
+        .sequence_flop_per_s = lq_peak_flop_per_s(gpu, wide, &fallback) * lq_attention_share(gpu),
         .bytes_per_s = gpu->memory_bandwidth_bytes_per_s * stack->bandwidth_efficiency,
         .dequantized_bytes_per_s =
             gpu->memory_bandwidth_bytes_per_s * stack->dequantization_efficiency,
@@ -90,17 +88,18 @@ static struct lq_step_cell count_cell(const struct lq_work *w, const struct rate
     const bool sequence = term == LQ_TERM_ATTENTION_SCORES || term == LQ_TERM_MAMBA_SCAN;
     const bool dequantized =
         term == LQ_TERM_DEQUANTIZATION || term == LQ_TERM_EXPERT_DEQUANTIZATION;
-    const double flop =
-        tokens * (w->token_flop + w->score_flop * keys) +
-        tokens * shape->active_experts * w->expert_token_flop;
+    const double flop = tokens * (w->token_flop + w->score_flop * keys) +
+                        tokens * shape->active_experts * w->expert_token_flop;
     const double bytes = tokens * (w->token_bytes + w->score_bytes * keys) +
                          tokens * shape->active_experts * w->expert_token_bytes;
     return (struct lq_step_cell){
         .compute_s = flop / (sequence ? rates->sequence_flop_per_s : rates->matmul_flop_per_s) +
                      w->row_blocks * shape->rows * rates->block_s,
+        .flop = flop,
+        .bytes = bytes + w->weight_bytes + w->stream_bytes,
         .operands_s = w->weight_bytes / rates->bytes_per_s,
-        .stream_s = w->stream_bytes /
-                        (dequantized ? rates->dequantized_bytes_per_s : rates->bytes_per_s),
+        .stream_s =
+            w->stream_bytes / (dequantized ? rates->dequantized_bytes_per_s : rates->bytes_per_s),
         .traffic_s = bytes / rates->bytes_per_s,
     };
 }
@@ -143,9 +142,12 @@ struct lq_step_parts lq_step_count(const struct lq_work_table *work,
     const struct rates rates = rates_of(device);
     const double keys = mean_keys(device->model, shape->keys);
     const double hit = hit_share(device, shape);
-    const double busiest = lq_expert_load_peak(
-        device->expert_load, lq_model_experts(device->model), device->layout->expert);
+    const double busiest = lq_expert_load_peak(device->expert_load, lq_model_experts(device->model),
+                                               device->layout->expert);
+    bool fallback = false;
     struct lq_step_parts parts = {
+        .peak_flop_per_s = lq_peak_flop_per_s(device->gpu, device->training->precision, &fallback),
+        .bytes_per_s = device->gpu->memory_bandwidth_bytes_per_s,
         .pipeline_stretch = 1.0,
         .accumulation_steps = (double)device->training->accumulation_steps};
     for (int t = 0; t < LQ_TERM_ALL_REDUCE; t++) {
@@ -160,8 +162,7 @@ struct lq_step_parts lq_step_count(const struct lq_work_table *work,
             }
         }
     }
-    parts.cell[LQ_TERM_INPUT][LQ_STAGE_FORWARD].call_s =
-        shape->rows * device->stack->input_row_s;
+    parts.cell[LQ_TERM_INPUT][LQ_STAGE_FORWARD].call_s = shape->rows * device->stack->input_row_s;
     return parts;
 }
 
@@ -283,8 +284,8 @@ static double add_network(const struct lq_step_parts *parts, double factor, doub
     double slope = 0.0;
     double once_slope = 0.0;
     const double shown_s = uncovered(hideable_s, passes_s, &slope);
-    const double once_shown_s = uncovered(
-        once_s, BACKWARD_SHARE * passes_s / parts->accumulation_steps, &once_slope);
+    const double once_shown_s =
+        uncovered(once_s, BACKWARD_SHARE * passes_s / parts->accumulation_steps, &once_slope);
     const double share = hideable_s > 0.0 ? shown_s / hideable_s : 0.0;
     const double once_share = once_s > 0.0 ? once_shown_s / once_s : 0.0;
     double network_s = 0.0;
@@ -356,6 +357,24 @@ double lq_step_term_s(const struct lq_step_time *step, enum lq_term term)
         sum += step->term_s[term][s];
     }
     return sum;
+}
+
+struct lq_amount lq_step_amount(const struct lq_step_parts *parts, const struct lq_step_time *step,
+                                enum lq_term term)
+{
+    struct lq_amount amount = {.flop = 0.0};
+    for (int s = 0; s < LQ_STAGE_COUNT; s++) {
+        const struct lq_step_cell *cell = &parts->cell[term][s];
+        const double share = s == LQ_STAGE_OPTIMIZER ? 1.0 / parts->accumulation_steps : 1.0;
+        amount.flop += cell->flop * share;
+        amount.bytes += cell->bytes * share;
+    }
+    const double seconds = lq_step_term_s(step, term);
+    const double least_s =
+        fmax(amount.flop / parts->peak_flop_per_s, amount.bytes / parts->bytes_per_s);
+    /* fitted traffic may fall below what was counted: then the count is what was too high */
+    amount.efficiency = seconds > 0.0 ? fmin(least_s / seconds, 1.0) : 0.0;
+    return amount;
 }
 
 static enum lq_bound bound_of_overhead(const struct lq_step_parts *parts, const double *factor,

@@ -1,5 +1,5 @@
-/* The time of one micro-batch as a sum of named terms: work over rates, scaled by a few factors that
- * fits move. */
+/* The time of one micro-batch as a sum of named terms: work over rates, scaled by a few factors
+ * that fits move. */
 #pragma once
 
 #include "core/arch/expert_load.h"
@@ -51,12 +51,14 @@ struct lq_step_cell {
     double stream_s;   /* kernels of their own that only move bytes, fixed */
     double traffic_s;  /* the same in proportion to the tokens */
     double call_s;     /* host time of the calls */
+    double flop;
+    double bytes; /* of device memory */
 };
 
 /* Communication of one term, its share of a micro-batch. */
 struct lq_step_flow {
-    double exposed_s;     /* nothing runs beside it */
-    double hideable_s;    /* may run beside the micro-batch's forward and backward */
+    double exposed_s;       /* nothing runs beside it */
+    double hideable_s;      /* may run beside the micro-batch's forward and backward */
     double hideable_once_s; /* may run beside the last micro-batch's backward only */
 };
 
@@ -64,6 +66,8 @@ struct lq_step_flow {
 struct lq_step_parts {
     struct lq_step_cell cell[LQ_TERM_COUNT][LQ_STAGE_COUNT];
     struct lq_step_flow flow[LQ_TERM_COUNT];
+    double peak_flop_per_s; /* of the device, by its catalog entry */
+    double bytes_per_s;
     double pipeline_stretch; /* forward and backward over those of an even pipeline always full */
     double accumulation_steps;
 };
@@ -73,8 +77,8 @@ void lq_step_add_flows(struct lq_step_parts *parts, const struct lq_communicatio
 
 struct lq_step_time {
     double term_s[LQ_TERM_COUNT][LQ_STAGE_COUNT];
-    double total_s;                   /* the sum of all terms and stages */
-    double share[LQ_FACTOR_COUNT];    /* d ln(total) / d ln(factor) */
+    double total_s;                /* the sum of all terms and stages */
+    double share[LQ_FACTOR_COUNT]; /* d ln(total) / d ln(factor) */
 };
 
 /* Work over rates, communication left at zero. Within a term FLOPs and operands share kernels:
@@ -92,6 +96,16 @@ void lq_step_evaluate(const struct lq_step_parts *parts, const double *factor,
 
 /* Seconds of one term over all stages. */
 double lq_step_term_s(const struct lq_step_time *step, enum lq_term term);
+
+/* What a term works through in a micro-batch, and what it reaches of the device's peak in whichever
+ * of the two, FLOPs and bytes, takes longer at peak; 0 for terms without such work. */
+struct lq_amount {
+    double flop;
+    double bytes;
+    double efficiency; /* 0..1 */
+};
+struct lq_amount lq_step_amount(const struct lq_step_parts *parts, const struct lq_step_time *step,
+                                enum lq_term term);
 
 /* What keeps a term from being faster. */
 enum lq_bound { LQ_BOUND_COMPUTE, LQ_BOUND_MEMORY, LQ_BOUND_OVERHEAD, LQ_BOUND_NETWORK };

@@ -71,9 +71,9 @@ bool lq_term_is_network(enum lq_term term)
     return term >= LQ_TERM_ALL_REDUCE && term < LQ_TERM_COUNT;
 }
 
-/* Selective checkpointing recomputes what is cheap: everything but matmuls and attention (torchtitan
- * and Megatron-LM, arXiv 2205.05198), and a part of the matmuls. ASSUMED half of a pass's element-
- * wise work and a tenth of its FLOPs; measured by one run of each kind. */
+/* Selective checkpointing recomputes what is cheap: everything but matmuls and attention
+ * (torchtitan and Megatron-LM, arXiv 2205.05198), and a part of the matmuls. ASSUMED half of a
+ * pass's element- wise work and a tenth of its FLOPs; measured by one run of each kind. */
 static const double SELECTIVE_RECOMPUTED = 0.2;
 
 static double recomputed_share(enum lq_checkpointing checkpointing)
@@ -250,8 +250,7 @@ static void add_mamba(struct count *c, const struct lq_mixer *mixer)
 {
     const double channels = (double)mixer->inner_size / c->tensor;
     const struct lq_work scan = {
-        .token_flop =
-            channels * (9.0 * (double)mixer->state_size + 2.0 * (double)mixer->conv_size),
+        .token_flop = channels * (9.0 * (double)mixer->state_size + 2.0 * (double)mixer->conv_size),
         .row_blocks = channels};
     add(c, LQ_TERM_MAMBA_SCAN, &scan, BACKWARD_PASSES);
     add_traffic(c, LQ_TERM_MAMBA, channels, c->accesses->mamba);
@@ -317,8 +316,8 @@ static void add_ends(struct count *c)
                                                   c->accesses->logit * c->element_bytes};
     add(c, LQ_TERM_HEAD, &logits, 1.0);
     add_calls(c, LQ_TERM_OVERHEAD, c->calls->head);
-    const struct lq_work lookup = {.token_bytes = 2.0 * (double)model->hidden_size *
-                                                  c->element_bytes};
+    const struct lq_work lookup = {.token_bytes =
+                                       2.0 * (double)model->hidden_size * c->element_bytes};
     add(c, LQ_TERM_EMBEDDING, &lookup, trained ? BACKWARD_PASSES : 0.0);
     if (trained) {
         /* the gradient of the whole table is zeroed and then added to */
@@ -340,8 +339,8 @@ static double trained_tensors(const struct count *c)
         struct lq_matrix matrices[LQ_MATRICES_MAX];
         const int n = lq_layer_matrices(c->job->model, layer, matrices);
         for (int j = 0; j < n; j++) {
-            const double copies = (double)(layer->count * matrices[j].count) /
-                                  (matrices[j].routed ? c->expert : 1.0);
+            const double copies =
+                (double)(layer->count * matrices[j].count) / (matrices[j].routed ? c->expert : 1.0);
             if (c->full) {
                 tensors += copies;
             } else if (is_adapted(c, matrices[j].target)) {
@@ -357,8 +356,8 @@ static double trained_tensors(const struct count *c)
 static void add_optimizer(struct count *c)
 {
     const struct lq_training *training = c->job->training;
-    const struct lq_trained trained = lq_trained_count(c->job->model, c->job->method, training,
-                                                       c->job->stack);
+    const struct lq_trained trained =
+        lq_trained_count(c->job->model, c->job->method, training, c->job->stack);
     const struct lq_layout *layout = c->job->layout;
     double local = trained.parameters / (double)(layout->tensor * layout->pipeline);
     if (layout->zero_stage > 0) {

@@ -24,12 +24,12 @@ static const struct lq_accesses EAGER_ACCESSES = {.norm = 12.0,
                                                   .residual = 3.0,
                                                   .query_key = 10.0,
                                                   .value = 3.0,
-                                                  .gated = 8.0,
+                                                  .gated = 7.0,
                                                   .plain = 5.0,
-                                                  .permuted = 8.0,
+                                                  .permuted = 6.0,
                                                   .mamba = 14.0,
-                                                  .lora_input = 4.0,
-                                                  .lora_output = 4.0,
+                                                  .lora_input = 3.0,
+                                                  .lora_output = 2.0,
                                                   .logit = 10.0};
 static const struct lq_accesses FUSED_ACCESSES = {.norm = 3.0,
                                                   .residual = 1.0,
@@ -40,7 +40,7 @@ static const struct lq_accesses FUSED_ACCESSES = {.norm = 3.0,
                                                   .permuted = 5.0,
                                                   .mamba = 8.0,
                                                   .lora_input = 1.0,
-                                                  .lora_output = 3.0,
+                                                  .lora_output = 2.0,
                                                   .logit = 5.0};
 
 /* Operations the host issues per forward pass, Python and dispatch together, in units of one
@@ -48,16 +48,16 @@ static const struct lq_accesses FUSED_ACCESSES = {.norm = 3.0,
 struct lq_calls {
     double attention; /* views, rotation, scores, output */
     double mamba;
-    double norm;       /* with its residual sum */
-    double mlp;        /* activation and product */
-    double linear;     /* one matmul */
-    double lora;       /* what an adapter adds to it */
-    double quantized;  /* what dequantisation adds to it */
-    double expert;     /* selecting, gathering, activating, weighting, scattering of one expert */
+    double norm;      /* with its residual sum */
+    double mlp;       /* activation and product */
+    double linear;    /* one matmul */
+    double lora;      /* what an adapter adds to it */
+    double quantized; /* what dequantisation adds to it */
+    double expert;    /* selecting, gathering, activating, weighting, scattering of one expert */
     double router;
-    double head;       /* projection, casts, loss */
-    double tensor;     /* one trained tensor in the optimizer */
-    double shard;      /* gathering and freeing a layer's sharded weights */
+    double head;   /* projection, casts, loss */
+    double tensor; /* one trained tensor in the optimizer */
+    double shard;  /* gathering and freeing a layer's sharded weights */
 };
 
 /* Counted from the same sources. lora and quantized: PEFT 0.7 and bitsandbytes 0.42 (2024) take

@@ -1,6 +1,7 @@
 /* The roofline of serving: memory, passes, and the number of devices. Loads are counted in
  * serving_model.c and serving_moe.c, constants stand in serving_stack.c. */
 #include "core/planning/serving.h"
+#include "core/finetune/device.h"
 
 #include <math.h>
 #include <stdio.h>

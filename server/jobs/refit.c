@@ -8,6 +8,7 @@
 #include "core/finetune/memory.h"
 #include "core/finetune/xia2024.h"
 #include "server/jobs/refit_memory.h"
+#include "server/jobs/refit_step.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -57,8 +58,8 @@ bool lq_point_is_plausible(const struct lq_catalog *catalog, const struct lq_poi
         return true;
     }
     job.active_experts = point->conditions.active_experts;
-    const double tokens = (double)point->conditions.batch_size * point->conditions.row_tokens;
-    return point->step_time_s >= lq_job_least_step_s(&job, tokens, point->conditions.row_tokens) &&
+    const double rows = (double)point->conditions.batch_size;
+    return point->step_time_s >= lq_job_least_step_s(&job, rows, point->conditions.row_tokens) &&
            point->peak_memory_bytes <= job.gpu->memory_bytes;
 }
 
@@ -70,7 +71,6 @@ struct lq_observation lq_observation_of(const struct lq_point *point)
         .row_tokens = point->conditions.row_tokens,
         .queries_per_row = point->conditions.queries_per_row,
         .gpu_count = (double)point->identity.layout.data,
-        .token_scale = 1.0,
         .queries_per_s = point->queries_per_s,
     };
 }
@@ -87,7 +87,7 @@ bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *ident
                            .gpu = gpu,
                            .gpu_count = identity->gpu_count,
                            .layout = identity->layout,
-                           .network = {LQ_NODE_GPUS_DEFAULT, LQ_INTERNODE_DEFAULT_BYTES_PER_S},
+                           .network = {.node_gpu_count = LQ_NODE_GPUS_DEFAULT},
                            .method = identity->method,
                            .training = {.precision = identity->precision,
                                         .optimizer = identity->optimizer,
@@ -100,18 +100,27 @@ bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *ident
     return true;
 }
 
+bool lq_job_of_point(const struct lq_catalog *catalog, const struct lq_point *point,
+                     struct lq_job *job)
+{
+    if (!lq_job_of(catalog, &point->identity, job)) {
+        return false;
+    }
+    job->active_experts = point->conditions.active_experts;
+    job->training.accumulation_steps = point->conditions.accumulation_steps;
+    return true;
+}
+
 double lq_fit_predict_point(const struct lq_catalog *catalog, const struct lq_fit *fit,
                             const struct lq_point *point)
 {
-    struct lq_observation o = lq_observation_of(point);
-    struct lq_job job;
-    if (!lq_job_of(catalog, &point->identity, &job)) {
-        return 0.0;
-    }
     if (fit->kind == LQ_FIT_STEP_TIME) {
-        o.token_scale = lq_job_prior(&job, o.row_tokens).total.token_s / fit->prior[1];
+        struct lq_step_observation o;
+        return lq_step_observe(catalog, point, &o) ? o.queries / lq_fit_step_s(fit, &o.parts) : 0.0;
     }
-    return lq_fit_predict(fit, &o, (double)lq_model_experts(job.model));
+    const struct lq_observation o = lq_observation_of(point);
+    const struct lq_model *model = lq_catalog_any_model(catalog, point->identity.model);
+    return model != NULL ? lq_fit_predict(fit, &o, (double)lq_model_experts(model)) : 0.0;
 }
 
 static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
@@ -123,19 +132,35 @@ static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
     return hash;
 }
 
+/* What a fit is of, in words: its scope's part of the identity. */
+static void describe_fit(const struct lq_fit *fit, char *text, size_t size)
+{
+    const struct lq_identity *id = &fit->identity;
+    switch (fit->scope) {
+    case LQ_SCOPE_ALL:
+        snprintf(text, size, "%s-all", LQ_FIT_NAMES[fit->kind]);
+        return;
+    case LQ_SCOPE_STACK:
+        snprintf(text, size, "%s-%.24s", LQ_FIT_NAMES[fit->kind], id->stack);
+        return;
+    case LQ_SCOPE_MODEL:
+    case LQ_SCOPE_IDENTITY:
+        break;
+    }
+    snprintf(text, size, "%s-%.32s-%s-%.24s-%.24s%s%s", LQ_FIT_NAMES[fit->kind], id->model,
+             LQ_METHOD_NAMES[id->method.kind], id->gpu[0] != '\0' ? id->gpu : "any-gpu", id->stack,
+             fit->lengths[0] != '\0' ? "-" : "", fit->lengths);
+}
+
 /* Names a fit after what it is of, and after its points: other points make another id. */
 static void name_fit(struct lq_fit *fit, uint64_t hash)
 {
-    const struct lq_identity *id = &fit->identity;
     char text[LQ_FIT_ID_MAX];
-    snprintf(text, sizeof text, "%s-%.32s-%s-%s%.24s-%.24s-%s%s", LQ_FIT_NAMES[fit->kind],
-             id->model, LQ_METHOD_NAMES[id->method.kind], id->gpu[0] != '\0' ? "" : "any-gpu",
-             id->gpu, id->stack, fit->lengths[0] != '\0' ? fit->lengths : "",
-             fit->lengths[0] != '\0' ? "-" : "");
+    describe_fit(fit, text, sizeof text);
     for (char *c = text; *c != '\0'; c++) {
-        *c = (char)tolower((unsigned char)*c);
+        *c = *c == ':' ? '-' : (char)tolower((unsigned char)*c);
     }
-    snprintf(fit->id, sizeof fit->id, "%.140s%08llx", text,
+    snprintf(fit->id, sizeof fit->id, "%.140s-%08llx", text,
              (unsigned long long)((hash ^ (hash >> 32)) & 0xffffffffULL));
 }
 
@@ -157,12 +182,11 @@ static uint64_t hash_identity(const struct lq_identity *id)
     return hash_bytes(hash, text, (size_t)size);
 }
 
-/* Names the fit and its sources after the points it was made of. */
-static void sign_fit(struct lq_fit *fit, const struct lq_group *group)
+uint64_t lq_sign_fit(struct lq_fit *fit, const struct lq_point *const *points, size_t n)
 {
     uint64_t hash = hash_identity(&fit->identity);
-    for (size_t i = 0; i < group->count; i++) {
-        const struct lq_point *point = group->points[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct lq_point *point = points[i];
         hash = hash_bytes(hash, point->id, strlen(point->id));
         hash = hash_bytes(hash, &point->queries_per_s, sizeof point->queries_per_s);
         char data[LQ_ID_MAX];
@@ -173,76 +197,17 @@ static void sign_fit(struct lq_fit *fit, const struct lq_group *group)
             snprintf(fit->newest_at, sizeof fit->newest_at, "%s", point->measured_at);
         }
     }
-    name_fit(fit, hash);
+    return hash_bytes(hash, fit->prior, sizeof fit->prior);
 }
 
-/* The group's observations without `skip`, with their work per token relative to the mean row. */
-static size_t observe_group(const struct lq_group *group, const struct lq_point *skip,
-                            const struct lq_job *job, struct lq_observation *out,
-                            struct lq_step_coefficients *prior)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < group->count; i++) {
-        if (group->points[i] != skip) {
-            out[n++] = lq_observation_of(group->points[i]);
-        }
-    }
-    if (n == 0) {
-        return 0;
-    }
-    *prior = lq_job_prior(job, lq_observations_mean_row(out, n)).total;
-    for (size_t i = 0; i < n; i++) {
-        out[i].token_scale = lq_job_prior(job, out[i].row_tokens).total.token_s / prior->token_s;
-    }
-    return n;
-}
-
-enum lq_code lq_refit_step_time(const struct lq_catalog *catalog, const struct lq_group *group,
-                                const struct lq_point *skip, struct lq_fit *out,
-                                struct lq_error *err)
-{
-    struct lq_job job;
-    memset(out, 0, sizeof *out);
-    out->identity = group->points[0]->identity;
-    if (!lq_job_of(catalog, &out->identity, &job)) {
-        return lq_fail(err, LQ_EFIT, NULL, "%s or %s is not in the catalog any more",
-                       out->identity.model, out->identity.gpu);
-    }
-    struct lq_observation *observations = calloc(group->count, sizeof *observations);
-    double *workspace = calloc(lq_fit_workspace(group->count), sizeof *workspace);
-    enum lq_code code = LQ_EINTERNAL;
-    if (observations == NULL || workspace == NULL) {
-        code = lq_fail(err, LQ_EINTERNAL, NULL, "out of memory");
-    } else {
-        struct lq_step_coefficients prior = {0};
-        const size_t n = observe_group(group, skip, &job, observations, &prior);
-        code = lq_fit_step_time(observations, n, &prior, LQ_OBJECTIVE_ROBUST, workspace, out, err);
-        out->model_class = lq_model_class(job.model);
-    }
-    free(observations);
-    free(workspace);
-    return code;
-}
-
-static void fit_step_time(const struct lq_catalog *catalog, const struct lq_group *group,
-                          struct fits *fits)
-{
-    struct lq_fit *fit = next_fit(fits);
-    if (fit == NULL) {
-        return;
-    }
-    struct lq_error err = {0};
-    const enum lq_code code = lq_refit_step_time(catalog, group, NULL, fit, &err);
-    if (code != LQ_OK) {
-        fits->failed = fits->failed || code == LQ_EINTERNAL;
-        fits->count--;
-        return;
-    }
-    sign_fit(fit, group);
-}
+/* Points of one identity and distribution. */
+struct group {
+    const struct lq_point *const *points;
+    size_t count;
+};
 
 /* One paper form on the points of one named distribution. */
-static void fit_form(const struct lq_catalog *catalog, const struct lq_group *group,
+static void fit_form(const struct lq_catalog *catalog, const struct group *group,
                      enum lq_fit_kind kind, struct fits *fits)
 {
     const struct lq_point *first = group->points[0];
@@ -259,12 +224,13 @@ static void fit_form(const struct lq_catalog *catalog, const struct lq_group *gr
         observations[i] = lq_observation_of(group->points[i]);
     }
     struct lq_error err = {0};
+    fit->scope = LQ_SCOPE_IDENTITY;
     fit->identity = first->identity;
     snprintf(fit->lengths, sizeof fit->lengths, "%s", first->conditions.lengths);
     const double experts = (double)lq_model_experts(&model->model);
     if (lq_fit_xia2024(kind, observations, group->count, experts,
                        lq_xia2024_c3(first->identity.model), fit, &err) == LQ_OK) {
-        sign_fit(fit, group);
+        name_fit(fit, lq_sign_fit(fit, group->points, group->count));
     } else {
         fits->count--;
     }
@@ -281,27 +247,25 @@ static int by_group(const void *a, const void *b)
     return order != 0 ? order : strcmp(left->id, right->id);
 }
 
-/* Length of the run from `start` whose points share an identity and, if asked, a distribution. */
-static size_t run_length(const struct lq_point *const *points, size_t start, size_t n, bool lengths)
+/* Length of the run from `start` whose points share an identity and a distribution. */
+static size_t run_length(const struct lq_point *const *points, size_t start, size_t n)
 {
     const struct lq_point *first = points[start];
     size_t end = start + 1;
     while (end < n && lq_identity_equal(&points[end]->identity, &first->identity) &&
-           (!lengths || strcmp(points[end]->conditions.lengths, first->conditions.lengths) == 0)) {
+           strcmp(points[end]->conditions.lengths, first->conditions.lengths) == 0) {
         end++;
     }
     return end - start;
 }
 
-static void fit_points(const struct lq_catalog *catalog, const struct lq_point *const *points,
-                       size_t n, struct fits *fits)
+static void fit_forms(const struct lq_catalog *catalog, const struct lq_point *const *points,
+                      size_t n, struct fits *fits)
 {
-    for (size_t i = 0; i < n; i += run_length(points, i, n, false)) {
-        const struct lq_group group = {&points[i], run_length(points, i, n, false)};
-        fit_step_time(catalog, &group, fits);
-    }
-    for (size_t i = 0; i < n; i += run_length(points, i, n, true)) {
-        const struct lq_group group = {&points[i], run_length(points, i, n, true)};
+    size_t run = 0;
+    for (size_t i = 0; i < n; i += run) {
+        run = run_length(points, i, n);
+        const struct group group = {&points[i], run};
         if (points[i]->conditions.lengths[0] != '\0') {
             fit_form(catalog, &group, LQ_FIT_XIA2024, fits);
             fit_form(catalog, &group, LQ_FIT_XIA2024_PRINTED, fits);
@@ -309,7 +273,7 @@ static void fit_points(const struct lq_catalog *catalog, const struct lq_point *
     }
 }
 
-static void add_memory_fit(void *context, const struct lq_fit *fit, uint64_t hash)
+static bool add_fit(void *context, const struct lq_fit *fit, uint64_t hash)
 {
     struct fits *fits = context;
     struct lq_fit *out = next_fit(fits);
@@ -317,6 +281,12 @@ static void add_memory_fit(void *context, const struct lq_fit *fit, uint64_t has
         *out = *fit;
         name_fit(out, hash);
     }
+    return out != NULL;
+}
+
+static void add_memory_fit(void *context, const struct lq_fit *fit, uint64_t hash)
+{
+    (void)add_fit(context, fit, hash);
 }
 
 static int by_id(const void *a, const void *b)
@@ -339,9 +309,11 @@ enum lq_code lq_refit(const struct lq_catalog *catalog, struct lq_fit **out, siz
     }
     if (points != NULL) {
         qsort(points, n, sizeof *points, by_group);
-        fit_points(catalog, points, n, &fits);
+        fit_forms(catalog, points, n, &fits);
     }
-    const bool complete = points != NULL && lq_refit_memory(catalog, add_memory_fit, &fits);
+    const struct lq_fit_sink sink = {.add = add_fit, .context = &fits};
+    const bool complete = points != NULL && lq_refit_steps(catalog, NULL, &sink, err) == LQ_OK &&
+                          lq_refit_memory(catalog, add_memory_fit, &fits);
     free(points);
     if (!complete || fits.failed) {
         free(fits.item);

@@ -5,7 +5,9 @@
 #include "core/finetune/fit.h"
 #include "server/store/catalog.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Fits every estimator to every identity of the catalog's points and capacities, in a fixed order,
  * so that the same data gives the same fits and ids. `*fits` is new (free()), ascending by id; a
@@ -14,7 +16,7 @@
 LQ_MUST_USE enum lq_code lq_refit(const struct lq_catalog *catalog, struct lq_fit **fits,
                                   size_t *count, struct lq_error *err);
 
-/* The observation a stored point is for fits of its identity; token_scale is 1. */
+/* The observation a stored point is for fits of its identity. */
 struct lq_observation lq_observation_of(const struct lq_point *point);
 
 /* False where a posted point is faster than the device's peak rate allows or holds more memory than
@@ -35,13 +37,9 @@ double lq_fit_predict_point(const struct lq_catalog *catalog, const struct lq_fi
 bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *identity,
                struct lq_job *job);
 
-/* Fits one group of points of one identity; `skip` (may be NULL) is left out. workspace and
- * observations have room for the group. */
-struct lq_group {
-    const struct lq_point *const *points;
-    size_t count;
-};
-LQ_MUST_USE enum lq_code lq_refit_step_time(const struct lq_catalog *catalog,
-                                            const struct lq_group *group,
-                                            const struct lq_point *skip, struct lq_fit *out,
-                                            struct lq_error *err);
+/* The same with what a point adds: active experts, micro-batches per optimizer step. */
+bool lq_job_of_point(const struct lq_catalog *catalog, const struct lq_point *point,
+                     struct lq_job *job);
+
+/* Fills what a fit tells of its points (sources, data, newest) and returns a hash over them. */
+uint64_t lq_sign_fit(struct lq_fit *fit, const struct lq_point *const *points, size_t n);

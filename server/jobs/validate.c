@@ -5,6 +5,7 @@
 #include "core/finetune/estimate.h"
 #include "core/finetune/xia2024.h"
 #include "server/jobs/refit.h"
+#include "server/jobs/refit_step.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@ struct work {
     double *measured;
     double *scratch;
     struct lq_observation *observations;
+    struct lq_belief prior; /* what the set's identity starts from */
 };
 
 static bool same_set(const struct lq_point *a, const struct lq_point *b)
@@ -81,9 +83,9 @@ static bool refit_without(const struct work *w, enum lq_fit_kind kind, const str
     if (w->joint_count < 2) {
         return false;
     }
-    const struct lq_group group = {w->joint, w->joint_count};
     struct lq_error err = {0};
-    return lq_refit_step_time(w->catalog, &group, skip, out, &err) == LQ_OK;
+    return lq_refit_identity(w->catalog, w->joint, w->joint_count, skip, &w->prior, out, &err) ==
+           LQ_OK;
 }
 
 static void leave_one_out(const struct work *w, struct lq_validation *row)

@@ -3,6 +3,7 @@
 #include "server/json/estimate.h"
 
 #include "server/json/evidence.h"
+#include "server/json/layout.h"
 #include "server/json/method.h"
 
 #include <stdbool.h>
@@ -61,42 +62,50 @@ static json_t *throughput_encode(const struct lq_estimate *e)
     return o;
 }
 
-static json_t *terms_encode(const struct lq_job *job, const struct lq_estimate *e)
+/* Where compute overtakes what binds a term at small batches, in rows; null where it never does. */
+static json_t *turning_encode(const struct lq_estimate *e, double turning)
 {
-    const double active = (double)job->active_experts;
+    return turning > 0.0 ? json_real(turning * (double)e->batch_size) : json_null();
+}
+
+static json_t *terms_encode(const struct lq_estimate *e)
+{
     json_t *list = json_array();
     for (int t = 0; t < LQ_TERM_COUNT; t++) {
-        struct lq_step_coefficients sum = {0};
-        for (int s = 0; s < LQ_STAGE_COUNT; s++) {
-            sum.fixed_s += e->step.term[t][s].fixed_s;
-            sum.token_s += e->step.term[t][s].token_s;
-            sum.expert_token_s += e->step.term[t][s].expert_token_s;
-        }
-        const double seconds = lq_step_seconds(&sum, e->step_tokens, active);
+        const enum lq_term term = (enum lq_term)t;
+        const double seconds = lq_step_term_s(&e->step, term);
         if (!(seconds > 0.0)) {
             continue;
         }
-        const enum lq_term term = (enum lq_term)t;
+        double turning = 0.0;
+        const enum lq_bound bound = lq_step_bound(&e->parts, e->factor, term, &turning);
+        const struct lq_amount work = lq_step_amount(&e->parts, &e->step, term);
         json_t *o = json_object();
         set_text(o, "name", LQ_TERM_NAMES[t]);
         set_real(o, "time_s", seconds);
-        set_text(o, "bound", LQ_BOUND_NAMES[lq_step_bound(term, &sum, e->step_tokens, active)]);
+        set_text(o, "bound", LQ_BOUND_NAMES[bound]);
+        set_real(o, "flop", work.flop);
+        set_real(o, "bytes", work.bytes);
+        set_real(o, "efficiency", work.efficiency);
+        json_object_set_new_nocheck(o, "turning_batch_size", turning_encode(e, turning));
         json_array_append_new(list, o);
     }
     return list;
 }
 
-static json_t *step_encode(const struct lq_job *job, const struct lq_estimate *e)
+static json_t *step_encode(const struct lq_estimate *e)
 {
     json_t *o = json_object();
+    const double recomputation_s = e->stage_s[LQ_STAGE_RECOMPUTATION];
     set_real(o, "total_s", e->step_s);
     set_real(o, "forward_s", e->stage_s[LQ_STAGE_FORWARD]);
-    set_real(o, "backward_s", e->stage_s[LQ_STAGE_BACKWARD]);
+    set_real(o, "backward_s", e->stage_s[LQ_STAGE_BACKWARD] + recomputation_s);
+    set_real(o, "recomputation_s", recomputation_s);
     set_real(o, "optimizer_s", e->stage_s[LQ_STAGE_OPTIMIZER]);
     set_real(o, "moe_share", e->moe_share);
     set_real(o, "padded_tokens", e->step_tokens);
     set_real(o, "row_tokens", e->row_tokens);
-    json_object_set_new_nocheck(o, "terms", terms_encode(job, e));
+    json_object_set_new_nocheck(o, "terms", terms_encode(e));
     return o;
 }
 
@@ -266,11 +275,13 @@ json_t *lq_estimate_encode(const struct lq_quote *quote)
     set_text(o, "model", job->model->id);
     set_text(o, "gpu", job->gpu->id);
     set_count(o, "gpu_count", job->gpu_count);
+    json_object_set_new_nocheck(o, "layout", lq_layout_encode(&e->layout));
+    set_count(o, "layouts_tried", e->layouts_tried);
     json_object_set_new_nocheck(o, "method", lq_method_encode(&job->method));
     set_count(o, "batch_size", e->batch_size);
     set_count(o, "max_batch_size", e->max_batch_size);
     json_object_set_new_nocheck(o, "throughput", throughput_encode(e));
-    json_object_set_new_nocheck(o, "step_time", step_encode(job, e));
+    json_object_set_new_nocheck(o, "step_time", step_encode(e));
     json_object_set_new_nocheck(o, "memory", memory_encode(job, e));
     set_real(o, "duration_s", e->duration_s);
     json_object_set_new_nocheck(o, "cost", costs_encode(quote));

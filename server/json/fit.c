@@ -7,65 +7,66 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Names of coefficients, with their units, by kind of fit. */
-static const char *const NAMES[][LQ_COEFFICIENTS_MAX] = {
-    [LQ_FIT_STEP_TIME] = {"t0_s", "t1_s_per_token", "t1_s_per_token_and_active_expert"},
-    [LQ_FIT_XIA2024] = {"a", "c", NULL},
-    [LQ_FIT_XIA2024_PRINTED] = {"c2", "c4", NULL},
-    [LQ_FIT_MEMORY] = {"activation_factor", NULL, NULL},
+/* Names of coefficients by kind of fit; those of the step time are its factors'. */
+static const char *const NAMES[][2] = {
+    [LQ_FIT_XIA2024] = {"a", "c"},
+    [LQ_FIT_XIA2024_PRINTED] = {"c2", "c4"},
+    [LQ_FIT_MEMORY] = {"activation_factor", NULL},
 };
 
 static const char *const FORMULAS[] = {
-    [LQ_FIT_STEP_TIME] =
-        "step_s = t0 + (t1 + active_experts * t1_expert) * batch * mean_longest(batch)",
+    [LQ_FIT_STEP_TIME] = "step_s = input + ((forward + backward)^1.5 + host^1.5)^(2/3) + optimizer "
+                         "+ network, each the physics' seconds times its factor",
     [LQ_FIT_XIA2024] = "queries_per_s = a + c * ln(batch) / (sparsity * c3)",
     [LQ_FIT_XIA2024_PRINTED] = "queries_per_s = c2 * ln(batch / (sparsity * c3)) + c4",
     [LQ_FIT_MEMORY] = "activation_bytes = activation_factor * counted_bytes",
 };
 
-/* A number of the j-th coefficient; null where the job has no work for it (experts of a dense
- * model). */
-static json_t *number_encode(const struct lq_fit *fit, int j, double number)
+static const char *name_of(const struct lq_fit *fit, int j)
 {
-    const bool idle = fit->kind == LQ_FIT_STEP_TIME && !(fit->prior[j] > 0.0);
-    return idle ? json_null() : json_real(number);
+    return fit->kind == LQ_FIT_STEP_TIME ? LQ_FACTOR_NAMES[j] : NAMES[fit->kind][j];
+}
+
+static bool has_belief(const struct lq_fit *fit)
+{
+    return fit->kind == LQ_FIT_STEP_TIME || fit->kind == LQ_FIT_MEMORY;
 }
 
 static json_t *coefficients_encode(const struct lq_fit *fit)
 {
     json_t *o = json_object();
     for (int j = 0; j < fit->coefficients; j++) {
-        json_object_set_new(o, NAMES[fit->kind][j], number_encode(fit, j, fit->coefficient[j]));
+        json_object_set_new(o, name_of(fit, j), json_real(fit->coefficient[j]));
     }
-    if (fit->kind == LQ_FIT_XIA2024 || fit->kind == LQ_FIT_XIA2024_PRINTED) {
+    if (!has_belief(fit)) {
         json_object_set_new(o, "c3", json_real(fit->constant));
     }
     return o;
 }
 
-/* Standard errors relative to the coefficient: the covariance is that of logarithms. */
+/* Standard errors relative to the coefficient: the belief is about logarithms. */
 static json_t *errors_encode(const struct lq_fit *fit)
 {
-    if (fit->kind != LQ_FIT_STEP_TIME && fit->kind != LQ_FIT_MEMORY) {
+    if (!has_belief(fit)) {
         return json_null();
     }
     json_t *o = json_object();
     for (int j = 0; j < fit->coefficients; j++) {
-        const double variance = fit->covariance[j * LQ_COEFFICIENTS_MAX + j];
-        json_object_set_new(o, NAMES[fit->kind][j], number_encode(fit, j, sqrt(variance)));
+        const double variance = fit->belief.covariance[j * LQ_FACTORS_MAX + j];
+        json_object_set_new(o, name_of(fit, j), json_real(sqrt(variance)));
     }
     return o;
 }
 
-/* What physics alone gives for the same coefficients. */
+/* The same coefficients of the next wider scope, where the fit started from. */
 static json_t *prior_encode(const struct lq_fit *fit)
 {
-    if (fit->kind != LQ_FIT_STEP_TIME && fit->kind != LQ_FIT_MEMORY) {
+    if (!has_belief(fit)) {
         return json_null();
     }
     json_t *o = json_object();
     for (int j = 0; j < fit->coefficients; j++) {
-        json_object_set_new(o, NAMES[fit->kind][j], number_encode(fit, j, fit->prior[j]));
+        json_object_set_new(o, name_of(fit, j), json_real(fit->prior[j]));
     }
     return o;
 }
@@ -87,6 +88,7 @@ json_t *lq_fit_encode(const struct lq_fit *fit)
     json_t *o = json_object();
     json_object_set_new(o, "id", json_string(fit->id));
     json_object_set_new(o, "estimator", json_string(LQ_FIT_NAMES[fit->kind]));
+    json_object_set_new(o, "scope", json_string(LQ_SCOPE_NAMES[fit->scope]));
     json_object_set_new(o, "formula", json_string(FORMULAS[fit->kind]));
     json_object_set_new(o, "objective", json_string(LQ_OBJECTIVE_NAMES[fit->objective]));
     json_object_set_new(o, "identity", lq_identity_encode(&fit->identity));

@@ -3,6 +3,7 @@
 
 #include "core/base/units.h"
 #include "core/finetune/efficiency.h"
+#include "core/finetune/network.h"
 #include "server/json/field.h"
 #include "server/json/layout.h"
 #include "server/json/lookup.h"
@@ -256,7 +257,6 @@ enum lq_code lq_job_decode(const json_t *value, const char *pointer, const struc
     memset(out, 0, sizeof *out);
     struct members m = {.gpu_count = 1,
                         .node_gpu_count = LQ_NODE_GPUS_DEFAULT,
-                        .internode_gb_s = LQ_INTERNODE_DEFAULT_BYTES_PER_S / LQ_GIGA,
                         .gradient_accumulation_steps = 1,
                         .epochs = 1.0,
                         .stack = "hf-2024",
@@ -307,8 +307,9 @@ static void encode_spread(const struct lq_job *job, json_t *o)
     json_object_set_new_nocheck(
         o, "layout", job->layout.data > 0 ? lq_layout_encode(&job->layout) : json_string("auto"));
     json_object_set_new_nocheck(o, "node_gpu_count", json_integer(job->network.node_gpu_count));
-    json_object_set_new_nocheck(o, "internode_gb_s",
-                                json_real(job->network.internode_bytes_per_s / LQ_GIGA));
+    json_object_set_new_nocheck(
+        o, "internode_gb_s",
+        json_real(lq_network_inter_bytes_per_s(job->gpu, &job->network) / LQ_GIGA));
 }
 
 json_t *lq_job_encode(const struct lq_job_document *document)

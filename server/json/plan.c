@@ -2,10 +2,9 @@
  * encoded in plan_answer.c. */
 #include "server/json/plan.h"
 
-#include "server/json/serving.h"
-
-#include "core/finetune/step_time.h"
+#include "core/finetune/device.h"
 #include "server/json/field.h"
+#include "server/json/serving.h"
 
 #include <math.h>
 #include <stdio.h>

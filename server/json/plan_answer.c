@@ -2,7 +2,7 @@
 #include "server/json/plan_answer.h"
 
 #include "core/base/units.h"
-#include "core/finetune/step_time.h"
+#include "core/finetune/device.h"
 #include "core/planning/plan_shape.h"
 #include "server/json/law.h"
 
