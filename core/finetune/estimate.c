@@ -106,14 +106,11 @@ static struct lq_basis choose_basis(const struct lq_job *job, const struct lq_ev
     return lq_evidence_step(evidence, &applicant);
 }
 
-/* The default estimator's queries/s, and the standard deviation of its logarithm: of the factors,
- * of what the fit's own points scatter by, and of repeated runs. */
+/* The default estimator's queries/s, and the standard deviation of its logarithm. */
 static double default_rate(const struct lq_job *job, struct lq_estimate *out, double *log_sd)
 {
     const struct lq_fit *fit = out->basis.fit;
-    const double scatter = out->basis.kind == LQ_BASIS_CALIBRATED ? fit->residual_log : 0.0;
-    *log_sd = sqrt(lq_belief_variance(&out->basis.belief, out->step.share) + scatter * scatter +
-                   out->basis.log_sd * out->basis.log_sd + RUN_LOG_SD * RUN_LOG_SD);
+    *log_sd = lq_basis_log_sd(&out->basis, &out->step);
     const double tokens = out->step_tokens;
     if (out->basis.kind != LQ_BASIS_PRIOR &&
         (tokens < 0.5 * fit->step_tokens[0] || tokens > 2.0 * fit->step_tokens[1])) {

@@ -54,6 +54,14 @@ const double *lq_evidence_member_log_sd(enum lq_scope scope);
 struct lq_basis lq_evidence_step(const struct lq_evidence *evidence,
                                  const struct lq_applicant *applicant);
 
+/* What an identity's own fit may miss by beside its factors: its residuals, and what few points do
+ * not show. Standard deviation of the logarithm. */
+double lq_evidence_scatter(const struct lq_fit *fit);
+
+/* Standard deviation of ln(step time): of the factors, weighted with the step's own shares, of what
+ * the basis adds, and of repeated runs. */
+double lq_basis_log_sd(const struct lq_basis *basis, const struct lq_step_time *step);
+
 /* The memory fit of the same model, method kind and, where there is one, the same settings and
  * stack (any GPU); else the one that differs in the fewest; else none. */
 struct lq_basis lq_evidence_memory(const struct lq_evidence *evidence,

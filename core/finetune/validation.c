@@ -1,6 +1,8 @@
 /* Error measures. Which predictions are compared with what is decided by the caller. */
 #include "core/finetune/validation.h"
 
+#include "core/finetune/interval.h"
+
 #include <math.h>
 
 static void swap(double *a, double *b)
@@ -58,4 +60,18 @@ struct lq_errors lq_errors_of(const double *predicted, const double *measured, s
     const double upper = select_kth(scratch, n, n / 2);
     e.median = n % 2 == 1 ? upper : 0.5 * (upper + select_kth(scratch, n, n / 2 - 1));
     return e;
+}
+
+struct lq_coverage lq_coverage_of(const double *miss, const double *log_sd, size_t n, double level)
+{
+    const double z = lq_interval_z(level);
+    size_t within = 0;
+    double log_sds = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        within += fabs(miss[i]) <= z * log_sd[i] ? 1 : 0;
+        log_sds += log_sd[i];
+    }
+    return (struct lq_coverage){.level = level,
+                                .share = (double)within / (double)n,
+                                .width = exp(2.0 * z * log_sds / (double)n)};
 }

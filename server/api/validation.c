@@ -4,6 +4,7 @@
 
 #include "server/api/page.h"
 #include "server/jobs/validate.h"
+#include "server/jobs/validate_grades.h"
 #include "server/jobs/validate_serving.h"
 #include "server/json/calibration.h"
 #include "server/json/evidence.h"
@@ -152,6 +153,42 @@ static json_t *validations_encode(const struct lq_validations *v)
     return json_pack("{s:o, s:o}", "throughput", sets, "max_batch", batches);
 }
 
+/* One group of predictions of what the fits had not seen. */
+static json_t *grade_encode(const struct lq_grade_validation *row)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "quantity", json_string(LQ_QUANTITY_NAMES[row->quantity]));
+    json_object_set_new(o, "held_out", json_string(LQ_HELD_OUT_NAMES[row->held_out]));
+    json_object_set_new(o, "grade",
+                        row->any_grade ? json_null() : json_string(LQ_BASIS_NAMES[row->grade]));
+    json_object_set_new(o, "source", row->source != NULL ? json_string(row->source) : json_null());
+    json_object_set_new(o, "single_gpu", json_boolean(row->single_gpu));
+    json_object_set_new(o, "points", json_integer((json_int_t)row->errors.n));
+    json_object_set_new(o, "median_ape", json_real(row->errors.median));
+    json_object_set_new(o, "mape", json_real(row->errors.mape));
+    json_object_set_new(o, "p90_ape", json_real(row->errors.p90));
+    json_object_set_new(o, "bias", json_real(row->errors.bias));
+    json_object_set_new(o, "rmse", json_real(row->errors.rmse));
+    json_t *intervals = json_array();
+    for (int l = 0; l < LQ_LEVELS; l++) {
+        json_array_append_new(intervals,
+                              json_pack("{s:f, s:f, s:f}", "level", row->coverage[l].level,
+                                        "coverage", row->coverage[l].share, "width",
+                                        row->coverage[l].width));
+    }
+    json_object_set_new(o, "intervals", intervals);
+    return o;
+}
+
+static json_t *grades_encode(const struct lq_grade_validations *v)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < v->count; i++) {
+        json_array_append_new(list, grade_encode(&v->row[i]));
+    }
+    return list;
+}
+
 /* The last answer, kept because it takes the time of hundreds of fits and only new data changes it.
  * One at a time is computed; who comes meanwhile waits for it. */
 static struct {
@@ -177,6 +214,13 @@ static enum lq_code compute(struct lq_call *call, struct lq_reply *reply)
     }
     json_object_set_new(object, "serving", servings_encode(&servings));
     lq_serving_validations_release(&servings);
+    struct lq_grade_validations grades;
+    if (lq_validate_grades(call->catalog, &grades, &err) != LQ_OK) {
+        json_decref(object);
+        return lq_call_fail(call, &err);
+    }
+    json_object_set_new(object, "grades", grades_encode(&grades));
+    lq_grade_validations_release(&grades);
     json_object_set_new(object, "published", lq_published_encode(&call->catalog->published));
     return lq_reply_computed(call, object, reply);
 }

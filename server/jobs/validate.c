@@ -88,9 +88,14 @@ static bool refit_without(const struct work *w, enum lq_fit_kind kind, const str
            LQ_OK;
 }
 
-static void leave_one_out(const struct work *w, struct lq_validation *row)
+static void leave_one_out(struct work *w, struct lq_validation *row)
 {
+    struct lq_error err = {0};
     size_t n = 0;
+    if (row->estimator == LQ_FIT_STEP_TIME &&
+        lq_refit_prior(w->catalog, row->identity, &w->prior, &err) != LQ_OK) {
+        return;
+    }
     for (size_t i = 0; i < w->set_count; i++) {
         struct lq_fit fit;
         if (refit_without(w, row->estimator, w->set[i], &fit)) {
@@ -106,7 +111,7 @@ static void leave_one_out(const struct work *w, struct lq_validation *row)
 }
 
 /* One row: an estimator that has a fit for the set. */
-static bool validate_set(const struct work *w, enum lq_fit_kind kind, struct lq_validation *row)
+static bool validate_set(struct work *w, enum lq_fit_kind kind, struct lq_validation *row)
 {
     const struct lq_point *first = w->set[0];
     const struct lq_fit *fit = find_fit(w->catalog, kind, first);
