@@ -40,13 +40,22 @@ static json_t *answer_job(const struct lq_call *call, const struct lq_job_docume
     for (size_t i = 0; i < n; i++) {
         lines[i] = lq_offer_line(&offers[i]);
     }
+    struct lq_suggestion suggestions[LQ_SUGGESTIONS_MAX];
+    int suggestion_count = 0;
+    if (document->job.estimator == LQ_ESTIMATOR_DEFAULT) {
+        struct lq_job laid_out = document->job;
+        laid_out.layout = estimate.layout;
+        suggestion_count = lq_suggest(&laid_out, &estimate, suggestions);
+    }
     const struct lq_quote quote = {.document = document,
                                    .estimate = &estimate,
                                    .costs = lines,
                                    .cost_count = n,
                                    .catalog_version = catalog->catalog_version,
                                    .prices_version = catalog->prices_version,
-                                   .published = &catalog->published};
+                                   .published = &catalog->published,
+                                   .suggestions = suggestions,
+                                   .suggestion_count = suggestion_count};
     return lq_estimate_encode(&quote);
 }
 

@@ -189,14 +189,28 @@ static json_t *sources_encode(const char *sources)
     return list;
 }
 
-static json_t *basis_encode(const struct lq_basis *basis)
+/* A fit with what it rests on. */
+static void fit_encode(json_t *o, const struct lq_fit *fit)
 {
-    const struct lq_fit *fit = basis->fit;
-    json_t *o = json_object();
-    set_text(o, "kind", LQ_BASIS_NAMES[basis->kind]);
     set_text(o, "fit", fit != NULL ? fit->id : "");
     set_count(o, "points", fit != NULL ? (int64_t)fit->points : 0);
     json_object_set_new_nocheck(o, "sources", sources_encode(fit != NULL ? fit->sources : ""));
+}
+
+/* What speaks for the job itself stands in the basis; what the prior was made of stands apart, so
+ * that an answer without evidence never looks like one with. */
+static json_t *basis_encode(const struct lq_basis *basis)
+{
+    const bool is_prior = basis->kind == LQ_BASIS_PRIOR;
+    json_t *o = json_object();
+    set_text(o, "kind", LQ_BASIS_NAMES[basis->kind]);
+    fit_encode(o, is_prior ? NULL : basis->fit);
+    json_t *prior = json_null();
+    if (is_prior && basis->fit != NULL) {
+        prior = json_object();
+        fit_encode(prior, basis->fit);
+    }
+    json_object_set_new_nocheck(o, "prior", prior);
     return o;
 }
 
@@ -212,6 +226,25 @@ static json_t *throughput_basis_encode(const struct lq_quote *quote)
     }
     json_object_set_new_nocheck(o, "memory", basis_encode(&e->memory_basis));
     return o;
+}
+
+/* Points of the job's own identity that would narrow its interval most. */
+static json_t *suggestions_encode(const struct lq_quote *quote)
+{
+    const struct lq_job *job = &quote->document->job;
+    json_t *list = json_array();
+    for (int i = 0; i < quote->suggestion_count; i++) {
+        const struct lq_suggestion *s = &quote->suggestions[i];
+        json_t *o = json_object();
+        set_text(o, "model", job->model->id);
+        set_text(o, "gpu", job->gpu->id);
+        set_count(o, "batch_size", s->batch_size);
+        set_real(o, "row_tokens", s->row_tokens);
+        set_real(o, "interval_width", s->width_now);
+        set_real(o, "interval_width_then", s->width_then);
+        json_array_append_new(list, o);
+    }
+    return list;
 }
 
 static json_t *versions_encode(const struct lq_quote *quote)
@@ -287,6 +320,7 @@ json_t *lq_estimate_encode(const struct lq_quote *quote)
     json_object_set_new_nocheck(o, "cost", costs_encode(quote));
     json_object_set_new_nocheck(o, "interval", interval_encode(quote));
     json_object_set_new_nocheck(o, "basis", throughput_basis_encode(quote));
+    json_object_set_new_nocheck(o, "suggested_calibrations", suggestions_encode(quote));
     json_object_set_new_nocheck(o, "assumptions", lq_job_encode(quote->document));
     json_object_set_new_nocheck(o, "assumptions_evidence",
                                 lq_defaults_evidence_encode(job, quote->published));

@@ -3,6 +3,7 @@
 
 #include "core/finetune/estimate.h"
 #include "core/finetune/published.h"
+#include "core/finetune/suggest.h"
 #include "server/json/job.h"
 
 #include <jansson.h>
@@ -36,6 +37,8 @@ struct lq_quote {
     const char *catalog_version;
     const char *prices_version;
     const struct lq_published *published; /* evidence for defaults */
+    const struct lq_suggestion *suggestions;
+    int suggestion_count;
 };
 
 /* The answer as a new object, members in the order of the contract. */
