@@ -62,18 +62,20 @@ enum lq_code lq_fits_list(struct lq_call *call, struct lq_reply *reply)
     return lq_list_reply(call, &list, reply);
 }
 
+/* Only an identity's own points: wider scopes take a few of each. */
 static bool is_point_of(const struct lq_fit *fit, const struct lq_point *point)
 {
-    return fit->kind != LQ_FIT_MEMORY && lq_point_is_fitted(point) &&
+    return fit->kind != LQ_FIT_MEMORY && fit->scope == LQ_SCOPE_IDENTITY &&
+           lq_point_is_fitted(point) && point->queries_per_s > 0.0 &&
            lq_identity_equal(&fit->identity, &point->identity) &&
            (fit->lengths[0] == '\0' || strcmp(fit->lengths, point->conditions.lengths) == 0);
 }
 
-static json_t *residuals_encode(const struct lq_catalog *catalog, const struct lq_fit *fit)
+static void residuals_append(const struct lq_catalog *catalog, const struct lq_fit *fit,
+                             const struct lq_point *points, size_t n, json_t *list)
 {
-    json_t *list = json_array();
-    for (size_t i = 0; i < catalog->point_count; i++) {
-        const struct lq_point *point = &catalog->points[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct lq_point *point = &points[i];
         if (!is_point_of(fit, point)) {
             continue;
         }
@@ -86,6 +88,13 @@ static json_t *residuals_encode(const struct lq_catalog *catalog, const struct l
                             "predicted_queries_per_s", predicted, "relative_error",
                             predicted / point->queries_per_s - 1.0));
     }
+}
+
+static json_t *residuals_encode(const struct lq_catalog *catalog, const struct lq_fit *fit)
+{
+    json_t *list = json_array();
+    residuals_append(catalog, fit, catalog->points, catalog->point_count, list);
+    residuals_append(catalog, fit, catalog->runs, catalog->run_count, list);
     return list;
 }
 

@@ -83,6 +83,24 @@ static json_t *sources_encode(const char *sources)
     return list;
 }
 
+static json_t *text_or_null(const char *text)
+{
+    return text[0] != '\0' ? json_string(text) : json_null();
+}
+
+/* What the fit's points have in common; null where its scope leaves it open. */
+static json_t *group_encode(const struct lq_fit *fit)
+{
+    const bool has_method = fit->scope >= LQ_SCOPE_MODEL;
+    json_t *o = json_object();
+    json_object_set_new(o, "stack", text_or_null(fit->identity.stack));
+    json_object_set_new(o, "model", text_or_null(fit->identity.model));
+    json_object_set_new(o, "method",
+                        has_method ? json_string(LQ_METHOD_NAMES[fit->identity.method.kind])
+                                   : json_null());
+    return o;
+}
+
 json_t *lq_fit_encode(const struct lq_fit *fit)
 {
     json_t *o = json_object();
@@ -91,7 +109,10 @@ json_t *lq_fit_encode(const struct lq_fit *fit)
     json_object_set_new(o, "scope", json_string(LQ_SCOPE_NAMES[fit->scope]));
     json_object_set_new(o, "formula", json_string(FORMULAS[fit->kind]));
     json_object_set_new(o, "objective", json_string(LQ_OBJECTIVE_NAMES[fit->objective]));
-    json_object_set_new(o, "identity", lq_identity_encode(&fit->identity));
+    json_object_set_new(o, "group", group_encode(fit));
+    json_object_set_new(o, "identity",
+                        fit->scope == LQ_SCOPE_IDENTITY ? lq_identity_encode(&fit->identity)
+                                                        : json_null());
     json_object_set_new(o, "lengths",
                         fit->lengths[0] != '\0' ? json_string(fit->lengths) : json_null());
     json_object_set_new(o, "coefficients", coefficients_encode(fit));
