@@ -24,7 +24,7 @@ struct lq_layout {
 
 /* What the devices of a job talk over, beside the device's own interconnect. */
 struct lq_network {
-    int64_t node_gpu_count;        /* devices of one host; >= 1 */
+    int64_t node_gpu_count;       /* devices of one host; >= 1 */
     double internode_bytes_per_s; /* of one host, one direction; 0 = not known */
 };
 

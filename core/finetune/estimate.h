@@ -87,11 +87,11 @@ struct lq_estimate {
     double tokens_per_s_per_gpu;
     double step_s; /* one micro-batch, its share of the optimizer included */
     double stage_s[LQ_STAGE_COUNT];
-    double moe_share;         /* of forward and backward */
-    struct lq_step_time step; /* terms; evaluate with lq_step_seconds(., step_tokens, ..) */
-    double step_tokens;       /* padded tokens of one micro-batch of one device */
-    struct lq_memory memory;  /* per device */
-    double activation_bytes;
+    double moe_share;             /* of forward and backward */
+    struct lq_step_time step;     /* terms; evaluate with lq_step_seconds(., step_tokens, ..) */
+    double step_tokens;           /* padded tokens of one micro-batch of one device */
+    struct lq_memory memory;      /* per device */
+    struct lq_memory_parts parts; /* of the peak, at this batch and the longest row */
     double total_bytes;
     double duration_s;
     struct lq_estimate_interval interval;
@@ -124,3 +124,6 @@ double lq_job_least_step_s(const struct lq_job *job, double tokens, double row_t
 
 /* The prior step time of a job at a mean row length: what physics gives without measurements. */
 struct lq_step_time lq_job_prior(const struct lq_job *job, double row_tokens);
+
+/* Counts the job's memory; a job whose layout is still sought holds a replica on each device. */
+struct lq_memory lq_job_memory(const struct lq_job *job);

@@ -12,7 +12,7 @@ static const char *const NAMES[][LQ_COEFFICIENTS_MAX] = {
     [LQ_FIT_STEP_TIME] = {"t0_s", "t1_s_per_token", "t1_s_per_token_and_active_expert"},
     [LQ_FIT_XIA2024] = {"a", "c", NULL},
     [LQ_FIT_XIA2024_PRINTED] = {"c2", "c4", NULL},
-    [LQ_FIT_MEMORY] = {"activation_factor", NULL, NULL},
+    [LQ_FIT_MEMORY] = {"activation_factor", "logit_factor", "overhead_factor"},
 };
 
 static const char *const FORMULAS[] = {
@@ -20,7 +20,9 @@ static const char *const FORMULAS[] = {
         "step_s = t0 + (t1 + active_experts * t1_expert) * batch * mean_longest(batch)",
     [LQ_FIT_XIA2024] = "queries_per_s = a + c * ln(batch) / (sparsity * c3)",
     [LQ_FIT_XIA2024_PRINTED] = "queries_per_s = c2 * ln(batch / (sparsity * c3)) + c4",
-    [LQ_FIT_MEMORY] = "activation_bytes = activation_factor * counted_bytes",
+    [LQ_FIT_MEMORY] =
+        "memory_bytes = states + activation_factor * activations + logit_factor * logits"
+        " + overhead_factor * (context + fragmentation)",
 };
 
 /* A number of the j-th coefficient; null where the job has no work for it (experts of a dense
