@@ -12,32 +12,23 @@
  * published largest batches that contradict each other do so by 20-25 %. */
 static const double DOUBTFUL_SHARE = 1.25;
 
-static struct lq_memory count_memory(const struct lq_job *job, double activation_factor)
-{
-    const struct lq_memory_job memory_job = {.model = job->model,
-                                             .method = &job->method,
-                                             .training = &job->training,
-                                             .stack = lq_job_stack(job),
-                                             .active_experts = job->active_experts,
-                                             .activation_factor = activation_factor};
-    return lq_memory_count(&memory_job);
-}
-
 /* Whether a variant of the job would take a batch of one; tells what to change. */
-static bool variant_fits(const struct lq_job *job, double activation_factor)
+static bool variant_fits(const struct lq_job *job, const struct lq_memory_factors *factors)
 {
-    const struct lq_memory memory = count_memory(job, activation_factor);
-    return lq_memory_max_batch(&memory, job->gpu->memory_bytes, job->lengths->longest_tokens) > 0;
+    const struct lq_memory memory = lq_job_memory(job);
+    return lq_memory_max_batch(&memory, factors, job->gpu->memory_bytes,
+                               job->lengths->longest_tokens) > 0;
 }
 
 /* The longest row of which one fits; 0 if the fixed parts alone are too large. */
-static int64_t longest_row(const struct lq_memory *memory, double capacity_bytes, int64_t longest)
+static int64_t longest_row(const struct lq_memory *memory, const struct lq_memory_factors *factors,
+                           double capacity_bytes, int64_t longest)
 {
     int64_t low = 0;
     int64_t high = longest;
     while (low < high) {
         const int64_t middle = low + (high - low + 1) / 2;
-        if (lq_memory_max_batch(memory, capacity_bytes, middle) > 0) {
+        if (lq_memory_max_batch(memory, factors, capacity_bytes, middle) > 0) {
             low = middle;
         } else {
             high = middle - 1;
@@ -48,17 +39,17 @@ static int64_t longest_row(const struct lq_memory *memory, double capacity_bytes
 
 /* A sentence of what would make the job fit. */
 static void advise(const struct lq_job *job, const struct lq_memory *memory,
-                   double activation_factor, char *text, size_t size)
+                   const struct lq_memory_factors *factors, char *text, size_t size)
 {
     struct lq_job variant = *job;
     variant.training.checkpointing = LQ_CHECKPOINTING_FULL;
-    const int64_t row = longest_row(memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
+    const int64_t row =
+        longest_row(memory, factors, job->gpu->memory_bytes, job->lengths->longest_tokens);
     if (row > 0) {
         snprintf(text, size, "rows of up to %lld tokens would fit", (long long)row);
         return;
     }
-    if (job->training.checkpointing != LQ_CHECKPOINTING_FULL &&
-        variant_fits(&variant, activation_factor)) {
+    if (job->training.checkpointing != LQ_CHECKPOINTING_FULL && variant_fits(&variant, factors)) {
         snprintf(text, size, "full gradient checkpointing would fit");
         return;
     }
@@ -70,28 +61,30 @@ static void advise(const struct lq_job *job, const struct lq_memory *memory,
          .quantization = LQ_QUANTIZATION_NF4_DQ}};
     for (size_t i = 0; i < 2; i++) {
         variant.method = methods[i];
-        if (methods[i].kind > job->method.kind && variant_fits(&variant, activation_factor)) {
+        if (methods[i].kind > job->method.kind && variant_fits(&variant, factors)) {
             snprintf(text, size, "%s of rank 16 with full gradient checkpointing would fit",
                      LQ_METHOD_NAMES[methods[i].kind]);
             return;
         }
     }
     snprintf(text, size, "a device of at least %.1f GiB would fit it",
-             lq_memory_total_bytes(memory, 1.0, (double)job->lengths->longest_tokens) / LQ_GIB);
+             lq_memory_total_bytes(memory, factors, 1.0, (double)job->lengths->longest_tokens) /
+                 LQ_GIB);
 }
 
 static enum lq_code refuse(const struct lq_job *job, const struct lq_memory *memory,
-                           double activation_factor, int64_t batch_size, struct lq_error *err)
+                           const struct lq_memory_factors *factors, int64_t batch_size,
+                           struct lq_error *err)
 {
-    const double needed =
-        lq_memory_total_bytes(memory, (double)batch_size, (double)job->lengths->longest_tokens);
+    const double needed = lq_memory_total_bytes(memory, factors, (double)batch_size,
+                                                (double)job->lengths->longest_tokens);
     const int64_t largest =
-        lq_memory_max_batch(memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
+        lq_memory_max_batch(memory, factors, job->gpu->memory_bytes, job->lengths->longest_tokens);
     char advice[160];
     if (largest > 0) {
         snprintf(advice, sizeof advice, "a batch of %lld would fit", (long long)largest);
     } else {
-        advise(job, memory, activation_factor, advice, sizeof advice);
+        advise(job, memory, factors, advice, sizeof advice);
     }
     return lq_fail(
         err, LQ_ENOFIT, batch_size > 1 ? "/batch_size" : "/gpu",
@@ -147,17 +140,20 @@ static bool was_measured(const struct lq_job *job, const struct lq_evidence *evi
     return lq_evidence_point(evidence, identity, &conditions, &nearest) != NULL;
 }
 
-static void fill_interval(const struct lq_job *job, double factor, struct lq_estimate *out)
+static void fill_interval(const struct lq_job *job, const struct lq_memory_factors *factors,
+                          struct lq_estimate *out)
 {
     const double z = lq_interval_z(job->confidence);
-    double factors[2];
-    lq_interval_around(factor, out->memory_basis.log_sd, z, factors);
+    double bounds_of_factor[2];
+    lq_interval_around(factors->activation, out->memory_basis.log_sd, z, bounds_of_factor);
     for (int i = 0; i < 2; i++) {
-        const struct lq_memory memory = count_memory(job, factors[i]);
-        out->interval.memory_bytes[i] = lq_memory_total_bytes(&memory, (double)out->batch_size,
-                                                              (double)job->lengths->longest_tokens);
-        out->interval.max_batch_size[1 - i] =
-            lq_memory_max_batch(&memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
+        struct lq_memory_factors moved = *factors;
+        moved.activation = bounds_of_factor[i];
+        moved.logits = factors->logits * bounds_of_factor[i] / factors->activation;
+        out->interval.memory_bytes[i] = lq_memory_total_bytes(
+            &out->memory, &moved, (double)out->batch_size, (double)job->lengths->longest_tokens);
+        out->interval.max_batch_size[1 - i] = lq_memory_max_batch(
+            &out->memory, &moved, job->gpu->memory_bytes, job->lengths->longest_tokens);
     }
     /* Eq. 1's and measured batches may lie outside what the memory model brackets */
     int64_t *bounds = out->interval.max_batch_size;
@@ -166,8 +162,9 @@ static void fill_interval(const struct lq_job *job, double factor, struct lq_est
 }
 
 static enum lq_code check_asked(const struct lq_job *job, const struct lq_evidence *evidence,
-                                const struct lq_identity *identity, double factor,
-                                struct lq_estimate *out, struct lq_error *err)
+                                const struct lq_identity *identity,
+                                const struct lq_memory_factors *factors, struct lq_estimate *out,
+                                struct lq_error *err)
 {
     if (job->batch_size <= out->max_batch_size) {
         return LQ_OK;
@@ -176,14 +173,14 @@ static enum lq_code check_asked(const struct lq_job *job, const struct lq_eviden
         out->warnings |= 1u << LQ_WARN_BATCH_MEASURED;
         return LQ_OK;
     }
-    const double total = lq_memory_total_bytes(&out->memory, (double)job->batch_size,
+    const double total = lq_memory_total_bytes(&out->memory, factors, (double)job->batch_size,
                                                (double)job->lengths->longest_tokens);
     if (job->batch_size <= out->interval.max_batch_size[1] &&
         total <= DOUBTFUL_SHARE * job->gpu->memory_bytes) {
         out->warnings |= 1u << LQ_WARN_MAY_NOT_FIT;
         return LQ_OK;
     }
-    return refuse(job, &out->memory, factor, job->batch_size, err);
+    return refuse(job, &out->memory, factors, job->batch_size, err);
 }
 
 enum lq_code lq_batch_choose(const struct lq_job *job, const struct lq_evidence *evidence,
@@ -191,11 +188,10 @@ enum lq_code lq_batch_choose(const struct lq_job *job, const struct lq_evidence 
                              struct lq_error *err)
 {
     out->memory_basis = lq_evidence_memory(evidence, identity);
-    const double factor =
-        out->memory_basis.fit != NULL ? out->memory_basis.fit->coefficient[0] : 1.0;
-    out->memory = count_memory(job, factor);
-    out->max_batch_size =
-        lq_memory_max_batch(&out->memory, job->gpu->memory_bytes, job->lengths->longest_tokens);
+    const struct lq_memory_factors factors = lq_fit_memory_factors(out->memory_basis.fit);
+    out->memory = lq_job_memory(job);
+    out->max_batch_size = lq_memory_max_batch(&out->memory, &factors, job->gpu->memory_bytes,
+                                              job->lengths->longest_tokens);
     const struct lq_xia2024_batch *pair = paper_pair(job);
     if (pair != NULL) {
         out->max_batch_size =
@@ -207,18 +203,17 @@ enum lq_code lq_batch_choose(const struct lq_job *job, const struct lq_evidence 
     }
     if (out->max_batch_size < 1 && job->batch_size < 1) {
         return pair != NULL ? refuse_by_paper(job, pair, err)
-                            : refuse(job, &out->memory, factor, 1, err);
+                            : refuse(job, &out->memory, &factors, 1, err);
     }
     out->batch_size = job->batch_size > 0 ? job->batch_size : out->max_batch_size;
     if (out->point != NULL) {
         out->batch_size = out->point->conditions.batch_size;
     }
-    fill_interval(job, factor, out);
-    LQ_TRY(check_asked(job, evidence, identity, factor, out, err));
-    out->activation_bytes = lq_memory_activation_bytes(&out->memory, (double)out->batch_size,
-                                                       (double)job->lengths->longest_tokens);
-    out->total_bytes = lq_memory_total_bytes(&out->memory, (double)out->batch_size,
-                                             (double)job->lengths->longest_tokens);
+    fill_interval(job, &factors, out);
+    LQ_TRY(check_asked(job, evidence, identity, &factors, out, err));
+    out->held = lq_memory_at_peak(&out->memory, &factors, (double)out->batch_size,
+                                   (double)job->lengths->longest_tokens);
+    out->total_bytes = out->held.total_bytes;
     /* Eq. 1 may say that it fits where the count says no; the count may just say that it does */
     if ((pair != NULL && out->total_bytes > job->gpu->memory_bytes) ||
         out->interval.max_batch_size[0] < 1) {

@@ -29,44 +29,94 @@
 /* 2 ms: collating and logging one row. ASSUMED; the gap between steps in any profile tells. */
 #define INPUT_ROW_S 2e-3
 
-/* 1 GiB and 8 %: ASSUMED within what the largest batches on 40, 48 and 80 GB devices allow
- * (max_batch.csv, 2024); torch.cuda.memory_stats of one run tells. */
+/* 1 GiB: context with bitsandbytes' and flash attention's kernels, cuBLAS workspaces. Longest
+ * contexts of HF on 12-80 GB devices (2025) and largest batches of Mixtral on 40-80 GB (2024) both
+ * begin at 0.7-1.3 GiB beyond what is counted. 0.5 GiB for stacks without: CUDA 12 on A100 and H100
+ * shows 0.4-0.5 (2024), nvidia-smi of an idle process tells. */
 #define HF_CONTEXT_BYTES (1.0 * LQ_GIB)
-#define HF_FRAGMENTATION 0.08
+#define NATIVE_CONTEXT_BYTES (0.5 * LQ_GIB)
 
-/* 4: PEFT keeps adapters in fp32 beside 16-bit and quantised weights (autocast_adapter_dtype). */
+/* 8 %: torchtitan's reserved peaks over what is counted as allocated, 2024: 4-12 % at 8B to 405B on
+ * 8 to 512 devices. Weights and states take the same where they were quantised or flattened on the
+ * device; Unsloth loads checkpoints quantised before. */
+#define FRAGMENTATION 0.08
+#define UNSLOTH_STATIC_FRAGMENTATION 0.0
+
+/* 4: PEFT keeps adapters in fp32 beside 16-bit and quantised weights (autocast_adapter_dtype). 2:
+ * torchtune and LitGPT keep them in the model's type. */
 #define HF_ADAPTER_BYTES 4.0
-
-/* 9: fp32 cast, its dropped-out copy and the mask (PEFT 0.7, LoRA on bitsandbytes 4-bit, 2023). */
-#define HF_LORA_INPUT_BYTES 9.0
-
-/* 14: 16-bit and fp32 logits, their shifted copy and the gradient (Transformers 4.36, 2023). */
-#define HF_HEAD_BYTES_PER_LOGIT 14.0
-
-/* 6: the 16-bit input and its fp32 cast (Transformers RMSNorm). */
-#define NORM_BYTES_PER_ELEMENT 6.0
-
-/* Native PyTorch trainers keep adapters in 16 bit and cast nothing on the way to them: dropped-out
- * copy and mask; logits, fp32 loss input and gradient. 5 % fragmentation ASSUMED as above. */
-#define NATIVE_FRAGMENTATION 0.05
 #define NATIVE_ADAPTER_BYTES 2.0
-#define NATIVE_LORA_INPUT_BYTES 3.0
-#define NATIVE_HEAD_BYTES_PER_LOGIT 10.0
+
+/* 3: LitGPT drops out the adapters' inputs: 16-bit copy and mask. The others' defaults do not. */
+#define LITGPT_LORA_INPUT_BYTES 3.0
+
+/* Bytes per logit around an unchunked loss: fp32 logits, their shifted copy, log-softmax and
+ * gradient (Transformers 4.36-4.48; 2.13 MB per token at 128,256 words in the longest contexts of
+ * 2025); 16-bit logits for the copy (torchtitan, 84 GiB at 32,768 tokens, 2024); neither
+ * (torchtune, 60 GiB at 8,192 tokens, 2024); all four in 16 bit (LitGPT, slope of peak over batch
+ * for phi-1.5 and StableLM-3B: 9.1, 2023); 16-bit logits and gradient (Unsloth, in place). */
+#define HF_HEAD_BYTES_PER_LOGIT 16.0
+#define TORCHTITAN_HEAD_BYTES_PER_LOGIT 14.0
+#define TORCHTUNE_HEAD_BYTES_PER_LOGIT 12.0
+#define LITGPT_HEAD_BYTES_PER_LOGIT 8.0
+#define UNSLOTH_HEAD_BYTES_PER_LOGIT 4.0
+
+/* 2: chunked losses keep 16-bit logits of all tokens (torchtune's LoRA, 8.5 GiB at 8,192 tokens,
+ * 2024). 0: Unsloth's fused one keeps none (342,733 tokens on 80 GB, 2025). */
+#define KEPT_BYTES_PER_LOGIT 2.0
+#define UNSLOTH_KEPT_BYTES_PER_LOGIT 0.0
+
+/* 4: the fp32 cast of a normalisation's input (RMSNorm of Transformers, torchtune and LitGPT);
+ * compiled kernels keep the input alone. */
+#define NORM_BYTES_PER_ELEMENT 4.0
 
 #define TIME                                                                                       \
     .matmul_efficiency = MATMUL_EFFICIENCY, .bandwidth_efficiency = BANDWIDTH_EFFICIENCY,          \
     .dequantization_efficiency = DEQUANTIZATION_EFFICIENCY, .sequence_block_s = SEQUENCE_BLOCK_S,  \
     .call_s = CALL_S, .input_row_s = INPUT_ROW_S
+#define SHARED_MEMORY                                                                              \
+    .fragmentation = FRAGMENTATION, .static_fragmentation = FRAGMENTATION,                         \
+    .norm_bytes_per_element = NORM_BYTES_PER_ELEMENT, .repeats_kv_heads = true
+/* PEFT prepares 4-bit models by casting embedding, head and norms to fp32; in models with experts,
+ * where checkpointing must not be reentrant, bitsandbytes keeps the inputs of adapted experts
+ * outside of it: 32 layers times 2 (4096 + 14336) bytes per token and expert of Mixtral's largest
+ * batches (Xia et al. 2024). */
 #define HF_MEMORY                                                                                  \
-    .context_bytes = HF_CONTEXT_BYTES, .fragmentation = HF_FRAGMENTATION,                          \
-    .adapter_bytes = HF_ADAPTER_BYTES, .lora_input_bytes = HF_LORA_INPUT_BYTES,                    \
-    .head_bytes_per_logit = HF_HEAD_BYTES_PER_LOGIT,                                               \
-    .norm_bytes_per_element = NORM_BYTES_PER_ELEMENT
+    SHARED_MEMORY, .peak_scope = LQ_MEMORY_RESERVED, .context_bytes = HF_CONTEXT_BYTES,            \
+                   .adapter_bytes = HF_ADAPTER_BYTES,                                              \
+                   .head_bytes_per_logit = HF_HEAD_BYTES_PER_LOGIT,                                \
+                   .kept_bytes_per_logit = KEPT_BYTES_PER_LOGIT, .upcasts_unquantized = true,      \
+                   .holds_expert_inputs = true
 #define NATIVE_MEMORY                                                                              \
-    .context_bytes = HF_CONTEXT_BYTES, .fragmentation = NATIVE_FRAGMENTATION,                      \
-    .adapter_bytes = NATIVE_ADAPTER_BYTES, .lora_input_bytes = NATIVE_LORA_INPUT_BYTES,            \
-    .head_bytes_per_logit = NATIVE_HEAD_BYTES_PER_LOGIT,                                           \
-    .norm_bytes_per_element = NORM_BYTES_PER_ELEMENT
+    SHARED_MEMORY, .peak_scope = LQ_MEMORY_RESERVED, .context_bytes = NATIVE_CONTEXT_BYTES,        \
+                   .adapter_bytes = NATIVE_ADAPTER_BYTES,                                          \
+                   .head_bytes_per_logit = TORCHTITAN_HEAD_BYTES_PER_LOGIT,                        \
+                   .kept_bytes_per_logit = KEPT_BYTES_PER_LOGIT
+/* max_memory_allocated; bitsandbytes 0.41 keeps the inputs of all 4-bit matmuls. */
+#define LITGPT_MEMORY                                                                              \
+    SHARED_MEMORY, .peak_scope = LQ_MEMORY_ALLOCATED, .context_bytes = NATIVE_CONTEXT_BYTES,       \
+                   .adapter_bytes = NATIVE_ADAPTER_BYTES,                                          \
+                   .lora_input_bytes = LITGPT_LORA_INPUT_BYTES,                                    \
+                   .head_bytes_per_logit = LITGPT_HEAD_BYTES_PER_LOGIT,                            \
+                   .kept_bytes_per_logit = KEPT_BYTES_PER_LOGIT, .holds_quantized_inputs = true,   \
+                   .flat_gradients = true
+#define TORCHTUNE_MEMORY                                                                           \
+    SHARED_MEMORY, .peak_scope = LQ_MEMORY_ALLOCATED, .context_bytes = NATIVE_CONTEXT_BYTES,       \
+                   .adapter_bytes = NATIVE_ADAPTER_BYTES,                                          \
+                   .head_bytes_per_logit = TORCHTUNE_HEAD_BYTES_PER_LOGIT,                         \
+                   .kept_bytes_per_logit = KEPT_BYTES_PER_LOGIT, .fused_optimizer = true
+#define UNSLOTH_MEMORY                                                                             \
+    .fragmentation = FRAGMENTATION, .static_fragmentation = UNSLOTH_STATIC_FRAGMENTATION,          \
+    .norm_bytes_per_element = NORM_BYTES_PER_ELEMENT, .peak_scope = LQ_MEMORY_RESERVED,            \
+    .context_bytes = NATIVE_CONTEXT_BYTES, .adapter_bytes = HF_ADAPTER_BYTES,                      \
+    .head_bytes_per_logit = UNSLOTH_HEAD_BYTES_PER_LOGIT,                                          \
+    .kept_bytes_per_logit = UNSLOTH_KEPT_BYTES_PER_LOGIT
+/* The whole device; flat fp32 buffers of the optimizer (InternEvo's hybrid ZeRO, DeepSpeed). */
+#define FLAT_MEMORY                                                                                \
+    SHARED_MEMORY, .peak_scope = LQ_MEMORY_DEVICE, .context_bytes = NATIVE_CONTEXT_BYTES,          \
+                   .adapter_bytes = NATIVE_ADAPTER_BYTES,                                          \
+                   .head_bytes_per_logit = TORCHTITAN_HEAD_BYTES_PER_LOGIT,                        \
+                   .kept_bytes_per_logit = KEPT_BYTES_PER_LOGIT, .flat_optimizer = true
 
 /* What a stack's own recipes and examples switch on: gpt-fast and torchtitan compile; torchtune
  * compiles and takes the loss in chunks (README, 2024); Unsloth's kernels are fused by hand, its
@@ -90,8 +140,8 @@ const struct lq_stack LQ_STACKS[] = {
      .owner_broadcast_s = 2.5e-3,
      .description = "InternEvo distributed training",
      TIME,
-     NATIVE_MEMORY},
-    {.id = "litgpt-2023", .description = "LitGPT, torch 2.1", TIME, NATIVE_MEMORY},
+     FLAT_MEMORY},
+    {.id = "litgpt-2023", .description = "LitGPT, torch 2.1", TIME, LITGPT_MEMORY},
     {.id = "llmquote-worker",
      .description = "llmquote's own calibration worker",
      TIME,
@@ -105,14 +155,14 @@ const struct lq_stack LQ_STACKS[] = {
      .description = "torchtune recipes",
      .options = CHUNKED,
      TIME,
-     NATIVE_MEMORY},
+     TORCHTUNE_MEMORY},
     {.id = "unsloth-2024",
      .description = "Unsloth on Transformers, 2024",
      .options = OFFLOADED,
      TIME,
-     HF_MEMORY},
+     UNSLOTH_MEMORY},
     {.id = "vllm", .description = "vLLM, serving only", .serves_only = true, TIME, NATIVE_MEMORY},
-    {.id = "xtuner", .description = "XTuner on DeepSpeed", TIME, HF_MEMORY},
+    {.id = "xtuner", .description = "XTuner on DeepSpeed", TIME, FLAT_MEMORY},
 };
 const size_t LQ_STACK_COUNT = sizeof LQ_STACKS / sizeof LQ_STACKS[0];
 

@@ -8,6 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How much of a device's memory a figure counts; each includes the one before. */
+enum lq_memory_scope {
+    LQ_MEMORY_ALLOCATED, /* tensors: torch.cuda.max_memory_allocated, "active" */
+    LQ_MEMORY_RESERVED,  /* and what the allocator holds beside them */
+    LQ_MEMORY_DEVICE     /* and the context: nvidia-smi */
+};
+
 /* A software stack. Times in s, sizes in bytes, efficiencies as shares of the catalog's peak. */
 struct lq_stack {
     const char *id;
@@ -24,12 +31,24 @@ struct lq_stack {
     double owner_broadcast_s; /* where each rank of a shard group sends its updated weights in turn:
                                  time of one beyond its bytes; 0 = they are gathered */
     /* memory */
-    double context_bytes;          /* CUDA context, libraries' workspaces */
-    double fragmentation;          /* share of the device the allocator cannot use */
-    double adapter_bytes;          /* per LoRA parameter */
-    double lora_input_bytes;       /* saved per input element of a layer with an adapter */
-    double head_bytes_per_logit;   /* copies of the logits around the loss */
-    double norm_bytes_per_element; /* saved per element of a normalisation's input */
+    enum lq_memory_scope peak_scope; /* what the peaks that are published of it count */
+    double context_bytes;            /* CUDA context, libraries' workspaces */
+    double fragmentation;            /* lost over what a step allocates, as a share of it */
+    double static_fragmentation;     /* lost over weights and states, as a share of them */
+    double adapter_bytes;            /* per LoRA parameter */
+    double lora_input_bytes;         /* saved per input element of an adapter that drops out; 0: no
+                                        dropout, the adapter reads what its matrix reads */
+    double head_bytes_per_logit;     /* copies of the logits around the loss */
+    double kept_bytes_per_logit;     /* of all tokens where the loss is chunked */
+    double norm_bytes_per_element;   /* saved per element of a normalisation's input */
+    bool repeats_kv_heads;           /* keys and values are saved once per query head */
+    bool upcasts_unquantized;        /* what stays un-quantised beside 4-bit weights is fp32 */
+    bool holds_quantized_inputs;     /* 4-bit matmuls keep their inputs past checkpointing */
+    bool holds_expert_inputs;        /* so do the adapted ones of models with experts */
+    bool flat_gradients;             /* FSDP gives frozen weights gradients */
+    bool flat_optimizer;             /* master weights and fp32 gradients in flat buffers beside
+                                        16-bit weights; else the fp32 weights are the parameters */
+    bool fused_optimizer;            /* AdamW steps without temporaries */
 };
 
 extern const struct lq_stack LQ_STACKS[];

@@ -95,7 +95,7 @@ struct lq_estimate {
     struct lq_step_time step;       /* terms; they sum to step_s */
     double step_tokens;             /* padded tokens of one micro-batch of one data rank */
     struct lq_memory memory;        /* per device */
-    double activation_bytes;
+    struct lq_memory_parts held;    /* of its peak, at this batch and the longest row */
     double total_bytes;
     double duration_s;
     double log_sd; /* standard deviation of ln(throughput) */
@@ -130,3 +130,5 @@ double lq_job_least_step_s(const struct lq_job *job, double rows, double row_tok
 
 /* The physics of a micro-batch of `rows` rows per data rank. The job's layout must be set. */
 struct lq_step_parts lq_job_step(const struct lq_job *job, double rows, double row_tokens);
+/* Counts the job's memory; a job whose layout is still sought holds a replica on each device. */
+struct lq_memory lq_job_memory(const struct lq_job *job);

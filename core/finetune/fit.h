@@ -15,7 +15,7 @@ enum lq_fit_kind {
     LQ_FIT_STEP_TIME,       /* default: factors of the step-time model, LQ_FACTOR_NAMES */
     LQ_FIT_XIA2024,         /* a, c of a + c * ln(batch) / (sparsity * C3) */
     LQ_FIT_XIA2024_PRINTED, /* C2, C4 of C2 * ln(batch / (sparsity * C3)) + C4 */
-    LQ_FIT_MEMORY           /* the activation factor of the memory model */
+    LQ_FIT_MEMORY           /* activation, logit and overhead factors of the memory model */
 };
 extern const char *const LQ_FIT_NAMES[];
 
@@ -117,18 +117,28 @@ LQ_MUST_USE enum lq_code lq_fit_step_time(const struct lq_step_observation *obse
 /* Seconds of a micro-batch by a step-time fit's factors. */
 double lq_fit_step_s(const struct lq_fit *fit, const struct lq_step_parts *parts);
 
-/* One observation of memory: what one unit of the activation factor costs, and what was free. */
-struct lq_memory_observation {
-    double activation_bytes; /* counted for the whole batch at factor 1 */
-    double free_bytes;       /* capacity or peak, less what does not depend on the batch */
-    double batch_size;
-    bool is_peak; /* free_bytes was filled exactly; else the batch fitted and one more did not */
+/* What was seen of memory. */
+enum lq_memory_evidence {
+    LQ_MEMORY_LARGEST,  /* the batch fitted `held_bytes`, and one more row did not */
+    LQ_MEMORY_PEAK,     /* the batch took `held_bytes`, as far as its stack's scope counts */
+    LQ_MEMORY_TOO_LARGE /* the batch did not fit `held_bytes` */
 };
 
-/* Fits the activation factor. A largest batch b says that factor * activation lies between the
- * bytes free less one row's and the bytes free; a peak says that they are equal. A miss is the
- * logarithm of the ratio over its resolution: one query or 15 %, whichever is larger. The factor
- * minimises the largest miss, since a batch is chosen where the model is worst. out: as above,
- * coefficient[0] is the factor. Errors: LQ_EFIT (no usable observation). */
+struct lq_memory_observation {
+    struct lq_memory memory;
+    enum lq_memory_evidence kind;
+    double batch_size;
+    double row_tokens;
+    double held_bytes;
+};
+
+/* The factors that a memory fit stands for; all 1 for NULL. */
+struct lq_memory_factors lq_fit_memory_factors(const struct lq_fit *fit);
+
+/* Fits a factor of activations (and logits, if that is better) and one of the overhead. A miss is
+ * the logarithm of predicted over measured, batch or peak, over what is allowed: one query or 15 %,
+ * whichever is more. The factors minimise the largest miss, since a batch is chosen where the model
+ * is worst, and stay near 1 where they have a choice. out: as above, coefficients are the three
+ * factors. Errors: LQ_EFIT (no usable observation). */
 LQ_MUST_USE enum lq_code lq_fit_memory(const struct lq_memory_observation *observations, size_t n,
                                        struct lq_fit *out, struct lq_error *err);

@@ -72,6 +72,20 @@ static struct lq_step_shape shape_of(const struct lq_job *job, double rows, doub
                                   .active_experts = (double)job->active_experts};
 }
 
+struct lq_memory lq_job_memory(const struct lq_job *job)
+{
+    struct lq_layout replicas = LQ_LAYOUT_SINGLE;
+    replicas.data = job->gpu_count;
+    const struct lq_memory_job memory_job = {.model = job->model,
+                                             .method = &job->method,
+                                             .training = &job->training,
+                                             .stack = lq_job_stack(job),
+                                             .layout =
+                                                 job->layout.data > 0 ? &job->layout : &replicas,
+                                             .active_experts = job->active_experts};
+    return lq_memory_count(&memory_job);
+}
+
 double lq_job_least_step_s(const struct lq_job *job, double rows, double row_tokens)
 {
     bool fallback = false;

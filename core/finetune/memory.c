@@ -1,279 +1,194 @@
-/* Memory of a training step. Counts elements layer by layer; what stacks make of an element stands
- * in efficiency.c, and one fitted factor scales the activations. */
+/* Memory of a training step: the sum over its parts at each moment, and the batch that fills a
+ * device. What a token takes is counted in memory_activations.c, weights in memory_state.c. */
 #include "core/finetune/memory.h"
 
+#include "core/base/units.h"
+#include "core/finetune/memory_parts.h"
+
 #include <math.h>
-#include <stdbool.h>
+#include <stddef.h>
+
+const struct lq_memory_factors LQ_MEMORY_FACTORS_ONE = {
+    .activation = 1.0, .logits = 1.0, .overhead = 1.0, .communication = 1.0};
+
+const char *const LQ_MEMORY_MOMENT_NAMES[] = {[LQ_MEMORY_AT_LOSS] = "loss",
+                                              [LQ_MEMORY_AT_BACKWARD] = "backward",
+                                              [LQ_MEMORY_AT_GRADIENTS] = "gradients",
+                                              [LQ_MEMORY_AT_OPTIMIZER] = "optimizer",
+                                              [LQ_MEMORY_MOMENTS] = NULL};
 
 /* No batch is larger than this, however small its rows. */
 static const double BATCH_MAX = 1e12;
 
-static double max_of(double a, double b)
-{
-    return a > b ? a : b;
-}
-
-static bool is_target(const struct lq_method *method, enum lq_target target)
-{
-    return method->kind != LQ_METHOD_FULL && (method->targets & LQ_TARGET_BIT(target)) != 0;
-}
-
-/* How many of a layer's copies of a matrix one token passes through. */
-static double copies_per_token(const struct lq_memory_job *job, const struct lq_layer *layer,
-                               const struct lq_matrix *matrix)
-{
-    if (!matrix->routed) {
-        return 1.0;
-    }
-    const int64_t active =
-        job->active_experts < layer->ffn.experts ? job->active_experts : layer->ffn.experts;
-    return (double)active;
-}
-
-/* What an adapter saves of its layer's input, bytes per token. */
-static double adapter_saved_bytes(const struct lq_memory_job *job, const struct lq_layer *layer)
-{
-    struct lq_matrix matrices[LQ_MATRICES_MAX];
-    const int n = lq_layer_matrices(job->model, layer, matrices);
-    double bytes = 0.0;
-    for (int i = 0; i < n; i++) {
-        if (is_target(job->method, matrices[i].target)) {
-            bytes += (double)matrices[i].cols * copies_per_token(job, layer, &matrices[i]) *
-                     job->stack->lora_input_bytes;
-        }
-    }
-    return bytes;
-}
-
-/* Elements per token that the sequence mixer saves for its backward pass, norm included apart.
- * Attention: input, q, k, v, their rotated copies and the output; flash attention saves no scores
- * (arXiv 2205.14135). MLA adds its two latent vectors. Mamba (the fused kernel of arXiv
- * 2312.00752): input, the two halves of in_proj, the scan's output and the gated output. */
-static double mixer_elements(const struct lq_mixer *mixer, double hidden)
-{
-    switch (mixer->kind) {
-    case LQ_MIXER_NONE:
-        return 0.0;
-    case LQ_MIXER_ATTENTION: {
-        const double q = (double)(mixer->heads * mixer->head_size);
-        const double kv = (double)(mixer->kv_heads * mixer->head_size);
-        return hidden + 2.0 * q + 3.0 * kv + q;
-    }
-    case LQ_MIXER_MLA: {
-        const double q = (double)(mixer->heads * (mixer->nope_size + mixer->rope_size));
-        const double v = (double)(mixer->heads * mixer->value_size);
-        return hidden + (double)(mixer->q_rank + mixer->kv_rank) + 3.0 * q + 2.0 * v;
-    }
-    case LQ_MIXER_MAMBA:
-        return hidden + 4.0 * (double)mixer->inner_size + (double)mixer->dt_rank +
-               2.0 * (double)mixer->state_size;
-    }
-    return 0.0;
-}
-
-/* Intermediate elements of one feed-forward network of width `size`: both projections, the
- * activation and the product where gated, the projection and the activation where not. */
-static double ffn_intermediates(const struct lq_ffn *ffn, double size)
-{
-    return (ffn->gated ? 4.0 : 2.0) * size;
-}
-
-struct layer_bytes {
-    double saved; /* kept from forward to backward, per token */
-    double
-        transient; /* gradients of the feed-forward intermediates, while the layer runs backward */
-};
-
-/* Feed-forward part: intermediates (twice in backward, with their gradients: experts of uneven
- * loads run one after another, yet blocks of differing sizes are not reused) and, per active
- * expert, the gathered input, the output and its weighted copy. */
-static struct layer_bytes ffn_bytes(const struct lq_memory_job *job, const struct lq_ffn *ffn,
-                                    double element_bytes)
-{
-    const double hidden = (double)job->model->hidden_size;
-    double inner = 0.0;
-    double outer = 0.0;
-    switch (ffn->kind) {
-    case LQ_FFN_NONE:
-        break;
-    case LQ_FFN_DENSE:
-        inner = ffn_intermediates(ffn, (double)ffn->intermediate_size);
-        outer = hidden;
-        break;
-    case LQ_FFN_MOE: {
-        const double active =
-            (double)(job->active_experts < ffn->experts ? job->active_experts : ffn->experts);
-        inner = active * ffn_intermediates(ffn, (double)ffn->intermediate_size) +
-                ffn_intermediates(ffn, (double)ffn->shared_size);
-        outer = hidden + active * 3.0 * hidden;
-        break;
-    }
-    }
-    return (struct layer_bytes){.saved = (inner + outer) * element_bytes,
-                                .transient = inner * element_bytes};
-}
-
-static struct layer_bytes layer_activation_bytes(const struct lq_memory_job *job,
-                                                 const struct lq_layer *layer, double element_bytes)
-{
-    const double hidden = (double)job->model->hidden_size;
-    const double norms = (layer->mixer.kind != LQ_MIXER_NONE ? 1.0 : 0.0) +
-                         (layer->ffn.kind != LQ_FFN_NONE ? 1.0 : 0.0);
-    struct layer_bytes bytes = ffn_bytes(job, &layer->ffn, element_bytes);
-    bytes.saved += mixer_elements(&layer->mixer, hidden) * element_bytes +
-                   norms * hidden * job->stack->norm_bytes_per_element +
-                   adapter_saved_bytes(job, layer);
-    return bytes;
-}
-
-/* Share of a layer's saved bytes that selective checkpointing keeps: the outputs of matmuls and of
- * attention, about half of what a layer saves. ASSUMED; measured by one run of each kind. */
-static const double SELECTIVE_SHARE = 0.5;
-
-/* Activation bytes per token at the peak, before the fitted factor.
- * none: every layer's saved bytes and the head's at once. full: each layer's input, and the larger
- * of one recomputed layer and the head. */
-static double activation_token_bytes(const struct lq_memory_job *job)
-{
-    const struct lq_model *model = job->model;
-    const double element = lq_precision_bytes(job->training->precision);
-    const double head = (double)model->vocab_size * job->stack->head_bytes_per_logit;
-    double inputs = 0.0;
-    double saved = 0.0;
-    double largest = 0.0;
-    double transient = 0.0;
-    for (int i = 0; i < model->layer_kinds; i++) {
-        const struct lq_layer *layer = &model->layers[i];
-        const struct layer_bytes bytes = layer_activation_bytes(job, layer, element);
-        inputs += (double)(layer->count * model->hidden_size) * element;
-        saved += (double)layer->count * bytes.saved;
-        largest = max_of(largest, bytes.saved + bytes.transient);
-        transient = max_of(transient, bytes.transient);
-    }
-    switch (job->training->checkpointing) {
-    case LQ_CHECKPOINTING_FULL:
-        return inputs + max_of(largest, head);
-    case LQ_CHECKPOINTING_SELECTIVE:
-        return inputs + SELECTIVE_SHARE * saved + max_of(largest, head);
-    case LQ_CHECKPOINTING_NONE:
-        return saved + max_of(transient, head);
-    }
-    return 0.0;
-}
-
-/* Eager attention keeps softmax's input and output (16 bit) and its fp32 form per head and pair of
- * positions; recomputed layers keep one such set, others every layer's. */
-static double activation_square_bytes(const struct lq_memory_job *job)
-{
-    if (job->training->attention != LQ_ATTENTION_EAGER) {
-        return 0.0;
-    }
-    const double per_score = 2.0 * lq_precision_bytes(job->training->precision) + 4.0;
-    double all = 0.0;
-    double largest = 0.0;
-    for (int i = 0; i < job->model->layer_kinds; i++) {
-        const struct lq_layer *layer = &job->model->layers[i];
-        if (layer->mixer.kind == LQ_MIXER_ATTENTION || layer->mixer.kind == LQ_MIXER_MLA) {
-            const double scores = (double)layer->mixer.heads * per_score;
-            all += (double)layer->count * scores;
-            largest = max_of(largest, scores);
-        }
-    }
-    return job->training->checkpointing == LQ_CHECKPOINTING_NONE ? all : largest;
-}
-
-/* Two 16-bit buffers of the largest quantised matrix: the one in use and the next one's. */
-static double dequantization_scratch_bytes(const struct lq_memory_job *job)
-{
-    if (job->method->quantization == LQ_QUANTIZATION_NONE) {
-        return 0.0;
-    }
-    double largest = 0.0;
-    for (int i = 0; i < job->model->layer_kinds; i++) {
-        struct lq_matrix matrices[LQ_MATRICES_MAX];
-        const int n = lq_layer_matrices(job->model, &job->model->layers[i], matrices);
-        for (int j = 0; j < n; j++) {
-            largest = max_of(largest, (double)matrices[j].rows * (double)matrices[j].cols);
-        }
-    }
-    return 2.0 * largest * 2.0;
-}
-
-static double weights_bytes(const struct lq_memory_job *job, const struct lq_parameters *p)
-{
-    const double element = lq_precision_bytes(job->training->precision);
-    if (job->method->quantization == LQ_QUANTIZATION_NONE) {
-        return (double)p->total * element;
-    }
-    return (double)p->linear * lq_quantization_bytes(job->method->quantization) +
-           (double)(p->total - p->linear) * element;
-}
-
-struct lq_trained lq_trained_count(const struct lq_model *model, const struct lq_method *method,
-                                   const struct lq_training *training, const struct lq_stack *stack)
-{
-    const bool full = method->kind == LQ_METHOD_FULL;
-    const struct lq_parameters p = lq_model_parameters(model, 0);
-    struct lq_trained trained = {
-        .parameters = full ? (double)p.total : (double)lq_lora_parameters(model, method),
-        .weight_bytes = full ? lq_precision_bytes(training->precision) : stack->adapter_bytes};
-    if (!full && method->train_embeddings) {
-        trained.parameters += (double)(p.embedding + p.head);
-    }
-    const bool master = training->master_weights && trained.weight_bytes < 4.0;
-    const double state_bytes = master ? 4.0 : trained.weight_bytes;
-    trained.optimizer_bytes =
-        lq_optimizer_bytes(training->optimizer, state_bytes) + (master ? 4.0 : 0.0);
-    return trained;
-}
+/* 0.5 GiB: buffers of NCCL's channels beside the context of a device that has peers. ASSUMED
+ * within the multi-GPU rows of 2023-2025; nvidia-smi before and after init_process_group tells. */
+#define COLLECTIVES_BYTES (0.5 * LQ_GIB)
 
 struct lq_memory lq_memory_count(const struct lq_memory_job *job)
 {
-    const struct lq_parameters p = lq_model_parameters(job->model, job->active_experts);
-    const struct lq_trained trained =
-        lq_trained_count(job->model, job->method, job->training, job->stack);
-    const bool full = job->method->kind == LQ_METHOD_FULL;
-    return (struct lq_memory){
-        .weights_bytes = weights_bytes(job, &p),
-        .adapter_bytes = full ? 0.0 : trained.parameters * trained.weight_bytes,
-        .gradient_bytes = trained.parameters * trained.weight_bytes,
-        .optimizer_bytes = trained.parameters * trained.optimizer_bytes,
-        .overhead_bytes = job->stack->context_bytes + dequantization_scratch_bytes(job),
-        .fragmentation = job->stack->fragmentation,
-        .activation_token_bytes = job->activation_factor * activation_token_bytes(job),
-        .activation_square_bytes = job->activation_factor * activation_square_bytes(job),
-    };
+    const double peers = lq_layout_gpus(lq_memory_layout(job)) > 1 ? COLLECTIVES_BYTES : 0.0;
+    struct lq_memory memory = {.context_bytes = job->stack->context_bytes + peers,
+                               .fragmentation = job->stack->fragmentation,
+                               .static_fragmentation = job->stack->static_fragmentation,
+                               .keeps_blocks = job->stack->flat_optimizer,
+                               .scope = job->stack->peak_scope};
+    lq_memory_count_tokens(job, &memory);
+    lq_memory_count_state(job, &memory);
+    return memory;
 }
 
 double lq_memory_fixed_bytes(const struct lq_memory *memory)
 {
     return memory->weights_bytes + memory->adapter_bytes + memory->gradient_bytes +
-           memory->optimizer_bytes + memory->overhead_bytes;
+           memory->optimizer_bytes + memory->scratch_bytes + memory->communication_bytes +
+           memory->context_bytes;
 }
 
-double lq_memory_activation_bytes(const struct lq_memory *memory, double batch_size,
-                                  double row_tokens)
-{
-    return batch_size * row_tokens *
-           (memory->activation_token_bytes + memory->activation_square_bytes * row_tokens);
-}
+/* One moment as a straight line over the batch: bytes that are there and bytes per row. */
+struct line {
+    double gradient_bytes;
+    double step_bytes;
+    double activation_row_bytes;
+    double logit_row_bytes;
+};
 
-double lq_memory_total_bytes(const struct lq_memory *memory, double batch_size, double row_tokens)
+static struct line line_of(const struct lq_memory *memory, const struct lq_memory_factors *factors,
+                           enum lq_memory_moment moment, double row_tokens)
 {
-    return (lq_memory_fixed_bytes(memory) +
-            lq_memory_activation_bytes(memory, batch_size, row_tokens)) /
-           (1.0 - memory->fragmentation);
-}
-
-int64_t lq_memory_max_batch(const struct lq_memory *memory, double capacity_bytes,
-                            int64_t row_tokens)
-{
-    const double free_bytes =
-        capacity_bytes * (1.0 - memory->fragmentation) - lq_memory_fixed_bytes(memory);
-    if (!(free_bytes > 0.0)) {
-        return 0;
+    const double saved = factors->activation * row_tokens *
+                         (memory->saved_token_bytes + memory->saved_square_bytes * row_tokens);
+    const double squares = memory->work_square_bytes * row_tokens;
+    const double work = factors->activation * row_tokens * (memory->work_token_bytes + squares);
+    const double layer = factors->activation * row_tokens * (memory->layer_token_bytes + squares);
+    const double logits = factors->logits * row_tokens * memory->logit_token_bytes;
+    switch (moment) {
+    case LQ_MEMORY_AT_LOSS:
+        return (struct line){memory->carried_gradient_bytes + memory->head_gradient_bytes, 0.0,
+                             saved, logits};
+    case LQ_MEMORY_AT_BACKWARD:
+        return (struct line){memory->carried_gradient_bytes, 0.0, saved + work, 0.0};
+    case LQ_MEMORY_AT_GRADIENTS:
+        return (struct line){memory->gradient_bytes, 0.0, layer, 0.0};
+    case LQ_MEMORY_AT_OPTIMIZER:
+        return (struct line){memory->gradient_bytes, memory->step_bytes,
+                             memory->keeps_blocks ? saved : 0.0,
+                             memory->keeps_blocks ? logits : 0.0};
+    case LQ_MEMORY_MOMENTS:
+        break;
     }
-    const double rows =
-        floor(free_bytes / lq_memory_activation_bytes(memory, 1.0, (double)row_tokens));
-    return rows < BATCH_MAX ? (int64_t)rows : (int64_t)BATCH_MAX;
+    return (struct line){0.0, 0.0, 0.0, 0.0};
+}
+
+static double held_bytes(const struct lq_memory *memory, const struct lq_memory_factors *factors)
+{
+    return memory->weights_bytes + memory->adapter_bytes + memory->optimizer_bytes +
+           memory->scratch_bytes + factors->communication * memory->communication_bytes;
+}
+
+static double line_bytes(const struct line *line, double batch_size)
+{
+    return line->gradient_bytes + line->step_bytes +
+           batch_size * (line->activation_row_bytes + line->logit_row_bytes);
+}
+
+/* The fullest moment, and what it allocates beside what is held throughout. */
+static enum lq_memory_moment fullest(const struct lq_memory *memory,
+                                     const struct lq_memory_factors *factors, double batch_size,
+                                     double row_tokens, struct line *out)
+{
+    enum lq_memory_moment moment = LQ_MEMORY_AT_LOSS;
+    double most = -1.0;
+    for (int i = 0; i < LQ_MEMORY_MOMENTS; i++) {
+        const struct line line = line_of(memory, factors, (enum lq_memory_moment)i, row_tokens);
+        const double bytes = line_bytes(&line, batch_size);
+        if (bytes > most) {
+            most = bytes;
+            moment = (enum lq_memory_moment)i;
+            *out = line;
+        }
+    }
+    return moment;
+}
+
+struct lq_memory_parts lq_memory_at_peak(const struct lq_memory *memory,
+                                         const struct lq_memory_factors *factors, double batch_size,
+                                         double row_tokens)
+{
+    struct line line = {0};
+    const enum lq_memory_moment moment = fullest(memory, factors, batch_size, row_tokens, &line);
+    struct lq_memory_parts parts = {.moment = moment,
+                                    .weights_bytes = memory->weights_bytes,
+                                    .adapter_bytes = memory->adapter_bytes,
+                                    .gradient_bytes = line.gradient_bytes,
+                                    .optimizer_bytes = memory->optimizer_bytes,
+                                    .activation_bytes = batch_size * line.activation_row_bytes,
+                                    .logits_bytes = batch_size * line.logit_row_bytes,
+                                    .communication_bytes =
+                                        factors->communication * memory->communication_bytes};
+    const double lost = memory->static_fragmentation * held_bytes(memory, factors) +
+                        memory->fragmentation * line_bytes(&line, batch_size);
+    parts.overhead_bytes = memory->scratch_bytes + line.step_bytes +
+                           factors->overhead * (memory->context_bytes + lost);
+    parts.total_bytes = parts.weights_bytes + parts.adapter_bytes + parts.gradient_bytes +
+                        parts.optimizer_bytes + parts.activation_bytes + parts.logits_bytes +
+                        parts.communication_bytes + parts.overhead_bytes;
+    return parts;
+}
+
+double lq_memory_total_bytes(const struct lq_memory *memory,
+                             const struct lq_memory_factors *factors, double batch_size,
+                             double row_tokens)
+{
+    return lq_memory_at_peak(memory, factors, batch_size, row_tokens).total_bytes;
+}
+
+double lq_memory_peak_bytes(const struct lq_memory *memory, const struct lq_memory_factors *factors,
+                            enum lq_memory_scope scope, double batch_size, double row_tokens,
+                            double slopes[LQ_MEMORY_FACTORS])
+{
+    struct line line = {0};
+    (void)fullest(memory, factors, batch_size, row_tokens, &line);
+    const double counts_lost = scope == LQ_MEMORY_ALLOCATED ? 0.0 : factors->overhead;
+    const double counts_context = scope == LQ_MEMORY_DEVICE ? factors->overhead : 0.0;
+    const double held = held_bytes(memory, factors);
+    const double used = line_bytes(&line, batch_size);
+    const double lost = memory->static_fragmentation * held + memory->fragmentation * used;
+    const double total = held + used + counts_lost * lost + counts_context * memory->context_bytes;
+    if (slopes != NULL) {
+        const double of_used = (1.0 + counts_lost * memory->fragmentation) / total;
+        const double of_held = (1.0 + counts_lost * memory->static_fragmentation) / total;
+        slopes[0] = of_used * batch_size * line.activation_row_bytes;
+        slopes[1] = of_used * batch_size * line.logit_row_bytes;
+        slopes[2] = (counts_lost * lost + counts_context * memory->context_bytes) / total;
+        slopes[3] = of_held * factors->communication * memory->communication_bytes;
+    }
+    return total;
+}
+
+double lq_memory_filling_batch(const struct lq_memory *memory,
+                               const struct lq_memory_factors *factors, double capacity_bytes,
+                               double row_tokens)
+{
+    const double held =
+        held_bytes(memory, factors) * (1.0 + factors->overhead * memory->static_fragmentation);
+    const double room = (capacity_bytes - held - factors->overhead * memory->context_bytes) /
+                        (1.0 + factors->overhead * memory->fragmentation);
+    double rows = BATCH_MAX;
+    for (int i = 0; i < LQ_MEMORY_MOMENTS; i++) {
+        const struct line line = line_of(memory, factors, (enum lq_memory_moment)i, row_tokens);
+        const double left = room - line.gradient_bytes - line.step_bytes;
+        if (!(left > 0.0)) {
+            return 0.0;
+        }
+        const double row = line.activation_row_bytes + line.logit_row_bytes;
+        rows = row * rows > left ? left / row : rows;
+    }
+    return rows;
+}
+
+int64_t lq_memory_max_batch(const struct lq_memory *memory, const struct lq_memory_factors *factors,
+                            double capacity_bytes, int64_t row_tokens)
+{
+    return (int64_t)floor(
+        lq_memory_filling_batch(memory, factors, capacity_bytes, (double)row_tokens));
 }

@@ -10,15 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One piece of evidence: a largest batch, or a measured peak. */
+/* One piece of evidence: a largest batch, a measured peak, or a batch that did not fit. */
 struct evidence {
     struct lq_identity identity; /* without GPU */
     const char *gpu;
     const char *source;
+    enum lq_memory_evidence kind;
     int64_t active_experts;
     int64_t batch_size;
+    int64_t accumulation_steps;
     double row_tokens;
-    double peak_bytes; /* 0: the batch was the largest that fitted */
+    double peak_bytes; /* of a peak */
 };
 
 static struct lq_identity without_gpu(const struct lq_identity *identity)
@@ -28,24 +30,45 @@ static struct lq_identity without_gpu(const struct lq_identity *identity)
     return any;
 }
 
+static struct evidence of_capacity(const struct lq_capacity *c)
+{
+    return (struct evidence){.identity = without_gpu(&c->identity),
+                             .gpu = c->identity.gpu,
+                             .source = c->source,
+                             .kind = LQ_MEMORY_LARGEST,
+                             .active_experts = c->active_experts,
+                             .batch_size = c->max_batch_size,
+                             .accumulation_steps = 1,
+                             .row_tokens = (double)c->longest_tokens};
+}
+
+static struct evidence of_point(const struct lq_point *p)
+{
+    const struct lq_conditions *c = &p->conditions;
+    return (struct evidence){.identity = without_gpu(&p->identity),
+                             .gpu = p->identity.gpu,
+                             .source = p->source,
+                             .kind = p->out_of_memory ? LQ_MEMORY_TOO_LARGE : LQ_MEMORY_PEAK,
+                             .active_experts = c->active_experts,
+                             .batch_size = c->batch_size,
+                             .accumulation_steps = c->accumulation_steps,
+                             .row_tokens =
+                                 p->longest_tokens > 0.0 ? p->longest_tokens : c->row_tokens,
+                             .peak_bytes = p->peak_memory_bytes};
+}
+
 static size_t gather(const struct lq_catalog *catalog, struct evidence *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < catalog->capacity_count; i++) {
-        const struct lq_capacity *c = &catalog->capacities[i];
-        if (c->measured) {
-            out[n++] = (struct evidence){
-                without_gpu(&c->identity), c->identity.gpu,           c->source, c->active_experts,
-                c->max_batch_size,         (double)c->longest_tokens, 0.0};
+        if (catalog->capacities[i].measured) {
+            out[n++] = of_capacity(&catalog->capacities[i]);
         }
     }
     for (size_t i = 0; i < catalog->point_count; i++) {
         const struct lq_point *p = &catalog->points[i];
-        if (p->peak_memory_bytes > 0.0 && !p->implausible) {
-            out[n++] = (struct evidence){
-                without_gpu(&p->identity),    p->identity.gpu,          p->source,
-                p->conditions.active_experts, p->conditions.batch_size, p->conditions.row_tokens,
-                p->peak_memory_bytes};
+        if ((p->peak_memory_bytes > 0.0 || p->out_of_memory) && !p->implausible) {
+            out[n++] = of_point(p);
         }
     }
     return n;
@@ -82,21 +105,14 @@ static bool observe(const struct lq_catalog *catalog, const struct evidence *e,
     if (!lq_job_of(catalog, &identity, &job)) {
         return false;
     }
-    const struct lq_memory_job memory_job = {.model = job.model,
-                                             .method = &job.method,
-                                             .training = &job.training,
-                                             .stack = lq_job_stack(&job),
-                                             .active_experts = e->active_experts,
-                                             .activation_factor = 1.0};
-    const struct lq_memory memory = lq_memory_count(&memory_job);
-    const double held =
-        e->peak_bytes > 0.0 ? e->peak_bytes : job.gpu->memory_bytes * (1.0 - memory.fragmentation);
+    job.active_experts = e->active_experts;
+    job.training.accumulation_steps = e->accumulation_steps > 0 ? e->accumulation_steps : 1;
     *out = (struct lq_memory_observation){
-        .activation_bytes =
-            lq_memory_activation_bytes(&memory, (double)e->batch_size, e->row_tokens),
-        .free_bytes = held - lq_memory_fixed_bytes(&memory),
+        .memory = lq_job_memory(&job),
+        .kind = e->kind,
         .batch_size = (double)e->batch_size,
-        .is_peak = e->peak_bytes > 0.0,
+        .row_tokens = e->row_tokens,
+        .held_bytes = e->kind == LQ_MEMORY_PEAK ? e->peak_bytes : job.gpu->memory_bytes,
     };
     return true;
 }

@@ -191,19 +191,15 @@ static bool validate_capacity(const struct lq_catalog *catalog, const struct lq_
     }
     const struct lq_evidence evidence = {.fits = catalog->fits, .fit_count = catalog->fit_count};
     const struct lq_basis basis = lq_evidence_memory(&evidence, &capacity->identity);
-    const struct lq_memory_job memory_job = {
-        .model = job.model,
-        .method = &job.method,
-        .training = &job.training,
-        .stack = lq_job_stack(&job),
-        .active_experts = capacity->active_experts,
-        .activation_factor = basis.fit != NULL ? basis.fit->coefficient[0] : 1.0};
-    const struct lq_memory memory = lq_memory_count(&memory_job);
+    job.active_experts = capacity->active_experts;
+    const struct lq_memory memory = lq_job_memory(&job);
+    const struct lq_memory_factors factors = lq_fit_memory_factors(basis.fit);
     const struct lq_xia2024_batch *pair = lq_xia2024_batch_find(job.model->id, false);
     const double experts = (double)lq_model_experts(job.model);
     *out = (struct lq_batch_validation){
         .capacity = capacity,
-        .predicted = lq_memory_max_batch(&memory, job.gpu->memory_bytes, capacity->longest_tokens),
+        .predicted =
+            lq_memory_max_batch(&memory, &factors, job.gpu->memory_bytes, capacity->longest_tokens),
         .predicted_paper = -1};
     if (pair != NULL && experts > 0.0) {
         out->predicted_paper = lq_xia2024_max_batch(

@@ -111,17 +111,18 @@ static json_t *step_encode(const struct lq_estimate *e)
 
 static json_t *memory_encode(const struct lq_job *job, const struct lq_estimate *e)
 {
-    const struct lq_memory *m = &e->memory;
+    const struct lq_memory_parts *m = &e->held; /* at the peak: they add up to the total */
     json_t *o = json_object();
     set_bytes(o, "capacity_bytes", job->gpu->memory_bytes);
+    set_text(o, "peak", LQ_MEMORY_MOMENT_NAMES[m->moment]);
     set_bytes(o, "weights_bytes", m->weights_bytes);
     set_bytes(o, "adapter_bytes", m->adapter_bytes);
     set_bytes(o, "gradient_bytes", m->gradient_bytes);
     set_bytes(o, "optimizer_bytes", m->optimizer_bytes);
-    set_bytes(o, "activation_bytes", e->activation_bytes);
-    /* context, scratch and what the allocator loses: the rest of the total */
-    set_bytes(o, "overhead_bytes",
-              e->total_bytes - e->activation_bytes - lq_memory_fixed_bytes(m) + m->overhead_bytes);
+    set_bytes(o, "activation_bytes", m->activation_bytes);
+    set_bytes(o, "logits_bytes", m->logits_bytes);
+    set_bytes(o, "communication_bytes", m->communication_bytes);
+    set_bytes(o, "overhead_bytes", m->overhead_bytes);
     set_bytes(o, "total_bytes", e->total_bytes);
     set_count(o, "longest_row_tokens", job->lengths->longest_tokens);
     return o;

@@ -8,10 +8,10 @@
 #include <string.h>
 
 /* Names of coefficients by kind of fit; those of the step time are its factors'. */
-static const char *const NAMES[][2] = {
+static const char *const NAMES[][3] = {
     [LQ_FIT_XIA2024] = {"a", "c"},
     [LQ_FIT_XIA2024_PRINTED] = {"c2", "c4"},
-    [LQ_FIT_MEMORY] = {"activation_factor", NULL},
+    [LQ_FIT_MEMORY] = {"activation_factor", "logit_factor", "overhead_factor"},
 };
 
 static const char *const FORMULAS[] = {
@@ -19,7 +19,9 @@ static const char *const FORMULAS[] = {
                          "+ network, each the physics' seconds times its factor",
     [LQ_FIT_XIA2024] = "queries_per_s = a + c * ln(batch) / (sparsity * c3)",
     [LQ_FIT_XIA2024_PRINTED] = "queries_per_s = c2 * ln(batch / (sparsity * c3)) + c4",
-    [LQ_FIT_MEMORY] = "activation_bytes = activation_factor * counted_bytes",
+    [LQ_FIT_MEMORY] =
+        "memory_bytes = states + activation_factor * activations + logit_factor * logits"
+        " + overhead_factor * (context + fragmentation)",
 };
 
 static const char *name_of(const struct lq_fit *fit, int j)

@@ -72,9 +72,8 @@ START_TEST(the_parts_of_a_quote_fit_together)
     assert_close("terms", terms, e.step_s, 1e-9);
     assert_close("moe share", e.moe_share,
                  moe / (e.stage_s[LQ_STAGE_FORWARD] + e.stage_s[LQ_STAGE_BACKWARD]), 1e-9);
-    const double fixed = lq_memory_fixed_bytes(&e.memory);
     assert_close("memory", e.total_bytes,
-                 (fixed + e.activation_bytes) / (1.0 - e.memory.fragmentation), 1e-12);
+                 lq_memory_total_bytes(&e.memory, &LQ_MEMORY_FACTORS_ONE, 4.0, 512.0), 1e-12);
 }
 END_TEST
 

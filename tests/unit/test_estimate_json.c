@@ -109,6 +109,8 @@ START_TEST(everything_the_contract_promises_is_there)
                                           "memory/gradient_bytes",
                                           "memory/optimizer_bytes",
                                           "memory/activation_bytes",
+                                          "memory/logits_bytes",
+                                          "memory/communication_bytes",
                                           "memory/overhead_bytes",
                                           "memory/total_bytes",
                                           "duration_s",
@@ -170,10 +172,10 @@ START_TEST(the_written_numbers_are_cores_and_add_up)
                  number(o, "step_time/forward_s") + number(o, "step_time/backward_s") +
                      number(o, "step_time/optimizer_s"),
                  estimate.step_s, 1e-9);
-    static const char *const PARTS[] = {"weights",   "adapter",    "gradient",
-                                        "optimizer", "activation", "overhead"};
+    static const char *const PARTS[] = {"weights",    "adapter", "gradient",      "optimizer",
+                                        "activation", "logits",  "communication", "overhead"};
     double parts = 0.0;
-    for (int p = 0; p < 6; p++) {
+    for (int p = 0; p < 8; p++) {
         char path[64];
         snprintf(path, sizeof path, "memory/%s_bytes", PARTS[p]);
         parts += number(o, path);

@@ -61,14 +61,12 @@ static struct lq_capacity capacity(const char *gpu, int64_t active_experts, int6
                             .source = "lab"};
     struct lq_job job;
     ck_assert(lq_job_of(&catalog, &c.identity, &job));
-    const struct lq_memory_job memory_job = {.model = job.model,
-                                             .method = &job.method,
-                                             .training = &job.training,
-                                             .stack = lq_job_stack(&job),
-                                             .active_experts = active_experts,
-                                             .activation_factor = 1.5};
-    const struct lq_memory memory = lq_memory_count(&memory_job);
-    c.max_batch_size = lq_memory_max_batch(&memory, job.gpu->memory_bytes, tokens);
+    job.active_experts = active_experts;
+    const struct lq_memory memory = lq_job_memory(&job);
+    struct lq_memory_factors factors = LQ_MEMORY_FACTORS_ONE;
+    factors.activation = 1.5;
+    factors.logits = 1.5;
+    c.max_batch_size = lq_memory_max_batch(&memory, &factors, job.gpu->memory_bytes, tokens);
     ck_assert_int_gt(c.max_batch_size, 1);
     return c;
 }
