@@ -212,7 +212,7 @@ enum lq_code lq_batch_choose(const struct lq_job *job, const struct lq_evidence 
     fill_interval(job, &factors, out);
     LQ_TRY(check_asked(job, evidence, identity, &factors, out, err));
     out->held = lq_memory_at_peak(&out->memory, &factors, (double)out->batch_size,
-                                   (double)job->lengths->longest_tokens);
+                                  (double)job->lengths->longest_tokens);
     out->total_bytes = out->held.total_bytes;
     /* Eq. 1 may say that it fits where the count says no; the count may just say that it does */
     if ((pair != NULL && out->total_bytes > job->gpu->memory_bytes) ||

@@ -20,15 +20,18 @@ const char *const LQ_BASIS_NAMES[] = {"calibrated", "transferred", "prior", NULL
 static const double DOUBT[LQ_FACTOR_COUNT] = {0.30, 0.30, 0.50, 0.20, 0.10, 0.40, 1.00, 0.50};
 static const double BETWEEN_STACKS[LQ_FACTOR_COUNT] = {0.23, 0.35, 0.35, 0.30,
                                                        0.25, 0.45, 1.20, 0.50};
-static const double BETWEEN_MODELS[LQ_FACTOR_COUNT] = {0.25, 0.30, 0.30, 0.20, 0.15, 0.40, 0.50, 0.30};
-static const double BETWEEN_IDENTITIES[LQ_FACTOR_COUNT] = {0.15, 0.30, 0.30, 0.10, 0.50, 0.30, 0.50, 0.25};
+static const double BETWEEN_MODELS[LQ_FACTOR_COUNT] = {0.25, 0.30, 0.30, 0.20,
+                                                       0.15, 0.40, 0.50, 0.30};
+static const double BETWEEN_IDENTITIES[LQ_FACTOR_COUNT] = {0.15, 0.30, 0.30, 0.10,
+                                                           0.50, 0.30, 0.50, 0.25};
 /* 0.05: a fit on CS misses MATH by 0.6 % (Mixtral) and up to 9 % (BlackMamba), both miss profiled
  * steps of 128 tokens by 8 and 16 % (GET /v1/validation). */
 static const double DATA_LOG_SD = 0.05;
 /* 0.10 over the square root of its points: what an identity's fit misses by in other ways than its
  * factors, left out point by point (GET /v1/validation, held out: point). */
 static const double FORM_LOG_SD = 0.10;
-/* 0.02: scatter of repeated runs of one job, 1-2 % in Xia et al.'s tables. Part of every interval. */
+/* 0.02: scatter of repeated runs of one job, 1-2 % in Xia et al.'s tables. Part of every interval.
+ */
 static const double RUN_LOG_SD = 0.02;
 /* The same for ln(activation bytes).
  * fitted 0.10: the spread between published largest batches that contradict each other, 20-25 %.

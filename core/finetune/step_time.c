@@ -1,13 +1,13 @@
-/* Turns counted work into seconds. The counting is work.c's, the constants are efficiency.c's, the
- * communication's seconds communication.c's. */
+/* Turns counted work into seconds. The counting is work.c's, the constants are efficiency.c's,
+ * communication is added in step_network.c, what binds a term is told in step_bound.c. */
 #include "core/finetune/step_time.h"
 
 #include "core/finetune/device.h"
+#include "core/finetune/step_parts.h"
 
 #include <math.h>
 #include <stddef.h>
 
-const char *const LQ_BOUND_NAMES[] = {"compute", "memory", "overhead", "network", NULL};
 const char *const LQ_FACTOR_NAMES[] = {
     [LQ_FACTOR_MATMUL] = "matmul",
     [LQ_FACTOR_EXPERT] = "expert",
@@ -166,7 +166,7 @@ struct lq_step_parts lq_step_count(const struct lq_work_table *work,
     return parts;
 }
 
-static enum lq_factor compute_factor(enum lq_term term)
+enum lq_factor lq_step_compute_factor(enum lq_term term)
 {
     if (term == LQ_TERM_ATTENTION_SCORES || term == LQ_TERM_MAMBA_SCAN) {
         return LQ_FACTOR_SEQUENCE;
@@ -174,7 +174,7 @@ static enum lq_factor compute_factor(enum lq_term term)
     return term == LQ_TERM_EXPERT_MATMUL ? LQ_FACTOR_EXPERT : LQ_FACTOR_MATMUL;
 }
 
-static enum lq_factor stream_factor(enum lq_term term)
+enum lq_factor lq_step_stream_factor(enum lq_term term)
 {
     const bool dequantized =
         term == LQ_TERM_DEQUANTIZATION || term == LQ_TERM_EXPERT_DEQUANTIZATION;
@@ -191,8 +191,8 @@ struct sums {
 static void add_cell(const struct lq_step_cell *cell, enum lq_term term, const double *factor,
                      double *term_s, struct sums *sums)
 {
-    const enum lq_factor of_compute = compute_factor(term);
-    const enum lq_factor of_stream = stream_factor(term);
+    const enum lq_factor of_compute = lq_step_compute_factor(term);
+    const enum lq_factor of_stream = lq_step_stream_factor(term);
     const double compute_s = cell->compute_s * factor[of_compute];
     const double operands_s = cell->operands_s * factor[LQ_FACTOR_TRAFFIC];
     const double stream_s = cell->stream_s * factor[of_stream];
@@ -223,82 +223,6 @@ static void share_overhead(const struct lq_step_parts *parts, double exposed_s, 
             out->term_s[terms[i]][s] = exposed_s * parts->cell[terms[i]][s].call_s / call_s;
         }
     }
-}
-
-static const enum lq_term TERM_OF_FLOW[] = {
-    [LQ_FLOW_TENSOR] = LQ_TERM_TENSOR_PARALLEL,
-    [LQ_FLOW_CONTEXT] = LQ_TERM_CONTEXT_EXCHANGE,
-    [LQ_FLOW_EXPERT] = LQ_TERM_EXPERT_EXCHANGE,
-    [LQ_FLOW_PIPELINE] = LQ_TERM_PIPELINE,
-    [LQ_FLOW_WEIGHT_GATHER] = LQ_TERM_WEIGHT_GATHER,
-    [LQ_FLOW_GRADIENT_SCATTER] = LQ_TERM_ALL_REDUCE,
-    [LQ_FLOW_GRADIENT_REDUCE] = LQ_TERM_ALL_REDUCE,
-    [LQ_FLOW_UPDATE_GATHER] = LQ_TERM_WEIGHT_GATHER,
-    [LQ_FLOW_HOST] = LQ_TERM_HOST_TRANSFER,
-};
-
-void lq_step_add_flows(struct lq_step_parts *parts, const struct lq_communication *communication)
-{
-    parts->pipeline_stretch = communication->stretch;
-    for (int i = 0; i < communication->flow_count; i++) {
-        const struct lq_flow *flow = &communication->flows[i];
-        struct lq_step_flow *sum = &parts->flow[TERM_OF_FLOW[flow->kind]];
-        const double share = flow->per_step ? 1.0 / parts->accumulation_steps : 1.0;
-        const double hideable_s = flow->time_s * flow->overlap * share;
-        sum->exposed_s += flow->time_s * share - hideable_s;
-        sum->hideable_s += flow->per_step ? 0.0 : hideable_s;
-        sum->hideable_once_s += flow->per_step ? hideable_s : 0.0;
-    }
-}
-
-/* What of `network_s` shows when it runs beside `compute_s`: the longer of the two with a round
- * corner, less compute. Fourth powers: they neither hide perfectly when equal (contention for
- * memory and multiprocessors) nor disturb each other much when not. `*slope` gets its derivative by
- * network_s. */
-static double uncovered(double network_s, double compute_s, double *slope)
-{
-    *slope = 1.0;
-    if (!(compute_s > 0.0)) {
-        return network_s;
-    }
-    const double ratio = network_s / compute_s;
-    const double fourth = ratio * ratio * ratio * ratio;
-    const double covered = sqrt(sqrt(1.0 + fourth));
-    *slope = ratio > 0.0 ? fourth / (ratio * covered * covered * covered) : 0.0;
-    return compute_s * (covered - 1.0);
-}
-
-/* Backward's share of forward and backward with frozen or trained weights: 1/2 to 2/3. */
-static const double BACKWARD_SHARE = 0.6;
-
-/* Seconds of all communication; `*by_network` gets what a factor on it moves. */
-static double add_network(const struct lq_step_parts *parts, double factor, double passes_s,
-                          struct lq_step_time *out, double *by_network)
-{
-    double hideable_s = 0.0;
-    double once_s = 0.0;
-    for (int t = LQ_TERM_ALL_REDUCE; t < LQ_TERM_COUNT; t++) {
-        hideable_s += parts->flow[t].hideable_s * factor;
-        once_s += parts->flow[t].hideable_once_s * factor;
-    }
-    double slope = 0.0;
-    double once_slope = 0.0;
-    const double shown_s = uncovered(hideable_s, passes_s, &slope);
-    const double once_shown_s =
-        uncovered(once_s, BACKWARD_SHARE * passes_s / parts->accumulation_steps, &once_slope);
-    const double share = hideable_s > 0.0 ? shown_s / hideable_s : 0.0;
-    const double once_share = once_s > 0.0 ? once_shown_s / once_s : 0.0;
-    double network_s = 0.0;
-    *by_network = hideable_s * slope + once_s * once_slope;
-    for (int t = LQ_TERM_ALL_REDUCE; t < LQ_TERM_COUNT; t++) {
-        const struct lq_step_flow *flow = &parts->flow[t];
-        const double seconds = factor * (flow->exposed_s + flow->hideable_s * share +
-                                         flow->hideable_once_s * once_share);
-        out->term_s[t][LQ_STAGE_BACKWARD] = seconds;
-        network_s += seconds;
-        *by_network += flow->exposed_s * factor;
-    }
-    return network_s;
 }
 
 /* Two that run side by side and wait for each other now and then: the 3/2 norm of their times. In
@@ -332,7 +256,7 @@ void lq_step_evaluate(const struct lq_step_parts *parts, const double *factor,
     out->term_s[LQ_TERM_INPUT][LQ_STAGE_FORWARD] = input_s;
     double by_network = 0.0;
     const double network_s =
-        add_network(parts, factor[LQ_FACTOR_NETWORK], step_s, out, &by_network);
+        lq_step_expose_network(parts, factor[LQ_FACTOR_NETWORK], step_s, out, &by_network);
     const double bubble_s = (parts->pipeline_stretch - 1.0) * step_s;
     out->term_s[LQ_TERM_PIPELINE][LQ_STAGE_BACKWARD] += bubble_s;
     out->total_s = step_s + network_s + bubble_s + optimizer_s + input_s;
@@ -348,80 +272,4 @@ void lq_step_evaluate(const struct lq_step_parts *parts, const double *factor,
     }
     out->share[LQ_FACTOR_INPUT] += input_s / out->total_s;
     out->share[LQ_FACTOR_NETWORK] += by_network / out->total_s;
-}
-
-double lq_step_term_s(const struct lq_step_time *step, enum lq_term term)
-{
-    double sum = 0.0;
-    for (int s = 0; s < LQ_STAGE_COUNT; s++) {
-        sum += step->term_s[term][s];
-    }
-    return sum;
-}
-
-struct lq_amount lq_step_amount(const struct lq_step_parts *parts, const struct lq_step_time *step,
-                                enum lq_term term)
-{
-    struct lq_amount amount = {.flop = 0.0};
-    for (int s = 0; s < LQ_STAGE_COUNT; s++) {
-        const struct lq_step_cell *cell = &parts->cell[term][s];
-        const double share = s == LQ_STAGE_OPTIMIZER ? 1.0 / parts->accumulation_steps : 1.0;
-        amount.flop += cell->flop * share;
-        amount.bytes += cell->bytes * share;
-    }
-    const double seconds = lq_step_term_s(step, term);
-    const double least_s =
-        fmax(amount.flop / parts->peak_flop_per_s, amount.bytes / parts->bytes_per_s);
-    /* fitted traffic may fall below what was counted: then the count is what was too high */
-    amount.efficiency = seconds > 0.0 ? fmin(least_s / seconds, 1.0) : 0.0;
-    return amount;
-}
-
-static enum lq_bound bound_of_overhead(const struct lq_step_parts *parts, const double *factor,
-                                       double *turning)
-{
-    double fixed_s = 0.0;
-    double token_s = 0.0;
-    double host_s = 0.0;
-    for (int t = LQ_TERM_INPUT + 1; t < LQ_TERM_ALL_REDUCE; t++) {
-        for (int s = 0; s < LQ_STAGE_OPTIMIZER; s++) {
-            const struct lq_step_cell *cell = &parts->cell[t][s];
-            const enum lq_term term = (enum lq_term)t;
-            token_s += cell->compute_s * factor[compute_factor(term)] +
-                       cell->traffic_s * factor[LQ_FACTOR_TRAFFIC];
-            fixed_s += cell->stream_s * factor[stream_factor(term)];
-            host_s += cell->call_s * factor[LQ_FACTOR_HOST];
-        }
-    }
-    *turning = token_s > 0.0 && host_s > fixed_s ? (host_s - fixed_s) / token_s : 0.0;
-    return LQ_BOUND_OVERHEAD;
-}
-
-enum lq_bound lq_step_bound(const struct lq_step_parts *parts, const double *factor,
-                            enum lq_term term, double *turning)
-{
-    *turning = 0.0;
-    if (term == LQ_TERM_OVERHEAD || term == LQ_TERM_EXPERT_OVERHEAD) {
-        return bound_of_overhead(parts, factor, turning);
-    }
-    if (term == LQ_TERM_INPUT) {
-        return LQ_BOUND_OVERHEAD;
-    }
-    if (lq_term_is_network(term)) {
-        return LQ_BOUND_NETWORK;
-    }
-    double compute_s = 0.0;
-    double fixed_s = 0.0;
-    double traffic_s = 0.0;
-    for (int s = 0; s < LQ_STAGE_COUNT; s++) {
-        const struct lq_step_cell *cell = &parts->cell[term][s];
-        compute_s += cell->compute_s * factor[compute_factor(term)];
-        fixed_s += cell->operands_s * factor[LQ_FACTOR_TRAFFIC] +
-                   cell->stream_s * factor[stream_factor(term)];
-        traffic_s += cell->traffic_s * factor[LQ_FACTOR_TRAFFIC];
-    }
-    if (compute_s > traffic_s && fixed_s > 0.0) {
-        *turning = fixed_s / (compute_s - traffic_s);
-    }
-    return compute_s > fixed_s + traffic_s ? LQ_BOUND_COMPUTE : LQ_BOUND_MEMORY;
 }

@@ -27,5 +27,4 @@ struct lq_coverage {
 
 /* miss[i]: ln(predicted / measured); log_sd[i] > 0: what the interval was made of. 0 < level < 1,
  * n >= 1. */
-struct lq_coverage lq_coverage_of(const double *miss, const double *log_sd, size_t n,
-                                  double level);
+struct lq_coverage lq_coverage_of(const double *miss, const double *log_sd, size_t n, double level);

@@ -171,10 +171,9 @@ static json_t *grade_encode(const struct lq_grade_validation *row)
     json_object_set_new(o, "rmse", json_real(row->errors.rmse));
     json_t *intervals = json_array();
     for (int l = 0; l < LQ_LEVELS; l++) {
-        json_array_append_new(intervals,
-                              json_pack("{s:f, s:f, s:f}", "level", row->coverage[l].level,
-                                        "coverage", row->coverage[l].share, "width",
-                                        row->coverage[l].width));
+        json_array_append_new(
+            intervals, json_pack("{s:f, s:f, s:f}", "level", row->coverage[l].level, "coverage",
+                                 row->coverage[l].share, "width", row->coverage[l].width));
     }
     json_object_set_new(o, "intervals", intervals);
     return o;

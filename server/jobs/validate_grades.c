@@ -83,13 +83,13 @@ static void add_prediction(struct study *study, const struct lq_point *point,
     struct lq_step_time step;
     lq_belief_factors(&basis->belief, factor);
     lq_step_evaluate(&o.parts, factor, &step);
-    study->predictions[study->count++] = (struct prediction){
-        .point = point,
-        .held_out = held_out,
-        .grade = basis->kind,
-        .predicted = o.queries / step.total_s,
-        .measured = point->queries_per_s,
-        .log_sd = lq_basis_log_sd(basis, &step)};
+    study->predictions[study->count++] =
+        (struct prediction){.point = point,
+                            .held_out = held_out,
+                            .grade = basis->kind,
+                            .predicted = o.queries / step.total_s,
+                            .measured = point->queries_per_s,
+                            .log_sd = lq_basis_log_sd(basis, &step)};
 }
 
 /* Predicts a point as an estimate would from the fits at hand. */
@@ -138,8 +138,7 @@ static void leave_source_out(struct study *study, const char *source, bool but_t
     }
     for (size_t i = 0; i < n; i++) {
         if (!is_kept(&omission, own[i])) {
-            predict(study, own[i],
-                    but_three ? LQ_HELD_OUT_SOURCE_BUT_THREE : LQ_HELD_OUT_SOURCE);
+            predict(study, own[i], but_three ? LQ_HELD_OUT_SOURCE_BUT_THREE : LQ_HELD_OUT_SOURCE);
         }
     }
 }

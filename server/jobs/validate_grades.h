@@ -26,11 +26,11 @@ enum { LQ_LEVELS = 3 };
 struct lq_grade_validation {
     enum lq_quantity quantity;
     enum lq_held_out held_out;
-    enum lq_basis_kind grade; /* what an estimate would have called it */
-    bool any_grade;           /* the group is of all grades; `grade` is not set */
-    const char *source;       /* NULL: all published sources */
-    bool single_gpu;          /* only jobs on one GPU */
-    struct lq_errors errors;  /* rmse in queries/s or bytes */
+    enum lq_basis_kind grade;               /* what an estimate would have called it */
+    bool any_grade;                         /* the group is of all grades; `grade` is not set */
+    const char *source;                     /* NULL: all published sources */
+    bool single_gpu;                        /* only jobs on one GPU */
+    struct lq_errors errors;                /* rmse in queries/s or bytes */
     struct lq_coverage coverage[LQ_LEVELS]; /* at 50, 80 and 90 % */
 };
 
@@ -42,6 +42,5 @@ struct lq_grade_validations {
 /* Computes all of it from a catalog: refits once per source, and once per identity. Release with
  * lq_grade_validations_release. Errors: LQ_EINTERNAL (out of memory). */
 LQ_MUST_USE enum lq_code lq_validate_grades(const struct lq_catalog *catalog,
-                                            struct lq_grade_validations *out,
-                                            struct lq_error *err);
+                                            struct lq_grade_validations *out, struct lq_error *err);
 void lq_grade_validations_release(struct lq_grade_validations *validations);
