@@ -122,14 +122,17 @@ static double uneven_operands_s(const struct lq_step_device *device, double comp
     return sqrt(uneven * uneven - compute_s * compute_s);
 }
 
-static void count_routed(const struct lq_step_device *device, double hit, double busiest,
-                         enum lq_term term, struct lq_step_cell *cell)
+static void count_routed(const struct lq_step_device *device, const struct lq_work *w, double hit,
+                         double busiest, enum lq_term term, struct lq_step_cell *cell)
 {
+    const double fixed_bytes = w->weight_bytes + w->stream_bytes;
     cell->compute_s *= busiest;
     cell->traffic_s *= busiest;
     cell->operands_s *= hit;
     cell->stream_s *= hit;
     cell->call_s *= hit;
+    cell->flop *= busiest;
+    cell->bytes = (cell->bytes - fixed_bytes) * busiest + fixed_bytes * hit;
     if (term == LQ_TERM_EXPERT_MATMUL) {
         cell->operands_s = uneven_operands_s(device, cell->compute_s, cell->operands_s);
     }
@@ -158,7 +161,7 @@ struct lq_step_parts lq_step_count(const struct lq_work_table *work,
             *cell = count_cell(w, &rates, shape, keys, term);
             cell->call_s = w->calls * device->stack->call_s;
             if (lq_term_is_routed(term)) {
-                count_routed(device, hit, busiest, term, cell);
+                count_routed(device, w, hit, busiest, term, cell);
             }
         }
     }
@@ -251,29 +254,43 @@ void lq_step_add_flows(struct lq_step_parts *parts, const struct lq_communicatio
     }
 }
 
+/* Seconds that show of what runs beside something else, and their derivatives. */
+struct shown {
+    double seconds;
+    double by_network; /* d seconds / d network_s */
+    double by_compute;
+};
+
 /* What of `network_s` shows when it runs beside `compute_s`: the longer of the two with a round
  * corner, less compute. Fourth powers: they neither hide perfectly when equal (contention for
- * memory and multiprocessors) nor disturb each other much when not. `*slope` gets its derivative by
- * network_s. */
-static double uncovered(double network_s, double compute_s, double *slope)
+ * memory and multiprocessors) nor disturb each other much when not. */
+static struct shown uncovered(double network_s, double compute_s)
 {
-    *slope = 1.0;
     if (!(compute_s > 0.0)) {
-        return network_s;
+        return (struct shown){.seconds = network_s, .by_network = 1.0};
     }
     const double ratio = network_s / compute_s;
     const double fourth = ratio * ratio * ratio * ratio;
     const double covered = sqrt(sqrt(1.0 + fourth));
-    *slope = ratio > 0.0 ? fourth / (ratio * covered * covered * covered) : 0.0;
-    return compute_s * (covered - 1.0);
+    const double cubed = covered * covered * covered;
+    return (struct shown){.seconds = compute_s * (covered - 1.0),
+                          .by_network = ratio > 0.0 ? fourth / (ratio * cubed) : 0.0,
+                          .by_compute = 1.0 / cubed - 1.0};
 }
 
 /* Backward's share of forward and backward with frozen or trained weights: 1/2 to 2/3. */
 static const double BACKWARD_SHARE = 0.6;
 
-/* Seconds of all communication; `*by_network` gets what a factor on it moves. */
-static double add_network(const struct lq_step_parts *parts, double factor, double passes_s,
-                          struct lq_step_time *out, double *by_network)
+/* Seconds of all communication. */
+struct network {
+    double seconds;
+    double by_factor; /* d seconds / d ln(its factor) */
+    double by_passes; /* d seconds / d passes_s: longer passes hide more */
+};
+
+/* What is sent once a step hides behind the last backward, where no other flow hides already. */
+static struct network add_network(const struct lq_step_parts *parts, double factor, double passes_s,
+                                  struct lq_step_time *out)
 {
     double hideable_s = 0.0;
     double once_s = 0.0;
@@ -281,24 +298,26 @@ static double add_network(const struct lq_step_parts *parts, double factor, doub
         hideable_s += parts->flow[t].hideable_s * factor;
         once_s += parts->flow[t].hideable_once_s * factor;
     }
-    double slope = 0.0;
-    double once_slope = 0.0;
-    const double shown_s = uncovered(hideable_s, passes_s, &slope);
-    const double once_shown_s =
-        uncovered(once_s, BACKWARD_SHARE * passes_s / parts->accumulation_steps, &once_slope);
-    const double share = hideable_s > 0.0 ? shown_s / hideable_s : 0.0;
-    const double once_share = once_s > 0.0 ? once_shown_s / once_s : 0.0;
-    double network_s = 0.0;
-    *by_network = hideable_s * slope + once_s * once_slope;
+    const double last = BACKWARD_SHARE / parts->accumulation_steps;
+    const struct shown all = uncovered(hideable_s, passes_s);
+    const double room_s = fmax(last * (passes_s + all.seconds - hideable_s), 0.0);
+    const struct shown end = uncovered(once_s, room_s);
+    const double share = hideable_s > 0.0 ? all.seconds / hideable_s : 0.0;
+    const double once_share = once_s > 0.0 ? end.seconds / once_s : 0.0;
+    const double by_room = end.by_compute * last;
+    struct network sums = {.by_factor =
+                               hideable_s * (all.by_network + by_room * (all.by_network - 1.0)) +
+                               once_s * end.by_network,
+                           .by_passes = all.by_compute + by_room * (1.0 + all.by_compute)};
     for (int t = LQ_TERM_ALL_REDUCE; t < LQ_TERM_COUNT; t++) {
         const struct lq_step_flow *flow = &parts->flow[t];
         const double seconds = factor * (flow->exposed_s + flow->hideable_s * share +
                                          flow->hideable_once_s * once_share);
         out->term_s[t][LQ_STAGE_BACKWARD] = seconds;
-        network_s += seconds;
-        *by_network += flow->exposed_s * factor;
+        sums.seconds += seconds;
+        sums.by_factor += flow->exposed_s * factor;
     }
-    return network_s;
+    return sums;
 }
 
 /* Two that run side by side and wait for each other now and then: the 3/2 norm of their times. In
@@ -330,13 +349,11 @@ void lq_step_evaluate(const struct lq_step_parts *parts, const double *factor,
     const double input_s =
         parts->cell[LQ_TERM_INPUT][LQ_STAGE_FORWARD].call_s * factor[LQ_FACTOR_INPUT];
     out->term_s[LQ_TERM_INPUT][LQ_STAGE_FORWARD] = input_s;
-    double by_network = 0.0;
-    const double network_s =
-        add_network(parts, factor[LQ_FACTOR_NETWORK], step_s, out, &by_network);
+    const struct network network = add_network(parts, factor[LQ_FACTOR_NETWORK], step_s, out);
     const double bubble_s = (parts->pipeline_stretch - 1.0) * step_s;
     out->term_s[LQ_TERM_PIPELINE][LQ_STAGE_BACKWARD] += bubble_s;
-    out->total_s = step_s + network_s + bubble_s + optimizer_s + input_s;
-    const double in_step = parts->pipeline_stretch / out->total_s;
+    out->total_s = step_s + network.seconds + bubble_s + optimizer_s + input_s;
+    const double in_step = (parts->pipeline_stretch + network.by_passes) / out->total_s;
     for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
         const double passes_by =
             step_s > 0.0 ? passes.device_by[f] * sqrt(passes.device_s / step_s) : 0.0;
@@ -347,7 +364,7 @@ void lq_step_evaluate(const struct lq_step_parts *parts, const double *factor,
                                       optimizer.host_s * once / out->total_s;
     }
     out->share[LQ_FACTOR_INPUT] += input_s / out->total_s;
-    out->share[LQ_FACTOR_NETWORK] += by_network / out->total_s;
+    out->share[LQ_FACTOR_NETWORK] += network.by_factor / out->total_s;
 }
 
 double lq_step_term_s(const struct lq_step_time *step, enum lq_term term)
@@ -413,12 +430,17 @@ enum lq_bound lq_step_bound(const struct lq_step_parts *parts, const double *fac
     double compute_s = 0.0;
     double fixed_s = 0.0;
     double traffic_s = 0.0;
+    double host_s = 0.0;
     for (int s = 0; s < LQ_STAGE_COUNT; s++) {
         const struct lq_step_cell *cell = &parts->cell[term][s];
+        host_s += cell->call_s * factor[LQ_FACTOR_HOST];
         compute_s += cell->compute_s * factor[compute_factor(term)];
         fixed_s += cell->operands_s * factor[LQ_FACTOR_TRAFFIC] +
                    cell->stream_s * factor[stream_factor(term)];
         traffic_s += cell->traffic_s * factor[LQ_FACTOR_TRAFFIC];
+    }
+    if (host_s > compute_s + fixed_s + traffic_s) {
+        return LQ_BOUND_OVERHEAD; /* the optimizer of many small tensors */
     }
     if (compute_s > traffic_s && fixed_s > 0.0) {
         *turning = fixed_s / (compute_s - traffic_s);

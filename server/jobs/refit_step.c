@@ -31,8 +31,7 @@ bool lq_step_observe(const struct lq_catalog *catalog, const struct lq_point *po
     }
     const double rows = (double)point->conditions.batch_size;
     out->parts = lq_job_step(&job, rows, point->conditions.row_tokens);
-    out->queries =
-        rows * (double)job.layout.data * fmax(point->conditions.queries_per_row, 1.0);
+    out->queries = rows * (double)job.layout.data * fmax(point->conditions.queries_per_row, 1.0);
     out->step_s = out->queries / point->queries_per_s;
     out->siblings = 1.0;
     return true;
@@ -93,7 +92,8 @@ static size_t thin(const struct lq_point *const *run, size_t n, size_t most,
     return most;
 }
 
-/* A few of each identity's points; those of the identity of `without` (may be NULL) are left out. */
+/* A few of each identity's points; those of the identity of `without` (may be NULL) are left out.
+ */
 static size_t thin_group(const struct lq_point *const *points, size_t n,
                          const struct lq_point *without, const struct lq_point **out)
 {
@@ -354,8 +354,7 @@ enum lq_code lq_refit_identity(const struct lq_catalog *catalog,
             kept[n++] = points[i];
         }
     }
-    const enum lq_code code =
-        fit_group(catalog, kept, n, LQ_SCOPE_IDENTITY, prior, out, err);
+    const enum lq_code code = fit_group(catalog, kept, n, LQ_SCOPE_IDENTITY, prior, out, err);
     free(kept);
     return code;
 }

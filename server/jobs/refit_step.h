@@ -39,8 +39,8 @@ LQ_MUST_USE enum lq_code lq_refit_identity(const struct lq_catalog *catalog,
 
 /* The belief an identity's fit starts from: everything stored but its own points. */
 LQ_MUST_USE enum lq_code lq_refit_prior(const struct lq_catalog *catalog,
-                                        const struct lq_identity *identity,
-                                        struct lq_belief *out, struct lq_error *err);
+                                        const struct lq_identity *identity, struct lq_belief *out,
+                                        struct lq_error *err);
 
 /* The physics of a stored point, and what was seen. False where the catalog has lost its model or
  * GPU, or where no rate was measured. */
