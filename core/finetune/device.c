@@ -89,9 +89,3 @@ double lq_attention_share(const struct lq_gpu *gpu)
     const struct achievable *found = find_achievable(gpu);
     return found->attention * power_share(gpu, found);
 }
-
-double lq_multiprocessors(const struct lq_gpu *gpu)
-{
-    static const double TYPICAL = 108.0; /* A100 */
-    return gpu->sm_count > 0 ? (double)gpu->sm_count : TYPICAL;
-}

@@ -16,6 +16,3 @@ double lq_achievable_share(const struct lq_gpu *gpu, enum lq_precision precision
 
 /* The same of attention scores, computed by fused kernels, and of scans. */
 double lq_attention_share(const struct lq_gpu *gpu);
-
-/* Multiprocessors; where the catalog does not tell, those of most data-centre GPUs. */
-double lq_multiprocessors(const struct lq_gpu *gpu);

@@ -19,15 +19,14 @@
 /* 0.59: 58.7e6 nf4 weights dequantised in 359 us on A40 (Xia et al. 2024, Fig. 6). */
 #define DEQUANTIZATION_EFFICIENCY 0.59
 
-/* 6 us per block and multiprocessor: ASSUMED; a scan of one row tells. */
-#define SEQUENCE_BLOCK_S 6e-6
-
 /* 22 us: Python and dispatch of one eager operation; LitGPT's public rows take 4.2 ms for about 190
  * of them per layer and step (2023). */
 #define CALL_S 22e-6
 
-/* 2 ms: collating and logging one row. ASSUMED; the gap between steps in any profile tells. */
-#define INPUT_ROW_S 2e-3
+/* 5 ms: feeding, logging and what else a run does outside its steps, per row. ASSUMED within what
+ * the fits find, 1 to 45 ms (a run of 1,000 queries that takes 5 s to start and save does as much);
+ * the gap between steps in any profile tells. */
+#define INPUT_ROW_S 5e-3
 
 /* 1 GiB: context with bitsandbytes' and flash attention's kernels, cuBLAS workspaces. Longest
  * contexts of HF on 12-80 GB devices (2025) and largest batches of Mixtral on 40-80 GB (2024) both
@@ -72,8 +71,8 @@
 
 #define TIME                                                                                       \
     .matmul_efficiency = MATMUL_EFFICIENCY, .bandwidth_efficiency = BANDWIDTH_EFFICIENCY,          \
-    .dequantization_efficiency = DEQUANTIZATION_EFFICIENCY, .sequence_block_s = SEQUENCE_BLOCK_S,  \
-    .call_s = CALL_S, .input_row_s = INPUT_ROW_S
+    .dequantization_efficiency = DEQUANTIZATION_EFFICIENCY, .call_s = CALL_S,                      \
+    .input_row_s = INPUT_ROW_S
 #define SHARED_MEMORY                                                                              \
     .fragmentation = FRAGMENTATION, .static_fragmentation = FRAGMENTATION,                         \
     .norm_bytes_per_element = NORM_BYTES_PER_ELEMENT, .repeats_kv_heads = true

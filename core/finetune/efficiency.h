@@ -25,7 +25,6 @@ struct lq_stack {
     double matmul_efficiency;         /* of the achievable matrix rate, in matmuls */
     double bandwidth_efficiency;      /* of the memory bandwidth, in streaming kernels */
     double dequantization_efficiency; /* of the same, in kernels that dequantise */
-    double sequence_block_s;          /* one block of a sequence kernel on one multiprocessor */
     double call_s;                    /* host time of one element-wise operation */
     double input_row_s;               /* feeding one row */
     double owner_broadcast_s; /* where each rank of a shard group sends its updated weights in turn:

@@ -68,12 +68,17 @@ enum lq_bound lq_step_bound(const struct lq_step_parts *parts, const double *fac
     double compute_s = 0.0;
     double fixed_s = 0.0;
     double traffic_s = 0.0;
+    double host_s = 0.0;
     for (int s = 0; s < LQ_STAGE_COUNT; s++) {
         const struct lq_step_cell *cell = &parts->cell[term][s];
+        host_s += cell->call_s * factor[LQ_FACTOR_HOST];
         compute_s += cell->compute_s * factor[lq_step_compute_factor(term)];
         fixed_s += cell->operands_s * factor[LQ_FACTOR_TRAFFIC] +
                    cell->stream_s * factor[lq_step_stream_factor(term)];
         traffic_s += cell->traffic_s * factor[LQ_FACTOR_TRAFFIC];
+    }
+    if (host_s > compute_s + fixed_s + traffic_s) {
+        return LQ_BOUND_OVERHEAD; /* the optimizer of many small tensors */
     }
     if (compute_s > traffic_s && fixed_s > 0.0) {
         *turning = fixed_s / (compute_s - traffic_s);

@@ -30,28 +30,36 @@ void lq_step_add_flows(struct lq_step_parts *parts, const struct lq_communicatio
     }
 }
 
+/* Seconds that show of what runs beside something else, and their derivatives. */
+struct shown {
+    double seconds;
+    double by_network; /* d seconds / d network_s */
+    double by_compute;
+};
+
 /* What of `network_s` shows when it runs beside `compute_s`: the longer of the two with a round
  * corner, less compute. Fourth powers: they neither hide perfectly when equal (contention for
- * memory and multiprocessors) nor disturb each other much when not. `*slope` gets its derivative by
- * network_s. */
-static double uncovered(double network_s, double compute_s, double *slope)
+ * memory and multiprocessors) nor disturb each other much when not. */
+static struct shown uncovered(double network_s, double compute_s)
 {
-    *slope = 1.0;
     if (!(compute_s > 0.0)) {
-        return network_s;
+        return (struct shown){.seconds = network_s, .by_network = 1.0};
     }
     const double ratio = network_s / compute_s;
     const double fourth = ratio * ratio * ratio * ratio;
     const double covered = sqrt(sqrt(1.0 + fourth));
-    *slope = ratio > 0.0 ? fourth / (ratio * covered * covered * covered) : 0.0;
-    return compute_s * (covered - 1.0);
+    const double cubed = covered * covered * covered;
+    return (struct shown){.seconds = compute_s * (covered - 1.0),
+                          .by_network = ratio > 0.0 ? fourth / (ratio * cubed) : 0.0,
+                          .by_compute = 1.0 / cubed - 1.0};
 }
 
 /* Backward's share of forward and backward with frozen or trained weights: 1/2 to 2/3. */
 static const double BACKWARD_SHARE = 0.6;
 
-double lq_step_expose_network(const struct lq_step_parts *parts, double factor, double passes_s,
-                          struct lq_step_time *out, double *by_network)
+/* What is sent once a step hides behind the last backward, where no other flow hides already. */
+struct lq_step_network lq_step_expose_network(const struct lq_step_parts *parts, double factor,
+                                              double passes_s, struct lq_step_time *out)
 {
     double hideable_s = 0.0;
     double once_s = 0.0;
@@ -59,22 +67,24 @@ double lq_step_expose_network(const struct lq_step_parts *parts, double factor, 
         hideable_s += parts->flow[t].hideable_s * factor;
         once_s += parts->flow[t].hideable_once_s * factor;
     }
-    double slope = 0.0;
-    double once_slope = 0.0;
-    const double shown_s = uncovered(hideable_s, passes_s, &slope);
-    const double once_shown_s =
-        uncovered(once_s, BACKWARD_SHARE * passes_s / parts->accumulation_steps, &once_slope);
-    const double share = hideable_s > 0.0 ? shown_s / hideable_s : 0.0;
-    const double once_share = once_s > 0.0 ? once_shown_s / once_s : 0.0;
-    double network_s = 0.0;
-    *by_network = hideable_s * slope + once_s * once_slope;
+    const double last = BACKWARD_SHARE / parts->accumulation_steps;
+    const struct shown all = uncovered(hideable_s, passes_s);
+    const double room_s = fmax(last * (passes_s + all.seconds - hideable_s), 0.0);
+    const struct shown end = uncovered(once_s, room_s);
+    const double share = hideable_s > 0.0 ? all.seconds / hideable_s : 0.0;
+    const double once_share = once_s > 0.0 ? end.seconds / once_s : 0.0;
+    const double by_room = end.by_compute * last;
+    struct lq_step_network sums = {
+        .by_factor = hideable_s * (all.by_network + by_room * (all.by_network - 1.0)) +
+                     once_s * end.by_network,
+        .by_passes = all.by_compute + by_room * (1.0 + all.by_compute)};
     for (int t = LQ_TERM_ALL_REDUCE; t < LQ_TERM_COUNT; t++) {
         const struct lq_step_flow *flow = &parts->flow[t];
         const double seconds = factor * (flow->exposed_s + flow->hideable_s * share +
                                          flow->hideable_once_s * once_share);
         out->term_s[t][LQ_STAGE_BACKWARD] = seconds;
-        network_s += seconds;
-        *by_network += flow->exposed_s * factor;
+        sums.seconds += seconds;
+        sums.by_factor += flow->exposed_s * factor;
     }
-    return network_s;
+    return sums;
 }

@@ -26,7 +26,6 @@ struct rates {
     double sequence_flop_per_s; /* scores and scans: never in 8 bit */
     double bytes_per_s;
     double dequantized_bytes_per_s;
-    double block_s; /* one block of a sequence kernel, over all multiprocessors */
 };
 
 static struct rates rates_of(const struct lq_step_device *device)
@@ -44,7 +43,6 @@ static struct rates rates_of(const struct lq_step_device *device)
         .bytes_per_s = gpu->memory_bandwidth_bytes_per_s * stack->bandwidth_efficiency,
         .dequantized_bytes_per_s =
             gpu->memory_bandwidth_bytes_per_s * stack->dequantization_efficiency,
-        .block_s = stack->sequence_block_s / lq_multiprocessors(gpu),
     };
 }
 
@@ -93,8 +91,7 @@ static struct lq_step_cell count_cell(const struct lq_work *w, const struct rate
     const double bytes = tokens * (w->token_bytes + w->score_bytes * keys) +
                          tokens * shape->active_experts * w->expert_token_bytes;
     return (struct lq_step_cell){
-        .compute_s = flop / (sequence ? rates->sequence_flop_per_s : rates->matmul_flop_per_s) +
-                     w->row_blocks * shape->rows * rates->block_s,
+        .compute_s = flop / (sequence ? rates->sequence_flop_per_s : rates->matmul_flop_per_s),
         .flop = flop,
         .bytes = bytes + w->weight_bytes + w->stream_bytes,
         .operands_s = w->weight_bytes / rates->bytes_per_s,
@@ -122,14 +119,17 @@ static double uneven_operands_s(const struct lq_step_device *device, double comp
     return sqrt(uneven * uneven - compute_s * compute_s);
 }
 
-static void count_routed(const struct lq_step_device *device, double hit, double busiest,
-                         enum lq_term term, struct lq_step_cell *cell)
+static void count_routed(const struct lq_step_device *device, const struct lq_work *w, double hit,
+                         double busiest, enum lq_term term, struct lq_step_cell *cell)
 {
+    const double fixed_bytes = w->weight_bytes + w->stream_bytes;
     cell->compute_s *= busiest;
     cell->traffic_s *= busiest;
     cell->operands_s *= hit;
     cell->stream_s *= hit;
     cell->call_s *= hit;
+    cell->flop *= busiest;
+    cell->bytes = (cell->bytes - fixed_bytes) * busiest + fixed_bytes * hit;
     if (term == LQ_TERM_EXPERT_MATMUL) {
         cell->operands_s = uneven_operands_s(device, cell->compute_s, cell->operands_s);
     }
@@ -158,7 +158,7 @@ struct lq_step_parts lq_step_count(const struct lq_work_table *work,
             *cell = count_cell(w, &rates, shape, keys, term);
             cell->call_s = w->calls * device->stack->call_s;
             if (lq_term_is_routed(term)) {
-                count_routed(device, hit, busiest, term, cell);
+                count_routed(device, w, hit, busiest, term, cell);
             }
         }
     }
@@ -225,51 +225,70 @@ static void share_overhead(const struct lq_step_parts *parts, double exposed_s, 
     }
 }
 
-/* Two that run side by side and wait for each other now and then: the 3/2 norm of their times. In
- * between the sum (always waiting) and the longer one (never): Mixtral's step times on four GPUs
- * (Xia et al. 2024) are met by exponents from 1.25 to 2. */
+/* Two that run side by side and wait for each other now and then add as a norm between their sum
+ * (exponent 1, always waiting) and the longer one (no exponent, never). 1.6: BlackMamba's steps ask
+ * for 2, Mixtral's on four GPUs for 1.25 to 2, public tables for 1.5 (Xia et al. 2024;
+ * GET /v1/validation). */
+static const double BESIDE_EXPONENT = 1.6;
+
 static double beside(double a, double b)
 {
-    const double root = cbrt(a * sqrt(a) + b * sqrt(b));
-    return root * root;
+    return pow(pow(a, BESIDE_EXPONENT) + pow(b, BESIDE_EXPONENT), 1.0 / BESIDE_EXPONENT);
+}
+
+/* d beside(a, b) / d ln(a), given a and the result. */
+static double beside_slope(double a, double together)
+{
+    return together > 0.0 ? a * pow(a / together, BESIDE_EXPONENT - 1.0) : 0.0;
+}
+
+/* Everything that makes up a micro-batch, before it is put together. */
+struct pieces {
+    struct sums passes;    /* forward, recomputation, backward */
+    struct sums optimizer; /* of one optimizer step */
+    double once;           /* micro-batch's share of an optimizer step */
+    double passes_s;       /* device and host side by side */
+    double input_s;
+    struct lq_step_network network;
+};
+
+/* d ln(total) / d ln(factor) of every factor. */
+static void set_shares(const struct pieces *p, double stretch, struct lq_step_time *out)
+{
+    const double in_step = (stretch + p->network.by_passes) / out->total_s;
+    const double by_device = beside_slope(p->passes.device_s, p->passes_s);
+    const double per_device = p->passes.device_s > 0.0 ? by_device / p->passes.device_s : 0.0;
+    for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
+        out->share[f] = p->passes.device_by[f] * per_device * in_step +
+                        p->optimizer.device_by[f] * p->once / out->total_s;
+    }
+    out->share[LQ_FACTOR_HOST] += beside_slope(p->passes.host_s, p->passes_s) * in_step +
+                                  p->optimizer.host_s * p->once / out->total_s;
+    out->share[LQ_FACTOR_INPUT] += p->input_s / out->total_s;
+    out->share[LQ_FACTOR_NETWORK] += p->network.by_factor / out->total_s;
 }
 
 void lq_step_evaluate(const struct lq_step_parts *parts, const double *factor,
                       struct lq_step_time *out)
 {
+    struct pieces p = {.once = 1.0 / parts->accumulation_steps};
     *out = (struct lq_step_time){.total_s = 0.0};
-    struct sums passes = {.device_s = 0.0};
-    struct sums optimizer = {.device_s = 0.0};
     for (int t = LQ_TERM_INPUT + 1; t < LQ_TERM_ALL_REDUCE; t++) {
         for (int s = 0; s < LQ_STAGE_COUNT; s++) {
             add_cell(&parts->cell[t][s], (enum lq_term)t, factor, &out->term_s[t][s],
-                     s == LQ_STAGE_OPTIMIZER ? &optimizer : &passes);
+                     s == LQ_STAGE_OPTIMIZER ? &p.optimizer : &p.passes);
         }
     }
-    const double step_s = beside(passes.device_s, passes.host_s);
-    share_overhead(parts, step_s - passes.device_s, passes.host_s / factor[LQ_FACTOR_HOST], out);
-    const double once = 1.0 / parts->accumulation_steps;
-    const double optimizer_s = (optimizer.device_s + optimizer.host_s) * once;
+    p.passes_s = beside(p.passes.device_s, p.passes.host_s);
+    share_overhead(parts, p.passes_s - p.passes.device_s, p.passes.host_s / factor[LQ_FACTOR_HOST],
+                   out);
+    const double optimizer_s = (p.optimizer.device_s + p.optimizer.host_s) * p.once;
     out->term_s[LQ_TERM_OPTIMIZER][LQ_STAGE_OPTIMIZER] = optimizer_s;
-    const double input_s =
-        parts->cell[LQ_TERM_INPUT][LQ_STAGE_FORWARD].call_s * factor[LQ_FACTOR_INPUT];
-    out->term_s[LQ_TERM_INPUT][LQ_STAGE_FORWARD] = input_s;
-    double by_network = 0.0;
-    const double network_s =
-        lq_step_expose_network(parts, factor[LQ_FACTOR_NETWORK], step_s, out, &by_network);
-    const double bubble_s = (parts->pipeline_stretch - 1.0) * step_s;
+    p.input_s = parts->cell[LQ_TERM_INPUT][LQ_STAGE_FORWARD].call_s * factor[LQ_FACTOR_INPUT];
+    out->term_s[LQ_TERM_INPUT][LQ_STAGE_FORWARD] = p.input_s;
+    p.network = lq_step_expose_network(parts, factor[LQ_FACTOR_NETWORK], p.passes_s, out);
+    const double bubble_s = (parts->pipeline_stretch - 1.0) * p.passes_s;
     out->term_s[LQ_TERM_PIPELINE][LQ_STAGE_BACKWARD] += bubble_s;
-    out->total_s = step_s + network_s + bubble_s + optimizer_s + input_s;
-    const double in_step = parts->pipeline_stretch / out->total_s;
-    for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
-        const double passes_by =
-            step_s > 0.0 ? passes.device_by[f] * sqrt(passes.device_s / step_s) : 0.0;
-        out->share[f] = passes_by * in_step + optimizer.device_by[f] * once / out->total_s;
-    }
-    if (step_s > 0.0) {
-        out->share[LQ_FACTOR_HOST] += passes.host_s * sqrt(passes.host_s / step_s) * in_step +
-                                      optimizer.host_s * once / out->total_s;
-    }
-    out->share[LQ_FACTOR_INPUT] += input_s / out->total_s;
-    out->share[LQ_FACTOR_NETWORK] += by_network / out->total_s;
+    out->total_s = p.passes_s + p.network.seconds + bubble_s + optimizer_s + p.input_s;
+    set_shares(&p, parts->pipeline_stretch, out);
 }

@@ -104,7 +104,6 @@ static void add_scaled(struct lq_work *sum, const struct lq_work *work, double s
     sum->token_bytes += work->token_bytes * scale;
     sum->expert_token_bytes += work->expert_token_bytes * scale;
     sum->score_bytes += work->score_bytes * scale;
-    sum->row_blocks += work->row_blocks * scale;
 }
 
 /* Adds one layer's forward work to all layers of its kind: once in forward, again where recomputed,
@@ -243,15 +242,14 @@ static void add_attention(struct count *c, const struct lq_mixer *mixer)
     add_scores(c, mixer);
 }
 
-/* The selective scan: 9 FLOPs per channel and state in forward (discretise, update, output), the
- * convolution, and one block per row and channel. Source: arXiv 2312.00752 section 3.3; count ours.
+/* The selective scan: 9 FLOPs per channel and state in forward (discretise, update, output), and
+ * the convolution. Source: arXiv 2312.00752 section 3.3; count ours.
  */
 static void add_mamba(struct count *c, const struct lq_mixer *mixer)
 {
     const double channels = (double)mixer->inner_size / c->tensor;
-    const struct lq_work scan = {
-        .token_flop = channels * (9.0 * (double)mixer->state_size + 2.0 * (double)mixer->conv_size),
-        .row_blocks = channels};
+    const struct lq_work scan = {.token_flop = channels * (9.0 * (double)mixer->state_size +
+                                                           2.0 * (double)mixer->conv_size)};
     add(c, LQ_TERM_MAMBA_SCAN, &scan, BACKWARD_PASSES);
     add_traffic(c, LQ_TERM_MAMBA, channels, c->accesses->mamba);
     add_calls(c, LQ_TERM_OVERHEAD, c->calls->mamba);

@@ -61,7 +61,6 @@ struct lq_work {
     double token_bytes;        /* element-wise traffic per padded token */
     double expert_token_bytes; /* per padded token and active expert */
     double score_bytes;        /* per padded token and key */
-    double row_blocks;         /* blocks of sequence kernels per row */
     double calls;              /* operations the host issues */
 };
 

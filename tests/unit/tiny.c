@@ -59,10 +59,10 @@ struct lq_model tiny_mamba(void)
 const struct lq_stack TINY_STACK = {.id = "tiny",
                                     .matmul_efficiency = 0.5,
                                     .bandwidth_efficiency = 0.5,
-                                    .linear_call_s = 1.0,
-                                    .lora_call_s = 2.0,
-                                    .quantized_call_s = 3.0,
-                                    .expert_call_s = 10.0,
+                                    .dequantization_efficiency = 0.25,
+                                    .sequence_block_s = 8.0,
+                                    .call_s = 1.0,
+                                    .input_row_s = 2.0,
                                     .context_bytes = 1000.0,
                                     .fragmentation = 0.25,
                                     .adapter_bytes = 4.0,
@@ -77,7 +77,8 @@ struct lq_gpu tiny_gpu(void)
                            .memory_bandwidth_bytes_per_s = 10.0,
                            .fp32_flop_per_s = 50.0,
                            .fp16_flop_per_s = 100.0,
-                           .interconnect_bytes_per_s = 8.0};
+                           .interconnect_bytes_per_s = 8.0,
+                           .sm_count = 4};
 }
 
 static const struct lq_mixer SMALL_ATTENTION = {
@@ -138,6 +139,7 @@ struct lq_job small_job(void)
         .model = &model,
         .gpu = &SMALL_GPU,
         .gpu_count = 1,
+        .network = {.node_gpu_count = LQ_NODE_GPUS_DEFAULT},
         .method = {.kind = LQ_METHOD_LORA, .rank = 16, .targets = LQ_TARGETS_ALL_LINEAR},
         .training = {.checkpointing = LQ_CHECKPOINTING_FULL, .accumulation_steps = 1},
         .active_experts = 2,
