@@ -44,16 +44,15 @@ static struct scope scope_of(const struct lq_memory_job *job)
 {
     const double element = lq_precision_bytes(job->training->precision);
     const bool quantized = job->method->quantization != LQ_QUANTIZATION_NONE;
-    return (struct scope){
-        .job = job,
-        .hidden = (double)job->model->hidden_size,
-        .element = element,
-        /* fp32 embeddings make the sum that all layers add to fp32 */
-        .residual = quantized && job->stack->upcasts_unquantized ? 4.0 : element,
-        .tensor = (double)lq_memory_layout(job)->tensor,
-        .full = job->method->kind == LQ_METHOD_FULL,
-        .compiled = has_option(job, LQ_OPTION_COMPILE),
-        .quantized = quantized};
+    return (struct scope){.job = job,
+                          .hidden = (double)job->model->hidden_size,
+                          .element = element,
+                          /* fp32 embeddings make the sum that all layers add to fp32 */
+                          .residual = quantized && job->stack->upcasts_unquantized ? 4.0 : element,
+                          .tensor = (double)lq_memory_layout(job)->tensor,
+                          .full = job->method->kind == LQ_METHOD_FULL,
+                          .compiled = has_option(job, LQ_OPTION_COMPILE),
+                          .quantized = quantized};
 }
 
 /* Bytes per token of one layer. */
@@ -217,8 +216,7 @@ static double input_elements(const struct scope *s, const struct lq_ffn *ffn,
                              const struct lq_matrix *matrix, unsigned input)
 {
     const double copies = matrix->routed ? active_of(s->job, ffn) : 1.0;
-    const bool sharded =
-        (input & (INPUT_MIXED | INPUT_INNER | INPUT_EXPERT | INPUT_SCAN)) != 0;
+    const bool sharded = (input & (INPUT_MIXED | INPUT_INNER | INPUT_EXPERT | INPUT_SCAN)) != 0;
     return copies * (double)matrix->cols / (sharded ? s->tensor : 1.0);
 }
 

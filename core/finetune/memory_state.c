@@ -64,8 +64,8 @@ static double largest_layer(const struct lq_memory_job *job)
         const int n = lq_layer_matrices(job->model, &job->model->layers[i], matrices);
         double sum = 0.0;
         for (int j = 0; j < n; j++) {
-            const double copies = (double)matrices[j].count /
-                                  (matrices[j].routed ? (double)layout->expert : 1.0);
+            const double copies =
+                (double)matrices[j].count / (matrices[j].routed ? (double)layout->expert : 1.0);
             sum += copies * (double)matrices[j].rows * (double)matrices[j].cols;
         }
         largest = max_of(largest, sum);
@@ -218,9 +218,8 @@ static void count_communication(const struct lq_memory_job *job, const struct ow
     const double matrix = layer_element_bytes(job);
     const double most = (whole(owned) - owned->ends) * matrix + owned->ends * element;
     const double weights = min_of(owned->ends * element + 2.0 * owned->layer * matrix, most);
-    const double gradients = job->method->kind == LQ_METHOD_FULL
-                                 ? min_of(owned->layer, whole(owned)) * gradient
-                                 : 0.0;
+    const double gradients =
+        job->method->kind == LQ_METHOD_FULL ? min_of(owned->layer, whole(owned)) * gradient : 0.0;
     const double others = 1.0 - 1.0 / ranks;
     const bool away = has_option(job, LQ_OPTION_OFFLOAD_OPTIMIZER); /* so are its own shards */
     memory->communication_bytes = weights * (away ? 1.0 : others) + gradients;
@@ -250,20 +249,18 @@ static void count_gradients(const struct lq_memory_job *job, const struct owned 
 {
     const struct lq_layout *layout = lq_memory_layout(job);
     const double ranks = layout->zero_stage >= 2 ? (double)lq_layout_shards(layout) : 1.0;
-    const bool trains_ends =
-        job->method->kind == LQ_METHOD_FULL || job->method->train_embeddings;
-    const double head = trains_ends ? (double)job->model->vocab_size *
-                                          (double)job->model->hidden_size * gradient /
-                                          ((double)layout->tensor * ranks)
-                                    : 0.0;
+    const bool trains_ends = job->method->kind == LQ_METHOD_FULL || job->method->train_embeddings;
+    const double head = trains_ends
+                            ? (double)job->model->vocab_size * (double)job->model->hidden_size *
+                                  gradient / ((double)layout->tensor * ranks)
+                            : 0.0;
     double all = gradient_bytes(job, weights, trained, gradient);
     if (has_option(job, LQ_OPTION_OPTIMIZER_IN_BACKWARD)) {
         all = min_of(all, max_of(head, weights->layer * gradient));
     }
     memory->gradient_bytes = all;
     memory->carried_gradient_bytes = job->training->accumulation_steps > 1 ? all : 0.0;
-    memory->head_gradient_bytes =
-        job->training->accumulation_steps > 1 ? 0.0 : min_of(head, all);
+    memory->head_gradient_bytes = job->training->accumulation_steps > 1 ? 0.0 : min_of(head, all);
 }
 
 void lq_memory_count_state(const struct lq_memory_job *job, struct lq_memory *memory)
