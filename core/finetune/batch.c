@@ -140,20 +140,21 @@ static bool was_measured(const struct lq_job *job, const struct lq_evidence *evi
     return lq_evidence_point(evidence, identity, &conditions, &nearest) != NULL;
 }
 
+/* The spread is that of ln(total): it widens the total, and the device that a batch must fit. */
 static void fill_interval(const struct lq_job *job, const struct lq_memory_factors *factors,
                           struct lq_estimate *out)
 {
     const double z = lq_interval_z(job->confidence);
-    double bounds_of_factor[2];
-    lq_interval_around(factors->activation, out->memory_basis.log_sd, z, bounds_of_factor);
+    const double longest = (double)job->lengths->longest_tokens;
+    double spread[2];
+    lq_interval_around(1.0, out->memory_basis.log_sd, z, spread);
     for (int i = 0; i < 2; i++) {
-        struct lq_memory_factors moved = *factors;
-        moved.activation = bounds_of_factor[i];
-        moved.logits = factors->logits * bounds_of_factor[i] / factors->activation;
-        out->interval.memory_bytes[i] = lq_memory_total_bytes(
-            &out->memory, &moved, (double)out->batch_size, (double)job->lengths->longest_tokens);
-        out->interval.max_batch_size[1 - i] = lq_memory_max_batch(
-            &out->memory, &moved, job->gpu->memory_bytes, job->lengths->longest_tokens);
+        out->interval.memory_bytes[i] =
+            spread[i] *
+            lq_memory_total_bytes(&out->memory, factors, (double)out->batch_size, longest);
+        out->interval.max_batch_size[1 - i] =
+            lq_memory_max_batch(&out->memory, factors, job->gpu->memory_bytes / spread[i],
+                                job->lengths->longest_tokens);
     }
     /* Eq. 1's and measured batches may lie outside what the memory model brackets */
     int64_t *bounds = out->interval.max_batch_size;

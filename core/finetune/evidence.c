@@ -33,15 +33,17 @@ static const double FORM_LOG_SD = 0.10;
 /* 0.02: scatter of repeated runs of one job, 1-2 % in Xia et al.'s tables. Part of every interval.
  */
 static const double RUN_LOG_SD = 0.02;
-/* The same for ln(activation bytes).
- * fitted 0.10: the spread between published largest batches that contradict each other, 20-25 %.
- * part 0.15: ASSUMED; a peak measured with one setting changed tells.
- * stack 0.30, prior 0.50: unfitted totals of two stacks differ by 20-25 %, up to a factor of 1.7 in
- *   the activations alone; the published factors themselves are 0.73 and 2.42. */
-static const double MEMORY_FITTED_LOG_SD = 0.10;
-static const double MEMORY_PART_LOG_SD = 0.15;
-static const double MEMORY_STACK_LOG_SD = 0.30;
-static const double MEMORY_PRIOR_LOG_SD = 0.50;
+/* The same for ln(bytes of the peak).
+ * fitted 0.07: published largest batches that contradict each other by 20-25 % of their tokens
+ *   (Mixtral, half of whose memory is activations), and peaks of one stack about its own factors.
+ * part 0.05: ASSUMED; a peak measured with one setting changed tells.
+ * stack 0.10, prior 0.14: peaks of 87 public runs with every constant but the stack's own taken
+ *   from other sources, root mean square of the logarithm 0.08 on one device and 0.10 on more;
+ *   larger, since no other stack's structure was looked at. */
+static const double MEMORY_FITTED_LOG_SD = 0.07;
+static const double MEMORY_PART_LOG_SD = 0.05;
+static const double MEMORY_STACK_LOG_SD = 0.10;
+static const double MEMORY_PRIOR_LOG_SD = 0.14;
 
 static double square(double x)
 {
@@ -196,7 +198,7 @@ double lq_basis_log_sd(const struct lq_basis *basis, const struct lq_step_time *
                 RUN_LOG_SD * RUN_LOG_SD);
 }
 
-/* Variance of ln(activation bytes) between two identities of one model, whatever their GPUs;
+/* Variance of ln(bytes of the peak) between two identities of one model, whatever their GPUs;
  * negative where nothing carries over. */
 static double memory_distance(const struct lq_identity *a, const struct lq_identity *b)
 {

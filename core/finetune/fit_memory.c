@@ -124,6 +124,9 @@ static double objective(const struct evidence *evidence, double activation_log, 
                               square(overhead_log / OVERHEAD_LOG_SD));
 }
 
+/* Steps of a search: to 1e-5 of its width. */
+enum { STEPS = 24 };
+
 /* Golden-section search of a function with one minimum; returns where it is. */
 static double minimize(double (*function)(const struct evidence *evidence, double x, double fixed),
                        const struct evidence *evidence, double fixed, double half_width)
@@ -135,7 +138,7 @@ static double minimize(double (*function)(const struct evidence *evidence, doubl
     double right = low + golden * (high - low);
     double at_left = function(evidence, left, fixed);
     double at_right = function(evidence, right, fixed);
-    for (int i = 0; i < 34; i++) { /* to 1e-7 of the width */
+    for (int i = 0; i < STEPS; i++) {
         if (at_left < at_right) {
             high = right;
             right = left;

@@ -153,6 +153,9 @@ static struct trained_bytes bytes_of_trained(const struct lq_memory_job *job)
     }
     if (master) {
         bytes.optimizer += job->stack->flat_optimizer ? 8.0 : 4.0;
+        /* gradients that lie where autograd left them are flattened before they are cast */
+        const bool scattered = lq_memory_layout(job)->zero_stage < 3;
+        bytes.step += job->stack->flat_optimizer && scattered ? element : 0.0;
     }
     return bytes;
 }

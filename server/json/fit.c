@@ -20,8 +20,8 @@ static const char *const FORMULAS[] = {
     [LQ_FIT_XIA2024] = "queries_per_s = a + c * ln(batch) / (sparsity * c3)",
     [LQ_FIT_XIA2024_PRINTED] = "queries_per_s = c2 * ln(batch / (sparsity * c3)) + c4",
     [LQ_FIT_MEMORY] =
-        "memory_bytes = states + activation_factor * activations + logit_factor * logits"
-        " + overhead_factor * (context + fragmentation)",
+        ("memory_bytes = states + activation_factor * activations + logit_factor * logits"
+         " + overhead_factor * (context + fragmentation)"),
 };
 
 static const char *name_of(const struct lq_fit *fit, int j)

@@ -300,7 +300,7 @@ def case_measured_memory_calibrates_the_memory(server):
     after = estimate(server)
     assert after["basis"]["memory"]["kind"] == "calibrated", after["basis"]
     measured = known[4]["total_bytes"] + known[4]["activation_bytes"]
-    # a peak is what was allocated; the total also has what the allocator loses
+    # a peak is what was reserved; the total also has the context
     assert 1 < after["memory"]["total_bytes"] / measured < 1.12, (after["memory"], measured)
     assert after["max_batch_size"] < before["max_batch_size"]
     (fit,) = fits(server, model="llama-3.1-8b", estimator="memory")

@@ -126,8 +126,9 @@ def case_the_figures_of_an_answer_agree(server):
         near(rate["tokens_per_s_per_gpu"], step["padded_tokens"] / step["total_s"], 1e-6)
         assert rate["unpadded_tokens_per_s"] <= rate["tokens_per_s"] * (1 + 1e-9), rate
         parts = sum(memory[f"{part}_bytes"] for part in (
-            "weights", "adapter", "gradient", "optimizer", "activation", "overhead"))
-        assert abs(parts - memory["total_bytes"]) <= 6, memory
+            "weights", "adapter", "gradient", "optimizer", "activation", "logits", "communication",
+            "overhead"))
+        assert abs(parts - memory["total_bytes"]) <= 8, memory
         assert got["batch_size"] > got["max_batch_size"] or \
             memory["total_bytes"] <= memory["capacity_bytes"], memory
         for line in got["cost"]:
@@ -228,15 +229,20 @@ def rises(values):
     return all(a < b for a, b in zip(values, values[1:]))
 
 
+def never_falls(values):
+    """Gradients and optimizer may be the peak of small batches, which they do not depend on."""
+    return values == sorted(values)
+
+
 def case_memory_rises_with_the_batch_and_with_the_rows(server):
     for model in ("llama-3.2-1b", "olmoe-1b-7b", "mamba-2.8b"):
         job = {**SMALL, "model": model, "gpu": "B200"}
         for method in ("full", "lora", "qlora"):
             got = totals(server, [{**job, "method": method, "batch_size": b} for b in range(1, 6)])
-            assert rises([one["memory"]["total_bytes"] for one in got]), (model, method)
+            assert never_falls([one["memory"]["total_bytes"] for one in got]), (model, method)
             got = totals(server, [{**on(job, lengths={"fixed_tokens": n}), "method": method,
                                    "batch_size": 2} for n in (64, 256, 512, 1024, 2048)])
-            assert rises([one["memory"]["total_bytes"] for one in got]), (model, method)
+            assert never_falls([one["memory"]["total_bytes"] for one in got]), (model, method)
 
 
 def case_the_largest_batch_falls_as_rows_grow_and_rises_with_memory(server):
@@ -263,14 +269,16 @@ def case_methods_and_optimizers_cost_the_memory_they_should(server):
     full, lora, qlora = totals(server, [{**job, "method": m} for m in ("full", "lora", "qlora")])
     assert rises([one["memory"]["total_bytes"] for one in (qlora, lora, full)])
     assert full["memory"]["adapter_bytes"] == 0 < lora["memory"]["adapter_bytes"]
-    assert qlora["memory"]["weights_bytes"] < 0.4 * lora["memory"]["weights_bytes"]
+    # nf4 of 7.0 billion, and fp32 of embedding, head and norms
+    assert qlora["memory"]["weights_bytes"] < 0.5 * lora["memory"]["weights_bytes"]
     sgd, small, adam = totals(server, [{**job, "method": "full", "optimizer": o}
                                        for o in ("sgd", "adamw-8bit", "adamw")])
     assert rises([one["memory"]["optimizer_bytes"] for one in (sgd, small, adam)])
     kept, selective, recomputed = totals(server, [{**job, "gradient_checkpointing": c}
                                                   for c in (True, "selective", False)])
     assert rises([one["memory"]["activation_bytes"] for one in (kept, selective, recomputed)])
-    flash, eager = totals(server, [{**job, "attention": a} for a in ("flash", "eager")])
+    flash, eager = totals(server, [{**job, "attention": a, "gradient_checkpointing": False}
+                                   for a in ("flash", "eager")])
     assert flash["memory"]["activation_bytes"] < eager["memory"]["activation_bytes"]
     ranks = totals(server, [{**job, "method": {"kind": "lora", "rank": r}} for r in (8, 16, 64)])
     assert rises([one["memory"]["adapter_bytes"] for one in ranks])

@@ -13,14 +13,14 @@ static const struct lq_catalog *catalog;
 /* Groups of any size; which of them the model divides into is the layout's own check. */
 static struct lq_layout random_layout(void)
 {
-    struct lq_layout layout = {.data = 1LL << random_between(0, 5),
-                               .tensor = 1LL << random_between(0, 3),
+    struct lq_layout layout = {.data = (int64_t)1 << random_between(0, 5),
+                               .tensor = (int64_t)1 << random_between(0, 3),
                                .pipeline = random_between(1, 4),
-                               .context = 1LL << random_between(0, 2),
+                               .context = (int64_t)1 << random_between(0, 2),
                                .expert = 1,
                                .zero_stage = (int)random_between(0, 3),
                                .nodes = 1};
-    layout.expert = 1LL << random_between(0, random_flag() ? 0 : 2);
+    layout.expert = (int64_t)1 << random_between(0, random_flag() ? 0 : 2);
     layout.expert = layout.expert < layout.data ? layout.expert : layout.data;
     return layout;
 }
