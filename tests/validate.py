@@ -81,8 +81,27 @@ def share(value):
     return f"{100 * value:.1f} %"
 
 
+HELD_OUT = {"point": "the point", "identity": "its model, method, GPU and settings",
+            "source": "its whole source", "source-but-three-points": "its source but three points"}
+
+
+def unseen(grades):
+    """Lines of the table of predictions of public rows that the fits had not seen."""
+    lines = ["", "| predicted without | what | rows | median error | 90th percentile | "
+             "90 % interval covers | its width |", "|---|---|---|---|---|---|---|"]
+    for row in grades:
+        if row["source"] is not None or row["grade"] is not None:
+            continue
+        last = row["intervals"][-1]
+        where = row["quantity"] + (", one GPU" if row["single_gpu"] else "")
+        lines.append(f"| {HELD_OUT[row['held_out']]} | {where} | {row['points']} | "
+                     f"{share(row['median_ape'])} | {share(row['p90_ape'])} | "
+                     f"{share(last['coverage'])} | {last['width']:.2f}x |")
+    return lines
+
+
 def markdown(answer):
-    """The README's table: one line a set, default beside the paper's form; batches in a sentence."""
+    """The README's tables: a line a set, default beside the paper's form; what was not seen; batches."""
     by_set = {}
     for row in answer["throughput"]:
         by_set.setdefault(row["dataset"], {})[row["estimator"]] = row
@@ -94,6 +113,7 @@ def markdown(answer):
         lines.append(f"| {name} | {own['points']} | {share(own['mape'])} | "
                      f"{share(out['mape']) if out else 'held out'} | "
                      f"{share(paper['mape']) if paper else ''} |")
+    lines += unseen(answer["grades"])
     batches = [row for row in answer["max_batch"] if row["measured"]]
     good = sum(row["within_15_percent_or_one_query"] for row in batches)
     lines.append("")

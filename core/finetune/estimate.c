@@ -11,6 +11,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *const LQ_ESTIMATOR_NAMES[] = {"default", "xia2024", "xia2024-printed", "measured",
                                           NULL};
@@ -61,7 +62,7 @@ const char *const LQ_WARNING_DETAILS[] = {
         "was taken",
     [LQ_WARN_NO_BF16] = "this device has no bf16 matrix units: the fp16 rate was taken",
     [LQ_WARN_STACK] = "nothing was measured on this stack: its times are physics with the factors "
-                      "of all stacks, and the interval is theirs",
+                      "of others, and the interval is widened by what stacks differ by",
     [LQ_WARN_INTERNODE] = "the GPUs are spread over nodes and internode_gb_s was not given: the "
                           "network such nodes usually have was taken",
     [LQ_WARN_CONTEXT] = "rows are longer than the context the model was made for",
@@ -119,7 +120,7 @@ static double default_rate(const struct lq_job *job, struct lq_estimate *out, do
     if (out->basis.kind != LQ_BASIS_CALIBRATED) {
         warn(out, out->basis.kind == LQ_BASIS_PRIOR ? LQ_WARN_PRIOR : LQ_WARN_TRANSFERRED);
     }
-    if (fit == NULL || fit->scope == LQ_SCOPE_ALL) {
+    if (fit == NULL || strcmp(fit->identity.stack, job->stack) != 0) {
         warn(out, LQ_WARN_STACK);
     }
     return step_queries(job, out) / out->step.total_s;
