@@ -48,8 +48,10 @@ START_TEST(generations_reach_the_share_that_was_measured_on_them)
         const char *capability;
         double matmul;
         double attention;
-    } measured[] = {{"8.0", 0.86, 190.0 / 312.0}, {"9.0", 0.79, 335.0 / 989.0},
-                    {"10.0", 0.77, -1.0},         {"gfx942", 0.51, -1.0}};
+    } measured[] = {{"8.0", 0.86, 190.0 / 312.0},
+                    {"9.0", 0.79, 335.0 / 989.0},
+                    {"10.0", 0.77, -1.0},
+                    {"gfx942", 0.51, -1.0}};
     for (int i = 0; i < 4; i++) {
         const struct lq_gpu gpu = of_generation(measured[i].capability);
         assert_close("matmul", lq_achievable_share(&gpu, LQ_PRECISION_BF16), measured[i].matmul,

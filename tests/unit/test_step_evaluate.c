@@ -139,8 +139,8 @@ START_TEST(each_factor_scales_its_own_seconds)
     s = evaluate(&p, factor);
     assert_close("input", lq_step_term_s(&s, LQ_TERM_INPUT), 42.0, 1e-12);
     assert_close("optimizer's calls", lq_step_term_s(&s, LQ_TERM_OPTIMIZER), 2.0 + 8.0, 1e-12);
-    const double device_s = hypot(6.0, 2.0) + hypot(24.0, 2.5) + hypot(18.0, 4.0) + 10.0 + 2.5 +
-                            0.75 + 17.5 + 10.5;
+    const double device_s =
+        hypot(6.0, 2.0) + hypot(24.0, 2.5) + hypot(18.0, 4.0) + 10.0 + 2.5 + 0.75 + 17.5 + 10.5;
     assert_close("total", s.total_s, beside(device_s, 4.0 * HOST_S) + 10.0 + 42.0, 1e-12);
 }
 END_TEST

@@ -96,8 +96,8 @@ START_TEST(flops_and_bytes_are_kept_beside_the_seconds)
 {
     const struct lq_step_parts p = count(&FULL);
     assert_close("flop", CELL(p, MLP).flop, 20.0 * WORK(MLP).token_flop, 1e-12);
-    assert_close("bytes", CELL(p, MLP).bytes,
-                 20.0 * WORK(MLP).token_bytes + WORK(MLP).weight_bytes, 1e-12);
+    assert_close("bytes", CELL(p, MLP).bytes, 20.0 * WORK(MLP).token_bytes + WORK(MLP).weight_bytes,
+                 1e-12);
     assert_close("scores", CELL(p, ATTENTION_SCORES).flop,
                  200.0 * WORK(ATTENTION_SCORES).score_flop, 1e-12);
 }

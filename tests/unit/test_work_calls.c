@@ -67,8 +67,7 @@ START_TEST(compiled_stacks_touch_less_and_call_less)
     ck_assert_double_eq(FORWARD(fast, NORM).token_bytes,
                         2.0 * 2.0 * 8.0 * (FUSED_ACCESSES.norm + FUSED_ACCESSES.residual) * LAYERS);
     ck_assert_double_lt(FORWARD(fast, OVERHEAD).calls, FORWARD(slow, OVERHEAD).calls);
-    ck_assert_double_lt(FORWARD(fast, EXPERT_OVERHEAD).calls,
-                        FORWARD(slow, EXPERT_OVERHEAD).calls);
+    ck_assert_double_lt(FORWARD(fast, EXPERT_OVERHEAD).calls, FORWARD(slow, EXPERT_OVERHEAD).calls);
     ck_assert_double_eq(FORWARD(fast, MLP).token_flop, FORWARD(slow, MLP).token_flop);
     ck_assert_double_lt(STEP(fast).stream_bytes, STEP(slow).stream_bytes);
 }
@@ -79,11 +78,11 @@ START_TEST(the_optimizer_streams_weights_gradients_and_states)
     /* full, 16 bit: weights read and written, gradients read, two moments read and written; an
      * eager one touches 20 elements where 7 would do */
     const struct lq_work_table full = count_with(&FULL, &PLAIN);
-    assert_close("full", STEP(full).stream_bytes,
-                 PARAMETERS * (3.0 * 2.0 + 2.0 * 4.0) * 20.0 / 7.0, 1e-12);
+    assert_close("full", STEP(full).stream_bytes, PARAMETERS * (3.0 * 2.0 + 2.0 * 4.0) * 20.0 / 7.0,
+                 1e-12);
     const struct lq_work_table lora = count_with(&LORA, &PLAIN);
-    assert_close("adapters", STEP(lora).stream_bytes,
-                 560.0 * (3.0 * 4.0 + 2.0 * 8.0) * 20.0 / 7.0, 1e-12);
+    assert_close("adapters", STEP(lora).stream_bytes, 560.0 * (3.0 * 4.0 + 2.0 * 8.0) * 20.0 / 7.0,
+                 1e-12);
     const uint32_t compile = LQ_OPTION_BIT(LQ_OPTION_COMPILE);
     const struct lq_training fused[] = {
         {.optimizer = LQ_OPTIMIZER_ADAMW, .options = compile, .accumulation_steps = 1},
@@ -92,8 +91,8 @@ START_TEST(the_optimizer_streams_weights_gradients_and_states)
     const double state_bytes[] = {4.0, 2.03125, 2.03125};
     for (int i = 0; i < 3; i++) {
         const struct lq_work_table w = count_with(&FULL, &fused[i]);
-        assert_close("fused", STEP(w).stream_bytes,
-                     PARAMETERS * (3.0 * 2.0 + 2.0 * state_bytes[i]), 1e-12);
+        assert_close("fused", STEP(w).stream_bytes, PARAMETERS * (3.0 * 2.0 + 2.0 * state_bytes[i]),
+                     1e-12);
     }
     ck_assert_double_eq(full.term[LQ_TERM_OPTIMIZER][LQ_STAGE_FORWARD].stream_bytes, 0.0);
 }

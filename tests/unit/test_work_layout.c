@@ -35,7 +35,8 @@ START_TEST(tensor_parallelism_divides_matrices_but_not_routers_norms_or_calls)
     layout.tensor = 2;
     const struct lq_work_table one = count(&model, &LORA, &LQ_LAYOUT_SINGLE);
     const struct lq_work_table two = count(&model, &LORA, &layout);
-    ck_assert_double_eq(2.0 * FORWARD(two, ATTENTION).token_flop, FORWARD(one, ATTENTION).token_flop);
+    ck_assert_double_eq(2.0 * FORWARD(two, ATTENTION).token_flop,
+                        FORWARD(one, ATTENTION).token_flop);
     ck_assert_double_eq(2.0 * FORWARD(two, ATTENTION).token_bytes,
                         FORWARD(one, ATTENTION).token_bytes);
     ck_assert_double_eq(2.0 * FORWARD(two, ATTENTION_SCORES).score_flop,
@@ -109,8 +110,7 @@ START_TEST(sharded_states_are_stepped_by_their_owner)
                      1e-12);
     }
     layout.zero_group = 2;
-    assert_close("half", STEP(count(&model, &FULL, &layout)).stream_bytes, whole / 2.0,
-                 1e-12);
+    assert_close("half", STEP(count(&model, &FULL, &layout)).stream_bytes, whole / 2.0, 1e-12);
 }
 END_TEST
 
