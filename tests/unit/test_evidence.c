@@ -18,103 +18,183 @@ static struct lq_identity identity(void)
         .checkpointing = LQ_CHECKPOINTING_FULL};
 }
 
-/* A fit of the data set "d"; physics puts any other device than "g" twice as slow. */
-static struct lq_fit step_fit(const struct lq_identity *id, double per_expert)
+/* A step of matmuls, experts and calls, a second each. */
+static const struct lq_step_parts PARTS = {
+    .cell = {[LQ_TERM_MLP][LQ_STAGE_FORWARD] = {.compute_s = 1.0},
+             [LQ_TERM_EXPERT_MATMUL][LQ_STAGE_FORWARD] = {.compute_s = 1.0},
+             [LQ_TERM_OVERHEAD][LQ_STAGE_FORWARD] = {.call_s = 1.0}},
+    .pipeline_stretch = 1.0,
+    .accumulation_steps = 1.0};
+
+static double variance(const struct lq_belief *belief, int f)
 {
-    const double slower = strcmp(id->gpu, "g") == 0 ? 1.0 : 2.0;
-    return (struct lq_fit){.kind = LQ_FIT_STEP_TIME,
-                           .identity = *id,
-                           .coefficients = 3,
-                           .coefficient = {1.0, 1e-3, per_expert},
-                           .prior = {slower, slower * 1e-3, slower * per_expert},
-                           .model_class = per_expert > 0.0 ? 1 : 0,
-                           .data = "c,d"};
+    return belief->covariance[f * LQ_FACTORS_MAX + f];
 }
 
-static struct lq_applicant applicant(const struct lq_identity *id, unsigned model_class)
+/* What is known of every factor alike: twice what the constants say, give or take `log_sd`. */
+static struct lq_belief believe(double log_sd)
 {
-    return (struct lq_applicant){.identity = id,
-                                 .model_class = model_class,
-                                 .prior = {1.0, 1e-3, 1e-4},
-                                 .tokens = 1000.0,
-                                 .active_experts = 2.0,
-                                 .data = "d"};
+    struct lq_belief belief = {.factors = LQ_FACTOR_COUNT};
+    for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
+        belief.mean[f] = log(2.0);
+        belief.covariance[f * LQ_FACTORS_MAX + f] = log_sd * log_sd;
+    }
+    return belief;
+}
+
+/* A fit of the data sets "c" and "d" in a scope around an identity. */
+static struct lq_fit step_fit(enum lq_scope scope, const struct lq_identity *id, double log_sd)
+{
+    return (struct lq_fit){.kind = LQ_FIT_STEP_TIME,
+                           .scope = scope,
+                           .identity = *id,
+                           .belief = believe(log_sd),
+                           .data = "c,d"};
 }
 
 static struct lq_basis choose(const struct lq_fit *fits, size_t n, const struct lq_identity *id)
 {
     const struct lq_evidence evidence = {.fits = fits, .fit_count = n};
-    const struct lq_applicant job = applicant(id, 1);
+    const struct lq_applicant job = {id, 1, &PARTS, "d"};
     return lq_evidence_step(&evidence, &job);
 }
 
-/* One step away from identity() each, nearest first. */
-enum { SAME, RANK, RANK_AND_TARGETS, GPU, STACK, STACK_AND_GPU, MODEL, FAR_COUNT };
-
-static struct lq_identity away(int how)
+START_TEST(nothing_measured_leaves_the_constants_and_their_doubt)
 {
+    const struct lq_identity id = identity();
+    const struct lq_basis basis = choose(NULL, 0, &id);
+    const struct lq_belief doubt = lq_evidence_doubt();
+    const double *apart = lq_evidence_member_log_sd(LQ_SCOPE_ALL);
+    ck_assert_int_eq(basis.kind, LQ_BASIS_PRIOR);
+    ck_assert_ptr_null(basis.fit);
+    ck_assert_double_eq(basis.log_sd, 0.0);
+    ck_assert_int_eq(basis.belief.factors, LQ_FACTOR_COUNT);
+    for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
+        ck_assert_double_eq(basis.belief.mean[f], 0.0);
+        ck_assert_double_gt(variance(&doubt, f), 0.0);
+        assert_close("doubt", variance(&basis.belief, f), variance(&doubt, f) + apart[f] * apart[f],
+                     1e-12);
+    }
+}
+END_TEST
+
+START_TEST(members_of_every_group_differ_in_every_factor)
+{
+    const enum lq_scope scopes[] = {LQ_SCOPE_ALL, LQ_SCOPE_STACK, LQ_SCOPE_MODEL};
+    for (int i = 0; i < 3; i++) {
+        const double *apart = lq_evidence_member_log_sd(scopes[i]);
+        for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
+            ck_assert_double_gt(apart[f], 0.0);
+            ck_assert_double_lt(apart[f], 2.0);
+        }
+    }
+    ck_assert_ptr_null(lq_evidence_member_log_sd(LQ_SCOPE_IDENTITY)); /* it has no members */
+}
+END_TEST
+
+/* Fits that may speak for identity(), the one to be preferred first. */
+enum { OWN, OWN_MODEL, OWN_STACK, ELSEWHERE, EVERYTHING, GROUPS };
+
+static struct lq_fit fit_of(int group, double log_sd)
+{
+    static const enum lq_scope SCOPES[] = {LQ_SCOPE_IDENTITY, LQ_SCOPE_MODEL, LQ_SCOPE_STACK,
+                                           LQ_SCOPE_MODEL, LQ_SCOPE_ALL};
     struct lq_identity id = identity();
-    if (how == RANK || how == RANK_AND_TARGETS) {
-        id.method.rank = 64;
-    }
-    if (how == RANK_AND_TARGETS) {
-        id.method.targets = LQ_TARGETS_ATTENTION;
-    }
-    if (how == GPU || how == STACK_AND_GPU) {
-        snprintf(id.gpu, sizeof id.gpu, "other");
-    }
-    if (how == STACK || how == STACK_AND_GPU) {
+    if (group == ELSEWHERE) {
         snprintf(id.stack, sizeof id.stack, "other");
     }
-    if (how == MODEL) {
-        snprintf(id.model, sizeof id.model, "other");
-    }
-    return id;
+    return step_fit(SCOPES[group], &id, log_sd);
 }
 
-START_TEST(the_nearest_measurement_is_taken_in_whatever_order_they_stand)
+START_TEST(its_own_fit_is_taken_before_its_models_and_that_before_all_others)
 {
     const struct lq_identity id = identity();
     for (int turned = 0; turned < 2; turned++) {
-        for (int first = SAME; first < FAR_COUNT; first++) {
-            struct lq_fit fits[FAR_COUNT];
+        for (int first = OWN; first <= OWN_STACK; first++) {
+            struct lq_fit fits[GROUPS];
             size_t n = 0;
-            for (int i = first; i < FAR_COUNT; i++) {
-                const struct lq_identity other = away(turned ? FAR_COUNT - 1 - i + first : i);
-                fits[n++] = step_fit(&other, 1e-4);
+            for (int i = first; i < GROUPS; i++) { /* the nearer, the less is known */
+                const int group = turned ? GROUPS - 1 - i + first : i;
+                fits[n++] = fit_of(group, group < OWN_STACK ? 0.9 : 0.1 * group);
             }
             const struct lq_basis basis = choose(fits, n, &id);
             ck_assert_ptr_eq(basis.fit, turned ? &fits[n - 1] : &fits[0]);
-            ck_assert_int_eq(basis.kind,
-                             first == SAME ? LQ_BASIS_CALIBRATED : LQ_BASIS_TRANSFERRED);
         }
     }
 }
 END_TEST
 
-START_TEST(the_spread_grows_with_the_distance)
+START_TEST(a_number_says_how_far_it_was_carried)
 {
     const struct lq_identity id = identity();
-    double last = -1.0;
-    for (int i = SAME; i < FAR_COUNT; i++) {
-        const struct lq_identity other = away(i);
-        const struct lq_fit fit = step_fit(&other, 1e-4);
+    const enum lq_basis_kind kinds[] = {LQ_BASIS_CALIBRATED, LQ_BASIS_TRANSFERRED, LQ_BASIS_PRIOR,
+                                        LQ_BASIS_TRANSFERRED, LQ_BASIS_PRIOR};
+    for (int group = OWN; group < GROUPS; group++) {
+        const struct lq_fit fit = fit_of(group, 0.1);
         const struct lq_basis basis = choose(&fit, 1, &id);
-        ck_assert_double_gt(basis.log_sd, last);
-        last = basis.log_sd;
+        ck_assert_ptr_eq(basis.fit, &fit);
+        ck_assert_int_eq(basis.kind, kinds[group]);
     }
-    const struct lq_basis none = choose(NULL, 0, &id);
-    ck_assert_int_eq(none.kind, LQ_BASIS_PRIOR);
-    ck_assert_ptr_null(none.fit);
-    ck_assert_double_gt(none.log_sd, last);
 }
 END_TEST
 
-START_TEST(its_own_measurement_adds_no_spread)
+START_TEST(a_stack_calibrated_with_such_models_and_methods_is_carried_over)
 {
     const struct lq_identity id = identity();
-    const struct lq_fit fit = step_fit(&id, 1e-4);
-    ck_assert_double_eq(choose(&fit, 1, &id).log_sd, 0.0);
+    struct lq_fit fit = fit_of(OWN_STACK, 0.1);
+    fit.calibrated = lq_fit_class(LQ_METHOD_LORA, 1);
+    ck_assert_int_eq(choose(&fit, 1, &id).kind, LQ_BASIS_TRANSFERRED);
+    fit.calibrated = lq_fit_class(LQ_METHOD_FULL, 1) | lq_fit_class(LQ_METHOD_LORA, 0);
+    ck_assert_int_eq(choose(&fit, 1, &id).kind, LQ_BASIS_PRIOR);
+    struct lq_fit all = fit_of(EVERYTHING, 0.1);
+    all.calibrated = lq_fit_class(LQ_METHOD_LORA, 1); /* on stacks that are not its own */
+    ck_assert_int_eq(choose(&all, 1, &id).kind, LQ_BASIS_PRIOR);
+}
+END_TEST
+
+START_TEST(what_is_carried_over_grows_by_what_lies_between)
+{
+    const struct lq_identity id = identity();
+    const double *stacks = lq_evidence_member_log_sd(LQ_SCOPE_ALL);
+    const double *models = lq_evidence_member_log_sd(LQ_SCOPE_STACK);
+    for (int group = OWN; group < GROUPS; group++) {
+        const struct lq_fit fit = fit_of(group, 0.1);
+        const struct lq_basis basis = choose(&fit, 1, &id);
+        const bool over_stacks = group == ELSEWHERE || group == EVERYTHING;
+        const bool over_models = group == OWN_STACK || group == EVERYTHING;
+        for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
+            const double added = (over_stacks ? stacks[f] * stacks[f] : 0.0) +
+                                 (over_models ? models[f] * models[f] : 0.0);
+            assert_close("variance", variance(&basis.belief, f), 0.01 + added, 1e-12);
+            ck_assert_double_eq(basis.belief.mean[f], log(2.0));
+        }
+    }
+}
+END_TEST
+
+START_TEST(of_what_is_far_away_the_surest_is_taken)
+{
+    const struct lq_identity id = identity();
+    const int far[] = {OWN_STACK, ELSEWHERE, EVERYTHING};
+    for (int sure = 0; sure < 3; sure++) {
+        struct lq_fit fits[3];
+        for (int i = 0; i < 3; i++) { /* the distances between are below 1.5 */
+            fits[i] = fit_of(far[i], i == sure ? 0.01 : 3.0);
+        }
+        ck_assert_ptr_eq(choose(fits, 3, &id).fit, &fits[sure]);
+    }
+}
+END_TEST
+
+START_TEST(sureness_is_about_the_step_at_hand)
+{
+    const struct lq_identity id = identity();
+    struct lq_fit fits[] = {fit_of(OWN_STACK, 0.1), fit_of(ELSEWHERE, 0.1)};
+    fits[0].belief.covariance[LQ_FACTOR_NETWORK * (LQ_FACTORS_MAX + 1)] = 9.0;
+    fits[1].belief.covariance[LQ_FACTOR_MATMUL * (LQ_FACTORS_MAX + 1)] = 9.0;
+    ck_assert_ptr_eq(choose(fits, 2, &id).fit, &fits[0]); /* nothing is sent */
+    fits[0].belief.covariance[LQ_FACTOR_HOST * (LQ_FACTORS_MAX + 1)] = 81.0;
+    ck_assert_ptr_eq(choose(fits, 2, &id).fit, &fits[1]);
 }
 END_TEST
 
@@ -151,11 +231,24 @@ static void change(struct lq_identity *id, int part)
     case 9:
         snprintf(id->stack, sizeof id->stack, "x");
         break;
+    case 10:
+        id->attention = LQ_ATTENTION_EAGER;
+        break;
+    case 11:
+        id->master_weights = true;
+        break;
+    case 12:
+        id->options = LQ_OPTION_BIT(LQ_OPTION_COMPILE);
+        break;
+    case 13:
+        id->layout.zero_stage = 3;
+        break;
     default:
         ck_abort();
     }
 }
-enum { PARTS = 10 };
+/* MEMORY_PARTS of them are what a memory fit is told apart by. */
+enum { CHANGES = 14, MEMORY_PARTS = 10 };
 
 START_TEST(every_part_of_the_identity_counts)
 {
@@ -164,70 +257,36 @@ START_TEST(every_part_of_the_identity_counts)
     change(&other, _i);
     ck_assert(!lq_identity_equal(&id, &other));
     ck_assert_int_eq(lq_identity_compare(&id, &other) < 0, lq_identity_compare(&other, &id) > 0);
-    const struct lq_fit fit = step_fit(&other, 1e-4);
-    ck_assert_int_eq(choose(&fit, 1, &id).kind, LQ_BASIS_TRANSFERRED);
+    const struct lq_fit fit = step_fit(LQ_SCOPE_IDENTITY, &other, 0.1);
+    ck_assert_ptr_null(choose(&fit, 1, &id).fit);
 }
 END_TEST
 
-START_TEST(another_method_or_another_kind_of_model_is_no_evidence)
+START_TEST(another_method_model_or_stack_is_no_evidence_of_ones_own)
 {
     const struct lq_identity id = identity();
-    struct lq_identity full = identity();
-    full.method.kind = LQ_METHOD_FULL;
-    struct lq_identity dense = identity();
-    snprintf(dense.model, sizeof dense.model, "dense");
-    const struct lq_fit fits[] = {step_fit(&full, 1e-4), step_fit(&dense, 0.0)};
-    ck_assert_int_eq(choose(fits, 2, &id).kind, LQ_BASIS_PRIOR);
-    const struct lq_evidence evidence = {.fits = fits, .fit_count = 2};
-    const struct lq_applicant job = applicant(&id, 0);
-    ck_assert_ptr_eq(lq_evidence_step(&evidence, &job).fit, &fits[1]);
-    const struct lq_applicant mamba = applicant(&id, 2);
-    ck_assert_int_eq(lq_evidence_step(&evidence, &mamba).kind, LQ_BASIS_PRIOR);
-}
-END_TEST
-
-START_TEST(among_equals_the_one_with_more_points_is_taken)
-{
-    const struct lq_identity id = identity();
-    struct lq_identity first = identity();
-    struct lq_identity second = identity();
-    snprintf(first.gpu, sizeof first.gpu, "a");
-    snprintf(second.gpu, sizeof second.gpu, "b");
-    struct lq_fit fits[] = {step_fit(&first, 1e-4), step_fit(&second, 1e-4)};
-    fits[0].points = 4;
-    fits[1].points = 19;
-    ck_assert_ptr_eq(choose(fits, 2, &id).fit, &fits[1]);
-    fits[0].points = 20;
-    ck_assert_ptr_eq(choose(fits, 2, &id).fit, &fits[0]);
-}
-END_TEST
-
-START_TEST(the_device_that_physics_puts_nearer_is_taken)
-{
-    const struct lq_identity id = identity();
-    struct lq_identity first = identity();
-    struct lq_identity second = identity();
-    snprintf(first.gpu, sizeof first.gpu, "a");
-    snprintf(second.gpu, sizeof second.gpu, "b");
-    struct lq_fit fits[] = {step_fit(&first, 1e-4), step_fit(&second, 1e-4)};
-    fits[0].points = 100;
-    for (int j = 0; j < 3; j++) {
-        fits[1].prior[j] *= 0.6;
-    }
-    const struct lq_basis basis = choose(fits, 2, &id);
-    ck_assert_ptr_eq(basis.fit, &fits[1]);
-    ck_assert_double_lt(basis.log_sd, choose(fits, 1, &id).log_sd);
+    struct lq_identity others[] = {identity(), identity(), identity()};
+    others[0].method.kind = LQ_METHOD_FULL;
+    snprintf(others[1].model, sizeof others[1].model, "other");
+    snprintf(others[2].stack, sizeof others[2].stack, "other");
+    const struct lq_fit fits[] = {step_fit(LQ_SCOPE_MODEL, &others[0], 0.1),
+                                  step_fit(LQ_SCOPE_MODEL, &others[1], 0.1),
+                                  step_fit(LQ_SCOPE_STACK, &others[2], 0.1)};
+    ck_assert_ptr_null(choose(fits, 3, &id).fit);
 }
 END_TEST
 
 START_TEST(other_data_stays_calibrated_with_a_spread)
 {
     const struct lq_identity id = identity();
-    struct lq_fit fit = step_fit(&id, 1e-4);
+    struct lq_fit fit = fit_of(OWN, 0.1);
+    ck_assert_double_eq(choose(&fit, 1, &id).log_sd, 0.0);
     snprintf(fit.data, sizeof fit.data, "c,dd");
     const struct lq_basis basis = choose(&fit, 1, &id);
     ck_assert_int_eq(basis.kind, LQ_BASIS_CALIBRATED);
-    ck_assert_double_gt(basis.log_sd, 0.05);
+    ck_assert_double_ge(basis.log_sd, 0.05);
+    fit.scope = LQ_SCOPE_MODEL; /* that models' members differ is in the belief */
+    ck_assert_double_eq(choose(&fit, 1, &id).log_sd, 0.0);
 }
 END_TEST
 
@@ -237,10 +296,10 @@ START_TEST(only_fits_of_the_step_time_speak_for_it)
     struct lq_fit fits[3];
     const enum lq_fit_kind kinds[] = {LQ_FIT_MEMORY, LQ_FIT_XIA2024, LQ_FIT_XIA2024_PRINTED};
     for (int i = 0; i < 3; i++) {
-        fits[i] = step_fit(&id, 1e-4);
+        fits[i] = fit_of(OWN, 0.1);
         fits[i].kind = kinds[i];
     }
-    ck_assert_int_eq(choose(fits, 3, &id).kind, LQ_BASIS_PRIOR);
+    ck_assert_ptr_null(choose(fits, 3, &id).fit);
 }
 END_TEST
 
@@ -253,7 +312,7 @@ START_TEST(a_memory_fit_holds_on_any_gpu_and_carries_over_to_other_settings)
     const struct lq_evidence evidence = {.fits = &fit, .fit_count = 1};
     const double own = lq_evidence_memory(&evidence, &any).log_sd;
     ck_assert_double_gt(own, 0.0);
-    for (int part = 0; part < PARTS; part++) {
+    for (int part = 0; part < MEMORY_PARTS; part++) {
         struct lq_identity id = identity();
         change(&id, part);
         const struct lq_basis basis = lq_evidence_memory(&evidence, &id);
@@ -302,7 +361,7 @@ END_TEST
 START_TEST(the_papers_forms_hold_for_one_identity_and_distribution)
 {
     const struct lq_identity id = identity();
-    struct lq_fit fits[2] = {step_fit(&id, 0.0), step_fit(&id, 0.0)};
+    struct lq_fit fits[2] = {fit_of(OWN, 0.1), fit_of(OWN, 0.1)};
     fits[0].kind = LQ_FIT_XIA2024;
     fits[1].kind = LQ_FIT_XIA2024_PRINTED;
     snprintf(fits[0].lengths, sizeof fits[0].lengths, "math");
@@ -321,13 +380,16 @@ int main(void)
 {
     Suite *suite = suite_create("evidence");
     TCase *tests = tcase_create("evidence");
-    tcase_add_test(tests, the_nearest_measurement_is_taken_in_whatever_order_they_stand);
-    tcase_add_test(tests, the_spread_grows_with_the_distance);
-    tcase_add_test(tests, its_own_measurement_adds_no_spread);
-    tcase_add_loop_test(tests, every_part_of_the_identity_counts, 0, PARTS);
-    tcase_add_test(tests, another_method_or_another_kind_of_model_is_no_evidence);
-    tcase_add_test(tests, among_equals_the_one_with_more_points_is_taken);
-    tcase_add_test(tests, the_device_that_physics_puts_nearer_is_taken);
+    tcase_add_test(tests, nothing_measured_leaves_the_constants_and_their_doubt);
+    tcase_add_test(tests, members_of_every_group_differ_in_every_factor);
+    tcase_add_test(tests, its_own_fit_is_taken_before_its_models_and_that_before_all_others);
+    tcase_add_test(tests, a_number_says_how_far_it_was_carried);
+    tcase_add_test(tests, a_stack_calibrated_with_such_models_and_methods_is_carried_over);
+    tcase_add_test(tests, what_is_carried_over_grows_by_what_lies_between);
+    tcase_add_test(tests, of_what_is_far_away_the_surest_is_taken);
+    tcase_add_test(tests, sureness_is_about_the_step_at_hand);
+    tcase_add_loop_test(tests, every_part_of_the_identity_counts, 0, CHANGES);
+    tcase_add_test(tests, another_method_model_or_stack_is_no_evidence_of_ones_own);
     tcase_add_test(tests, other_data_stays_calibrated_with_a_spread);
     tcase_add_test(tests, only_fits_of_the_step_time_speak_for_it);
     tcase_add_test(tests, a_memory_fit_holds_on_any_gpu_and_carries_over_to_other_settings);

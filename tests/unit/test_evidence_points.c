@@ -16,7 +16,6 @@ static struct lq_identity identity(void)
         .checkpointing = LQ_CHECKPOINTING_FULL};
 }
 
-/* A fit of the data set "d"; physics puts any other device than "g" twice as slow. */
 static struct lq_point point(const char *id, const struct lq_identity *of, int64_t batch)
 {
     struct lq_point p = {.identity = *of,
@@ -55,14 +54,16 @@ START_TEST(a_point_is_found_under_its_exact_conditions)
 }
 END_TEST
 
-START_TEST(implausible_points_are_neither_found_nor_named)
+START_TEST(implausible_points_and_failed_runs_are_neither_found_nor_named)
 {
     const struct lq_identity id = identity();
-    struct lq_point points[] = {point("good", &id, 1), point("too-fast", &id, 4)};
+    struct lq_point points[] = {point("good", &id, 1), point("too-fast", &id, 4),
+                                point("too-large", &id, 4)};
     points[1].implausible = true;
+    points[2].out_of_memory = true;
     struct lq_conditions c = points[1].conditions;
     const char *nearest = NULL;
-    ck_assert_str_eq(found(points, 2, &c, &nearest), "none");
+    ck_assert_str_eq(found(points, 3, &c, &nearest), "none");
     ck_assert_str_eq(nearest, "good");
 }
 END_TEST
@@ -133,7 +134,7 @@ int main(void)
     Suite *suite = suite_create("evidence_points");
     TCase *tests = tcase_create("evidence_points");
     tcase_add_test(tests, a_point_is_found_under_its_exact_conditions);
-    tcase_add_test(tests, implausible_points_are_neither_found_nor_named);
+    tcase_add_test(tests, implausible_points_and_failed_runs_are_neither_found_nor_named);
     tcase_add_test(tests, any_other_condition_is_refused_and_the_nearest_named);
     tcase_add_test(tests, rows_of_one_fixed_length_are_alike_whatever_the_rule);
     tcase_add_test(tests, the_nearest_is_of_the_same_identity_before_the_same_model);

@@ -1,266 +1,299 @@
-/* Fits of the step time, of the paper's forms and of the memory factor to data whose coefficients
- * are known, and the measures of error. */
+/* Fits of the step time to data whose factors are known, and the measures of error. The paper's
+ * forms and the memory fit are in test_forms.c, the regression itself in test_regress.c. */
+#include "core/finetune/estimate.h"
 #include "core/finetune/fit.h"
 #include "core/finetune/validation.h"
-#include "core/finetune/xia2024.h"
 #include "tests/unit/check_main.h"
 #include "tests/unit/tiny.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { POINTS = 24 };
 
-static const struct lq_step_coefficients TRUE_STEP = {2.7, 1e-3, 6e-4};
-/* Physics off by a third, each part another way. */
-static const struct lq_step_coefficients PRIOR = {2.0, 1.4e-3, 5e-4};
+/* Physics off by a third and more, each part another way. */
+static const double TRUTH[LQ_FACTOR_COUNT] = {1.3, 0.8, 1.2, 1.25, 1.0, 1.5, 2.0, 1.0};
+
+static double step_s(const struct lq_step_parts *parts, const double *factor)
+{
+    struct lq_step_time step;
+    lq_step_evaluate(parts, factor, &step);
+    return step.total_s;
+}
 
 /* Batches 1..6 of rows of 600 + 40 * batch tokens, with 1, 2, 4 and 8 experts, without noise. */
-static void observe(struct lq_observation out[POINTS])
+static void observe(struct lq_step_observation out[POINTS])
 {
-    const double experts[] = {1.0, 2.0, 4.0, 8.0};
+    struct lq_job job = small_job();
+    job.layout = LQ_LAYOUT_SINGLE;
     for (int i = 0; i < POINTS; i++) {
-        struct lq_observation o = {.batch_size = 1.0 + i % 6,
-                                   .active_experts = experts[i / 6],
-                                   .row_tokens = 600.0 + 40.0 * (1.0 + i % 6),
-                                   .queries_per_row = 1.0,
-                                   .gpu_count = 1.0,
-                                   .token_scale = 1.0};
-        o.queries_per_s = lq_observation_rate(
-            &o, lq_step_seconds(&TRUE_STEP, o.batch_size * o.row_tokens, o.active_experts));
-        out[i] = o;
+        const double batch = 1.0 + i % 6;
+        job.active_experts = 1 << i / 6;
+        out[i] =
+            (struct lq_step_observation){.parts = lq_job_step(&job, batch, 600.0 + 40.0 * batch),
+                                         .queries = batch,
+                                         .siblings = 1.0};
+        out[i].step_s = step_s(&out[i].parts, TRUTH);
     }
 }
 
-static enum lq_code fit_step(const struct lq_observation *o, size_t n,
-                             const struct lq_step_coefficients *prior,
-                             enum lq_fit_objective objective, struct lq_fit *fit,
-                             struct lq_error *err)
+static struct lq_fit must_fit(const struct lq_step_observation *o, size_t n,
+                              const struct lq_belief *prior, const double *member_log_sd)
 {
-    double *workspace = calloc(lq_fit_workspace(n), sizeof *workspace);
-    ck_assert_ptr_nonnull(workspace);
-    memset(fit, 0, sizeof *fit);
-    const enum lq_code code = lq_fit_step_time(o, n, prior, objective, workspace, fit, err);
-    free(workspace);
-    return code;
-}
-
-static struct lq_fit must_fit(const struct lq_observation *o, size_t n,
-                              enum lq_fit_objective objective)
-{
-    struct lq_fit fit;
+    struct lq_fit fit = {.points = 0};
     struct lq_error err = {0};
-    const enum lq_code code = fit_step(o, n, &PRIOR, objective, &fit, &err);
+    double scratch[POINTS];
+    const enum lq_code code = lq_fit_step_time(o, n, prior, member_log_sd, scratch, &fit, &err);
     ck_assert_msg(code == LQ_OK, "%s", err.detail);
     return fit;
 }
 
-static void assert_coefficients(const struct lq_fit *fit, double relative)
+static struct lq_fit fit_from_doubt(const struct lq_step_observation *o, size_t n)
 {
-    assert_close("t0", fit->coefficient[0], TRUE_STEP.fixed_s, relative);
-    assert_close("t1", fit->coefficient[1], TRUE_STEP.token_s, relative);
-    assert_close("t1 per expert", fit->coefficient[2], TRUE_STEP.expert_token_s, relative);
+    const struct lq_belief prior = lq_evidence_doubt();
+    return must_fit(o, n, &prior, NULL);
 }
 
-START_TEST(clean_data_give_back_their_coefficients)
+static double variance(const struct lq_belief *belief, int f)
 {
-    struct lq_observation o[POINTS];
+    return belief->covariance[f * LQ_FACTORS_MAX + f];
+}
+
+START_TEST(clean_data_give_back_their_step_times)
+{
+    struct lq_step_observation o[POINTS];
     observe(o);
-    const enum lq_fit_objective objectives[] = {LQ_OBJECTIVE_ROBUST, LQ_OBJECTIVE_ABSOLUTE};
-    const struct lq_fit fit = must_fit(o, POINTS, objectives[_i]);
-    assert_coefficients(&fit, _i == 0 ? 1e-3 : 1e-6); /* the prior pulls the robust one */
-    for (int i = 0; i < POINTS; i++) {
-        assert_close("rate", lq_fit_predict(&fit, &o[i], 8.0), o[i].queries_per_s, 1e-3);
+    const struct lq_fit fit = fit_from_doubt(o, POINTS);
+    for (int i = 0; i < POINTS; i++) { /* the prior holds what 24 points of 0.6 % cannot tell */
+        assert_close("step", lq_fit_step_s(&fit, &o[i].parts), o[i].step_s, 3e-3);
     }
     ck_assert_int_eq(fit.kind, LQ_FIT_STEP_TIME);
-    ck_assert_int_eq(fit.objective, objectives[_i]);
-    ck_assert_int_eq(fit.coefficients, 3);
+    ck_assert_int_eq(fit.objective, LQ_OBJECTIVE_ROBUST);
+    ck_assert_int_eq(fit.coefficients, LQ_FACTOR_COUNT);
     ck_assert_uint_eq(fit.points, POINTS);
-    ck_assert_double_eq(fit.step_tokens[0], 640.0);
-    ck_assert_double_eq(fit.step_tokens[1], 6.0 * 840.0);
-    assert_close("mean row", fit.row_tokens, 740.0, 1e-12);
-    ck_assert_double_eq(fit.prior[0], PRIOR.fixed_s);
-    ck_assert_double_lt(fit.mape, 1e-3);
+    ck_assert_double_lt(fit.mape, 2e-3);
+    ck_assert_double_lt(fit.residual_log, 2e-3);
+    for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
+        ck_assert_double_eq(fit.prior[f], 1.0);
+        assert_close("factor", fit.coefficient[f], exp(fit.belief.mean[f]), 1e-15);
+        /* within three of the standard deviations it states */
+        const double off = log(fit.coefficient[f] / TRUTH[f]);
+        ck_assert_double_lt(fabs(off), 3.0 * sqrt(variance(&fit.belief, f)));
+    }
 }
 END_TEST
 
 START_TEST(a_true_prior_is_not_moved_by_clean_data)
 {
-    struct lq_observation o[POINTS];
+    struct lq_step_observation o[POINTS];
     observe(o);
-    struct lq_fit fit;
-    struct lq_error err = {0};
-    ck_assert_int_eq(fit_step(o, POINTS, &TRUE_STEP, LQ_OBJECTIVE_ROBUST, &fit, &err), LQ_OK);
-    assert_coefficients(&fit, 1e-9);
+    struct lq_belief prior = lq_evidence_doubt();
+    for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
+        prior.mean[f] = log(TRUTH[f]);
+    }
+    const struct lq_fit fit = must_fit(o, POINTS, &prior, NULL);
+    for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
+        assert_close("factor", fit.coefficient[f], TRUTH[f], 1e-9);
+        assert_close("prior", fit.prior[f], TRUTH[f], 1e-15);
+    }
 }
 END_TEST
 
-START_TEST(an_outlier_moves_the_robust_fit_less_than_2_percent)
+START_TEST(what_no_point_saw_stays_as_it_was_believed)
 {
-    struct lq_observation o[POINTS];
+    struct lq_step_observation o[POINTS];
     observe(o);
-    o[5].queries_per_s *= 1.5; /* the fastest point, where least squares looks most */
-    const struct lq_fit robust = must_fit(o, POINTS, LQ_OBJECTIVE_ROBUST);
-    const struct lq_fit absolute = must_fit(o, POINTS, LQ_OBJECTIVE_ABSOLUTE);
-    double worst_robust = 0.0;
-    double worst_absolute = 0.0;
-    observe(o);
-    for (int i = 0; i < POINTS; i++) {
-        const double want = o[i].queries_per_s;
-        worst_robust = fmax(worst_robust, fabs(lq_fit_predict(&robust, &o[i], 8.0) / want - 1.0));
-        worst_absolute =
-            fmax(worst_absolute, fabs(lq_fit_predict(&absolute, &o[i], 8.0) / want - 1.0));
+    const struct lq_belief prior = lq_evidence_doubt();
+    const struct lq_fit fit = fit_from_doubt(o, POINTS);
+    const int unseen[] = {LQ_FACTOR_DEQUANTIZATION, LQ_FACTOR_NETWORK}; /* LoRA on one device */
+    for (int i = 0; i < 2; i++) {
+        ck_assert_double_eq_tol(fit.belief.mean[unseen[i]], 0.0, 1e-12);
+        assert_close("variance", variance(&fit.belief, unseen[i]), variance(&prior, unseen[i]),
+                     1e-9);
     }
-    ck_assert_double_lt(worst_robust, 0.02);
-    ck_assert_double_gt(worst_absolute, 0.02);
+}
+END_TEST
+
+START_TEST(an_outlier_moves_the_fit_less_than_2_percent)
+{
+    struct lq_step_observation o[POINTS];
+    observe(o);
+    const double clean_s = o[5].step_s;
+    o[5].step_s /= 1.5;
+    const struct lq_fit fit = fit_from_doubt(o, POINTS);
+    o[5].step_s = clean_s;
+    for (int i = 0; i < POINTS; i++) {
+        assert_close("step", lq_fit_step_s(&fit, &o[i].parts), o[i].step_s, 0.02);
+    }
 }
 END_TEST
 
 START_TEST(one_point_scales_what_it_saw_and_stays_near_the_prior)
 {
-    struct lq_observation o[POINTS];
+    struct lq_step_observation o[POINTS];
     observe(o);
-    const struct lq_fit fit = must_fit(&o[8], 1, LQ_OBJECTIVE_ROBUST);
-    assert_close("its own rate", lq_fit_predict(&fit, &o[8], 8.0), o[8].queries_per_s, 0.01);
-    const double prior[] = {PRIOR.fixed_s, PRIOR.token_s, PRIOR.expert_token_s};
-    for (int j = 0; j < 3; j++) {
-        ck_assert_double_lt(fabs(log(fit.coefficient[j] / prior[j])), 1.0);
-        ck_assert_double_gt(fit.covariance[4 * j], 0.01); /* one point cannot tell three apart */
+    const struct lq_belief prior = lq_evidence_doubt();
+    const struct lq_fit fit = fit_from_doubt(&o[8], 1);
+    assert_close("its own step", lq_fit_step_s(&fit, &o[8].parts), o[8].step_s, 0.01);
+    double still_open = 0.0;
+    for (int f = 0; f < LQ_FACTOR_COUNT; f++) { /* moved no further than it was unsure */
+        ck_assert_double_lt(fabs(fit.belief.mean[f]), 1.5 * sqrt(variance(&prior, f)));
+        still_open = fmax(still_open, variance(&fit.belief, f) / variance(&prior, f));
     }
+    ck_assert_double_gt(still_open, 0.5); /* one point cannot tell eight factors apart */
+    struct lq_step_time step;
+    lq_step_evaluate(&o[8].parts, fit.coefficient, &step);
+    ck_assert_double_lt(lq_belief_variance(&fit.belief, step.share), 0.01 * 0.01);
 }
 END_TEST
 
-START_TEST(points_at_one_expert_count_leave_the_split_to_the_prior)
+START_TEST(covariances_are_symmetric_positive_and_below_the_priors)
 {
-    struct lq_observation o[POINTS];
+    struct lq_step_observation o[POINTS];
     observe(o);
-    const struct lq_fit fit = must_fit(&o[6], 6, LQ_OBJECTIVE_ROBUST); /* all top-2 */
-    assert_close("t0", fit.coefficient[0], TRUE_STEP.fixed_s, 0.02);
-    assert_close("t1 + 2 t1e", fit.coefficient[1] + 2.0 * fit.coefficient[2],
-                 TRUE_STEP.token_s + 2.0 * TRUE_STEP.expert_token_s, 0.02);
-    ck_assert_double_lt(fabs(log(fit.coefficient[1] / PRIOR.token_s)), 1.0);
-}
-END_TEST
-
-START_TEST(covariances_are_symmetric_and_positive)
-{
-    struct lq_observation o[POINTS];
-    observe(o);
+    const struct lq_belief prior = lq_evidence_doubt();
     const size_t counts[] = {1, 3, POINTS};
     for (int i = 0; i < 3; i++) {
-        const struct lq_fit fit = must_fit(o, counts[i], LQ_OBJECTIVE_ROBUST);
-        const double *c = fit.covariance;
-        for (int j = 0; j < 3; j++) {
-            ck_assert_double_gt(c[4 * j], 0.0);
-            for (int k = 0; k < 3; k++) {
-                ck_assert_double_eq_tol(c[3 * j + k], c[3 * k + j], 1e-9);
-                ck_assert_double_le(c[3 * j + k] * c[3 * j + k], c[4 * j] * c[4 * k] * 1.000001);
+        const struct lq_fit fit = fit_from_doubt(o, counts[i]);
+        const double *c = fit.belief.covariance;
+        for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
+            const double own = variance(&fit.belief, f);
+            ck_assert_double_gt(own, 0.0);
+            ck_assert_double_le(own, variance(&prior, f) * (1.0 + 1e-9));
+            for (int g = 0; g < LQ_FACTOR_COUNT; g++) {
+                const double both = c[f * LQ_FACTORS_MAX + g];
+                ck_assert_double_eq_tol(both, c[g * LQ_FACTORS_MAX + f], 1e-9);
+                ck_assert_double_le(both * both, own * variance(&fit.belief, g) * 1.000001);
             }
         }
     }
 }
 END_TEST
 
-START_TEST(scatter_widens_the_covariance)
+START_TEST(scatter_shows_in_the_residual)
 {
-    struct lq_observation clean[POINTS];
-    struct lq_observation noisy[POINTS];
-    observe(clean);
-    observe(noisy);
-    for (int i = 0; i < POINTS; i++) {
-        noisy[i].queries_per_s *= i % 2 == 0 ? 1.1 : 1.0 / 1.1;
-    }
-    const struct lq_fit a = must_fit(clean, POINTS, LQ_OBJECTIVE_ROBUST);
-    const struct lq_fit b = must_fit(noisy, POINTS, LQ_OBJECTIVE_ROBUST);
-    ck_assert_double_gt(b.covariance[0], 4.0 * a.covariance[0]);
-    ck_assert_double_eq_tol(b.residual_log, 0.1, 0.02);
-}
-END_TEST
-
-/* The standard deviation of t0 from the scatter over 200 data sets, next to what one fit says. */
-START_TEST(the_covariance_of_least_squares_is_that_of_repeated_runs)
-{
-    struct lq_observation o[POINTS];
-    uint32_t state = 20240801;
-    double sum = 0.0;
-    double squares = 0.0;
-    double claimed = 0.0;
-    enum { RUNS = 200 };
-    for (int run = 0; run < RUNS; run++) {
-        observe(o);
-        for (int i = 0; i < POINTS; i++) {
-            double noise = -6.0;
-            for (int k = 0; k < 12; k++) {
-                state = state * 1664525u + 1013904223u;
-                noise += (double)state / 4294967296.0;
-            }
-            o[i].queries_per_s += 0.01 * noise;
-        }
-        const struct lq_fit fit = must_fit(o, POINTS, LQ_OBJECTIVE_ABSOLUTE);
-        const double log_t0 = log(fit.coefficient[0]);
-        sum += log_t0;
-        squares += log_t0 * log_t0;
-        claimed += fit.covariance[0] / RUNS;
-    }
-    const double variance = squares / RUNS - sum / RUNS * sum / RUNS;
-    assert_close("variance of ln t0", claimed, variance, 0.35);
-}
-END_TEST
-
-START_TEST(a_dense_model_has_no_part_per_expert)
-{
-    const struct lq_step_coefficients prior = {2.0, 1e-3, 0.0};
-    struct lq_observation o[3];
-    for (int i = 0; i < 3; i++) {
-        o[i] = (struct lq_observation){.batch_size = 1.0 + i,
-                                       .row_tokens = 100.0,
-                                       .queries_per_row = 1.0,
-                                       .gpu_count = 2.0,
-                                       .token_scale = 1.0};
-        o[i].queries_per_s = lq_observation_rate(&o[i], 1.0 + 2e-3 * 100.0 * (1.0 + i));
-    }
-    struct lq_fit fit;
-    struct lq_error err = {0};
-    ck_assert_int_eq(fit_step(o, 3, &prior, LQ_OBJECTIVE_ROBUST, &fit, &err), LQ_OK);
-    ck_assert_double_eq(fit.coefficient[2], 0.0);
-    assert_close("t0", fit.coefficient[0], 1.0, 0.02);
-    assert_close("t1", fit.coefficient[1], 2e-3, 0.02);
-}
-END_TEST
-
-START_TEST(work_per_token_that_grows_with_the_row_is_not_mistaken_for_time)
-{
-    struct lq_observation o[POINTS];
+    struct lq_step_observation o[POINTS];
     observe(o);
     for (int i = 0; i < POINTS; i++) {
-        o[i].token_scale = o[i].row_tokens / 740.0;
-        const struct lq_step_coefficients c = {
-            TRUE_STEP.fixed_s, TRUE_STEP.token_s * o[i].token_scale, TRUE_STEP.expert_token_s};
-        o[i].queries_per_s = lq_observation_rate(
-            &o[i], lq_step_seconds(&c, o[i].batch_size * o[i].row_tokens, o[i].active_experts));
+        o[i].step_s *= i / 2 % 2 == 0 ? 1.1 : 1.0 / 1.1; /* of no batch in particular */
     }
-    const struct lq_fit fit = must_fit(o, POINTS, LQ_OBJECTIVE_ABSOLUTE);
-    assert_coefficients(&fit, 1e-6);
+    const struct lq_fit fit = fit_from_doubt(o, POINTS);
+    ck_assert_double_eq_tol(fit.residual_log, 0.1, 0.02);
+    ck_assert_double_eq_tol(fit.mape, 0.095, 0.02);
+    ck_assert_double_eq_tol(fit.bias, 0.0, 0.02);
 }
 END_TEST
 
-START_TEST(too_few_points_are_refused)
+static const double APART[LQ_FACTOR_COUNT] = {0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2};
+
+/* Variance of the first point's step by a group's fit from the first n observations. */
+static double group_variance(const struct lq_step_observation *o, size_t n)
 {
-    struct lq_observation o[POINTS];
+    const struct lq_belief prior = lq_evidence_doubt();
+    const struct lq_fit fit = must_fit(o, n, &prior, APART);
+    struct lq_step_time step;
+    lq_step_evaluate(&o[0].parts, fit.coefficient, &step);
+    return lq_belief_variance(&fit.belief, step.share);
+}
+
+START_TEST(many_points_of_one_member_tell_little_more_of_the_group_than_one)
+{
+    struct lq_step_observation o[POINTS];
     observe(o);
-    struct lq_fit fit;
+    for (int i = 0; i < POINTS; i++) { /* the same run over and over */
+        o[i] = o[0];
+    }
+    const double one = group_variance(o, 1);
+    const double strangers = group_variance(o, POINTS);
+    ck_assert_double_lt(strangers, 0.2 * one); /* 24 different members */
+    for (int i = 0; i < POINTS; i++) {
+        o[i].siblings = POINTS;
+    }
+    const double siblings = group_variance(o, POINTS);
+    ck_assert_double_gt(siblings, 0.9 * one);
+    ck_assert_double_le(siblings, one * (1.0 + 1e-9));
+}
+END_TEST
+
+START_TEST(a_group_whose_members_differ_is_moved_less_than_one_identity)
+{
+    struct lq_step_observation o[POINTS];
+    observe(o);
+    const struct lq_belief prior = lq_evidence_doubt();
+    const struct lq_fit own = must_fit(o, 3, &prior, NULL);
+    const struct lq_fit group = must_fit(o, 3, &prior, APART);
+    const double before = log(step_s(&o[0].parts, own.prior) / o[0].step_s);
+    const double as_own = log(lq_fit_step_s(&own, &o[0].parts) / o[0].step_s);
+    const double as_group = log(lq_fit_step_s(&group, &o[0].parts) / o[0].step_s);
+    ck_assert_double_lt(fabs(as_own), fabs(as_group));
+    ck_assert_double_lt(fabs(as_group), fabs(before));
+}
+END_TEST
+
+START_TEST(no_points_are_refused)
+{
+    const struct lq_belief prior = lq_evidence_doubt();
+    struct lq_fit fit = {.points = 0};
     struct lq_error err = {0};
-    ck_assert_int_eq(fit_step(o, 0, &PRIOR, LQ_OBJECTIVE_ROBUST, &fit, &err), LQ_EFIT);
+    double scratch[1];
+    ck_assert_int_eq(lq_fit_step_time(NULL, 0, &prior, NULL, scratch, &fit, &err), LQ_EFIT);
+    struct lq_step_observation o[POINTS];
+    observe(o);
+    o[0].step_s = 0.0; /* a step of no time has no logarithm */
     err = (struct lq_error){0};
-    ck_assert_int_eq(fit_step(o, 2, &PRIOR, LQ_OBJECTIVE_ABSOLUTE, &fit, &err), LQ_EFIT);
+    ck_assert_int_eq(lq_fit_step_time(o, 1, &prior, NULL, scratch, &fit, &err), LQ_EFIT);
 }
 END_TEST
 
-START_TEST(a_rate_is_queries_over_the_step)
+START_TEST(errors_of_a_fit_are_counted_pair_by_pair)
 {
-    const struct lq_observation o = {.batch_size = 3.0, .queries_per_row = 2.0, .gpu_count = 4.0};
-    ck_assert_double_eq(lq_observation_rate(&o, 6.0), 4.0);
+    struct lq_fit_sums sums = {.n = 0};
+    lq_fit_sums_add(&sums, 1.1, 1.0);
+    lq_fit_sums_add(&sums, 1.8, 2.0);
+    lq_fit_sums_add(&sums, -1.0, 4.0); /* a form may fall below 0: it has no logarithm */
+    struct lq_fit fit = {.kind = LQ_FIT_STEP_TIME, .coefficients = 8};
+    lq_fit_set_errors(&fit, &sums);
+    ck_assert_uint_eq(fit.points, 3);
+    assert_close("rmse", fit.rmse_queries_per_s, sqrt((0.01 + 0.04 + 25.0) / 3.0), 1e-9);
+    assert_close("mape", fit.mape, (0.1 + 0.1 + 1.25) / 3.0, 1e-9);
+    assert_close("bias", fit.bias, (0.1 - 0.1 - 1.25) / 3.0, 1e-9);
+    const double squares = log(1.1) * log(1.1) + log(0.9) * log(0.9);
+    assert_close("residual", fit.residual_log, sqrt(squares / 2.0), 1e-9); /* one is taken */
+    fit = (struct lq_fit){.kind = LQ_FIT_XIA2024, .coefficients = 2};
+    lq_fit_set_errors(&fit, &sums);
+    assert_close("two are taken", fit.residual_log, sqrt(squares / 1.0), 1e-9);
+    fit.coefficients = 5; /* never fewer than one is left */
+    lq_fit_set_errors(&fit, &sums);
+    assert_close("none is left", fit.residual_log, sqrt(squares), 1e-9);
+}
+END_TEST
+
+START_TEST(classes_of_calibrations_do_not_mix)
+{
+    unsigned seen = 0;
+    for (int kind = LQ_METHOD_FULL; kind <= LQ_METHOD_QLORA; kind++) {
+        for (unsigned class = 0; class < 4; class ++) {
+            const unsigned bit = lq_fit_class((enum lq_method_kind)kind, class);
+            ck_assert_uint_ne(bit, 0);
+            ck_assert_uint_eq(bit & (bit - 1), 0);
+            ck_assert_uint_eq(seen & bit, 0);
+            seen |= bit;
+        }
+    }
+}
+END_TEST
+
+START_TEST(only_forms_predict_from_an_observation)
+{
+    const struct lq_observation o = {.batch_size = 4.0, .active_experts = 2.0};
+    struct lq_fit fit = {.coefficient = {1.0, 1.0}, .constant = 1.0};
+    const enum lq_fit_kind kinds[] = {LQ_FIT_STEP_TIME, LQ_FIT_MEMORY};
+    for (int i = 0; i < 2; i++) {
+        fit.kind = kinds[i];
+        ck_assert_double_eq(lq_fit_predict(&fit, &o, 8.0), 0.0);
+    }
+    fit.kind = LQ_FIT_XIA2024;
+    ck_assert_double_gt(lq_fit_predict(&fit, &o, 8.0), 0.0);
 }
 END_TEST
 
@@ -287,18 +320,19 @@ int main(void)
 {
     Suite *suite = suite_create("fit");
     TCase *tests = tcase_create("fit");
-    tcase_add_loop_test(tests, clean_data_give_back_their_coefficients, 0, 2);
+    tcase_add_test(tests, clean_data_give_back_their_step_times);
     tcase_add_test(tests, a_true_prior_is_not_moved_by_clean_data);
-    tcase_add_test(tests, an_outlier_moves_the_robust_fit_less_than_2_percent);
+    tcase_add_test(tests, what_no_point_saw_stays_as_it_was_believed);
+    tcase_add_test(tests, an_outlier_moves_the_fit_less_than_2_percent);
     tcase_add_test(tests, one_point_scales_what_it_saw_and_stays_near_the_prior);
-    tcase_add_test(tests, points_at_one_expert_count_leave_the_split_to_the_prior);
-    tcase_add_test(tests, covariances_are_symmetric_and_positive);
-    tcase_add_test(tests, scatter_widens_the_covariance);
-    tcase_add_test(tests, the_covariance_of_least_squares_is_that_of_repeated_runs);
-    tcase_add_test(tests, a_dense_model_has_no_part_per_expert);
-    tcase_add_test(tests, work_per_token_that_grows_with_the_row_is_not_mistaken_for_time);
-    tcase_add_test(tests, too_few_points_are_refused);
-    tcase_add_test(tests, a_rate_is_queries_over_the_step);
+    tcase_add_test(tests, covariances_are_symmetric_positive_and_below_the_priors);
+    tcase_add_test(tests, scatter_shows_in_the_residual);
+    tcase_add_test(tests, many_points_of_one_member_tell_little_more_of_the_group_than_one);
+    tcase_add_test(tests, a_group_whose_members_differ_is_moved_less_than_one_identity);
+    tcase_add_test(tests, no_points_are_refused);
+    tcase_add_test(tests, errors_of_a_fit_are_counted_pair_by_pair);
+    tcase_add_test(tests, classes_of_calibrations_do_not_mix);
+    tcase_add_test(tests, only_forms_predict_from_an_observation);
     tcase_add_test(tests, errors_are_measured_in_rates_and_shares);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
