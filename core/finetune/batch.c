@@ -92,7 +92,7 @@ static enum lq_code refuse(const struct lq_job *job, const struct lq_memory *mem
         "%.0f of %s%s; %s",
         (long long)batch_size, (long long)job->lengths->longest_tokens, needed,
         needed - job->gpu->memory_bytes, job->gpu->memory_bytes, job->gpu->id,
-        job->gpu_count > 1 ? " (each GPU holds a replica: sharding is not estimated)" : "", advice);
+        job->gpu_count > 1 && job->layout.data == 0 ? " (each GPU holds a replica)" : "", advice);
 }
 
 /* Eq. 1's pair for the estimators named after the paper; NULL for others and where it has none. */

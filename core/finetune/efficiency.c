@@ -110,7 +110,8 @@
     .context_bytes = NATIVE_CONTEXT_BYTES, .adapter_bytes = HF_ADAPTER_BYTES,                      \
     .head_bytes_per_logit = UNSLOTH_HEAD_BYTES_PER_LOGIT,                                          \
     .kept_bytes_per_logit = UNSLOTH_KEPT_BYTES_PER_LOGIT
-/* The whole device; flat fp32 buffers of the optimizer (InternEvo's hybrid ZeRO, DeepSpeed). */
+/* The whole device; flat fp32 buffers of the optimizer (InternEvo's hybrid ZeRO; DeepSpeed's, which
+ * XTuner runs under Transformers). */
 #define FLAT_MEMORY                                                                                \
     SHARED_MEMORY, .peak_scope = LQ_MEMORY_DEVICE, .context_bytes = NATIVE_CONTEXT_BYTES,          \
                    .adapter_bytes = NATIVE_ADAPTER_BYTES,                                          \
@@ -161,7 +162,7 @@ const struct lq_stack LQ_STACKS[] = {
      TIME,
      UNSLOTH_MEMORY},
     {.id = "vllm", .description = "vLLM, serving only", .serves_only = true, TIME, NATIVE_MEMORY},
-    {.id = "xtuner", .description = "XTuner on DeepSpeed", TIME, FLAT_MEMORY},
+    {.id = "xtuner", .description = "XTuner on DeepSpeed", TIME, HF_MEMORY, .flat_optimizer = true},
 };
 const size_t LQ_STACK_COUNT = sizeof LQ_STACKS / sizeof LQ_STACKS[0];
 
