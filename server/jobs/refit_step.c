@@ -205,21 +205,25 @@ static enum lq_code fit_group(const struct lq_catalog *catalog,
     return code;
 }
 
-/* Fits a group and hands it on. `*belief` gets what is believed of it: the prior where it cannot be
- * fitted. */
-static void fit_and_add(struct chain *c, const struct lq_point *const *points, size_t n,
+/* Fits a group and hands it on: an identity with all but a few of its points, a wider scope with a
+ * few of each identity. The fit is named after, and counts, all of an identity's points. `few` has
+ * room for all. `*belief` gets what is believed of the group: the prior where it cannot be fitted. */
+static void fit_and_add(struct chain *c, const struct lq_point *const *run, size_t n,
                         enum lq_scope scope, const struct lq_belief *prior,
-                        struct lq_belief *belief)
+                        const struct lq_point **few, struct lq_belief *belief)
 {
+    const bool own = scope == LQ_SCOPE_IDENTITY;
+    const size_t used = own ? thin(run, n, OWN_POINTS_MAX, few) : thin_group(run, n, NULL, few);
     struct lq_fit fit;
     struct lq_error err = {.code = LQ_OK};
     *belief = *prior;
-    const enum lq_code code = fit_group(c->catalog, points, n, scope, prior, &fit, &err);
+    const enum lq_code code = fit_group(c->catalog, few, used, scope, prior, &fit, &err);
     if (code != LQ_OK) {
         c->failed = c->failed || code == LQ_EINTERNAL;
         return;
     }
-    const uint64_t hash = lq_sign_fit(&fit, points, n);
+    fit.points = own && used < n ? n : fit.points;
+    const uint64_t hash = own ? lq_sign_fit(&fit, run, n) : lq_sign_fit(&fit, few, used);
     c->failed = c->failed || (c->sink != NULL && !c->sink->add(c->sink->context, &fit, hash));
     *belief = fit.belief;
 }
@@ -253,13 +257,12 @@ static void fit_model(struct chain *c, const struct lq_point *const *run, size_t
                       const struct lq_belief *of_model, const struct lq_point **few)
 {
     struct lq_belief belief;
-    fit_and_add(c, few, thin_group(run, n, NULL, few), LQ_SCOPE_MODEL, of_model, &belief);
+    fit_and_add(c, run, n, LQ_SCOPE_MODEL, of_model, few, &belief);
     size_t length = 0;
     for (size_t i = 0; i < n; i += length) {
         length = run_length(&run[i], n - i, LQ_SCOPE_IDENTITY);
         const struct lq_belief prior = belief_of_others(c, run, n, run[i], of_model);
-        fit_and_add(c, few, thin(&run[i], length, OWN_POINTS_MAX, few), LQ_SCOPE_IDENTITY, &prior,
-                    &belief);
+        fit_and_add(c, &run[i], length, LQ_SCOPE_IDENTITY, &prior, few, &belief);
     }
 }
 
@@ -269,7 +272,7 @@ static struct lq_belief fit_members(struct chain *c, const struct lq_point *cons
                                     const struct lq_point **few)
 {
     struct lq_belief belief;
-    fit_and_add(c, few, thin_group(run, n, NULL, few), scope, prior, &belief);
+    fit_and_add(c, run, n, scope, prior, few, &belief);
     lq_belief_widen(&belief, lq_evidence_member_log_sd(scope));
     return belief;
 }

@@ -90,15 +90,15 @@ def case_points_come_back_as_they_were_posted(server):
 
 
 @clean
-def case_running_out_of_memory_is_kept_and_fits_nothing(server):
-    before = fits(server, model="llama-3.1-8b")
+def case_running_out_of_memory_is_kept_and_times_nothing(server):
+    before = fits(server, model="llama-3.1-8b", estimator="default")
     point = {**POINT, "batch_size": 64, "out_of_memory": True, "source": "burst"}
     receipt = post(server, [point])
     assert receipt["implausible"] == [], receipt
     (got,) = server.get("/v1/calibrations?source=burst").json["calibrations"]
     assert got["out_of_memory"] is True and got["queries_per_s"] is None, got
     assert got["step_time_s"] is None and got["peak_memory_bytes"] is None, got
-    assert fits(server, model="llama-3.1-8b") == before
+    assert fits(server, model="llama-3.1-8b", estimator="default") == before
     job = {**JOB, "estimator": "measured", "batch_size": 64}
     expect_problem(server.post("/v1/estimates", job), 422, "no-measurement", "/estimator")
 
@@ -217,8 +217,7 @@ def case_points_of_a_new_identity_calibrate_it_and_deletion_reverts(server):
     assert high / low < high_before / low_before, after["interval"]
     (fit,) = fits(server, model="llama-3.1-8b", gpu="L40S", estimator="default")
     assert fit["id"] == after["basis"]["fit"] and fit["points"] == 4, fit
-    assert abs(fit["coefficients"]["t0_s"] / T0_S - 1) < 0.05, fit
-    assert abs(fit["coefficients"]["t1_s_per_token"] / T1_S - 1) < 0.05, fit
+    assert fit["scope"] == "identity" and fit["coefficients"]["matmul"] > 0, fit
     residuals = server.get(f"/v1/fits/{fit['id']}").json["residuals"]
     assert sorted(one["calibration"] for one in residuals) == sorted(ids), residuals
     assert all(abs(one["relative_error"]) < 0.02 for one in residuals), residuals
@@ -351,9 +350,15 @@ def case_posted_points_leave_other_identities_alone(server):
     probe = {"model": "mixtral-8x7b", "gpu": "A40",
              "method": {"kind": "qlora", "rank": 16, "targets": ["experts", "router"]},
              "dataset": {"lengths": {"name": "xia2024-math"}, "cutoff_tokens": 1024}}
-    before = server.post("/v1/estimates", probe).json
+    def told():
+        answer = server.post("/v1/estimates", probe).json
+        assert answer["basis"]["sources"] == ["xia2024"], answer["basis"]
+        return answer["throughput"]["queries_per_s"]
+
+    # what wider scopes believe moves with every point, and with it what calibrated fits start from
+    before = told()
     post(server, points(source="elsewhere"))
-    assert server.post("/v1/estimates", probe).json == before
+    assert abs(told() / before - 1) < 2e-3
 
 
 # Size and durability

@@ -16,8 +16,7 @@ DEFAULTS = {
     "attention": "flash", "gradient_checkpointing": True, "gradient_accumulation_steps": 1,
     "batch_size": "max", "epochs": 1, "padding": "longest", "padding_multiple": 8,
     "cutoff_tokens": None, "stack": "hf-2024", "estimator": "default", "confidence": 0.9,
-    "optimizations": [], "expert_load": None, "layout": "auto", "node_gpu_count": 8,
-    "internode_gb_s": 50.0}
+    "optimizations": [], "expert_load": None, "layout": "auto", "node_gpu_count": 8}
 
 
 def estimate(server, job, **members):
@@ -42,6 +41,7 @@ def case_defaults_are_echoed_as_assumptions(server):
     for name, value in DEFAULTS.items():
         assert got[name] == value and isinstance(value, type(got[name])) or name == "epochs", got
     assert got["epochs"] == 1 and got["queries"] == 1000 and got["active_experts"] is None, got
+    assert got["internode_gb_s"] > 0, got
     method = got["method"]
     assert (method["kind"], method["rank"], method["targets"]) == ("lora", 16, ["all-linear"]), method
     assert estimate(server, JOB)["assumptions"]["active_experts"] == 2
@@ -305,8 +305,10 @@ def case_duration_follows_queries_epochs_and_devices(server):
     one = estimate(server, SMALL)["duration_s"]
     near(estimate(server, on(SMALL, queries=3000))["duration_s"], 3 * one, 1e-6)
     near(estimate(server, SMALL, epochs=2.5)["duration_s"], 2.5 * one, 1e-6)
-    spread = [estimate(server, SMALL, gpu_count=n)["duration_s"] for n in (8, 4, 2, 1)]
-    assert rises(spread) and spread[0] >= one / 8 * (1 - 1e-9), spread
+    replicas = {**SMALL, "batch_size": 2}
+    spread = [estimate(server, replicas, gpu_count=n, layout={"data": n})["duration_s"]
+              for n in (8, 4, 2, 1)]
+    assert rises(spread) and spread[0] >= spread[3] / 8 * (1 - 1e-9), spread
 
 
 def case_more_active_experts_take_longer(server):

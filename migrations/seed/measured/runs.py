@@ -110,6 +110,9 @@ def torchtune_recipe(run, raw):
         rate /= run["gpu_count"]
         run["note"].append("tokens/s of all 8 GPUs: per GPU they would exceed the matrix peak "
                            "(70B full: 8 * 70e9 * 1568 = 880 TFLOPS)")
+        if run["model"] == "llama-3.1-405b":
+            run["batch_size"] = 1
+            run["note"].append("batch 1: two rows' logits and activations would not fit in 44.8 GB")
         if "CPU offload" in raw["notes"]:
             run["options"].append("offload-optimizer")
     return rate
