@@ -21,9 +21,12 @@ static const struct {
     double rmse_at_most;
     double left_out_at_most;
 } SETS[] = {
-    {"xia2024-mixtral-cs-a40", 0.0085, 0.0125},       {"xia2024-blackmamba-cs-a40", 0.17, 0.20},
-    {"xia2024-mixtral-math-a40", 0.0050, 0.008},      {"xia2024-blackmamba-math-a40", 0.32, 0.53},
-    {"xia2024-mixtral-math-a100-40gb", 0.0095, 0.0},  {"xia2024-mixtral-math-a100-80gb", 0.040, 0.048},
+    {"xia2024-mixtral-cs-a40", 0.0085, 0.0125},
+    {"xia2024-blackmamba-cs-a40", 0.17, 0.20},
+    {"xia2024-mixtral-math-a40", 0.0050, 0.008},
+    {"xia2024-blackmamba-math-a40", 0.32, 0.53},
+    {"xia2024-mixtral-math-a100-40gb", 0.0095, 0.0},
+    {"xia2024-mixtral-math-a100-80gb", 0.040, 0.048},
     {"xia2024-mixtral-math-h100", 0.19, 0.20},
 };
 enum { SET_COUNT = sizeof SETS / sizeof SETS[0] };
@@ -102,8 +105,8 @@ START_TEST(small_batches_predict_the_largest)
     const char *model = EXTRAPOLATIONS[_i].model;
     const struct lq_point *set[SELECTED_MAX];
     const struct lq_point *points[SELECTED_MAX];
-    const size_t in_set = points_of(
-        catalog, &(struct lq_selection){model, "A40", EXTRAPOLATIONS[_i].dataset}, set);
+    const size_t in_set =
+        points_of(catalog, &(struct lq_selection){model, "A40", EXTRAPOLATIONS[_i].dataset}, set);
     const struct lq_point *largest = largest_sparse(set, in_set);
     const size_t n = points_of(catalog, &(struct lq_selection){model, "A40", NULL}, points);
     size_t small = 0;
@@ -165,7 +168,7 @@ START_TEST(mixtral_on_a40_takes_2_7_seconds_and_1_2_or_4_4_ms_a_token)
         tokens[i][o->active_experts == 2 ? 0 : 1] = rows * o->row_tokens;
         step_s[i] = rows / lq_fit_predict_point(catalog, fit, points[i]);
     }
-    regress_line((const double (*)[2])tokens, step_s, n, c);
+    regress_line((const double(*)[2])tokens, step_s, n, c);
     assert_near("fixed, s", c[0], 2.70, 0.0, 0.06);
     assert_near("2 experts, ms per token", 1e3 * c[1], 1.21, 0.0, 0.06);
     assert_near("8 experts, ms per token", 1e3 * c[2], 4.44, 0.0, 0.06);
