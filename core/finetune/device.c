@@ -89,3 +89,15 @@ double lq_attention_share(const struct lq_gpu *gpu)
     const struct achievable *found = find_achievable(gpu);
     return found->attention * power_share(gpu, found);
 }
+
+/* 0.10 of the vector rate: exponentials run at a quarter of it, and a row's tokens wait for each
+ * other. Mamba layers of BlackMamba take 11 to 22 us a token on A40 (Xia et al. 2024, Fig. 5,
+ * slopes over the batch), of which projections and traffic are 10: the scan's 6 us by this share
+ * are ASSUMED within the rest. A profile of one layer tells. */
+static const double SCAN_SHARE = 0.10;
+
+double lq_scan_flop_per_s(const struct lq_gpu *gpu)
+{
+    bool fallback = false;
+    return lq_peak_flop_per_s(gpu, LQ_PRECISION_FP32, &fallback) * SCAN_SHARE;
+}

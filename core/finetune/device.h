@@ -14,5 +14,8 @@ double lq_peak_flop_per_s(const struct lq_gpu *gpu, enum lq_precision precision,
 /* Share of that peak that the best-sized matrix multiplication reaches. */
 double lq_achievable_share(const struct lq_gpu *gpu, enum lq_precision precision);
 
-/* The same of attention scores, computed by fused kernels, and of scans. */
+/* The same of attention scores, computed by fused kernels. */
 double lq_attention_share(const struct lq_gpu *gpu);
+
+/* FLOP/s of selective scans, which no matrix unit computes. */
+double lq_scan_flop_per_s(const struct lq_gpu *gpu);

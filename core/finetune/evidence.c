@@ -17,12 +17,12 @@ const char *const LQ_BASIS_NAMES[] = {"calibrated", "transferred", "prior", NULL
  * _IDENTITIES: how far members of a group lie apart. Chosen so that 90 % intervals left out by
  * source cover 85 to 97 % of the public rows (GET /v1/validation shows it): not derived one by one,
  * since each source moves all of them. */
-static const double DOUBT[LQ_FACTOR_COUNT] = {0.30, 0.30, 0.25, 0.20, 0.10, 0.40, 1.00, 0.50};
-static const double BETWEEN_STACKS[LQ_FACTOR_COUNT] = {0.23, 0.35, 0.30, 0.30,
+static const double DOUBT[LQ_FACTOR_COUNT] = {0.30, 0.30, 0.25, 0.10, 0.10, 0.40, 1.00, 0.50};
+static const double BETWEEN_STACKS[LQ_FACTOR_COUNT] = {0.23, 0.35, 0.30, 0.10,
                                                        0.25, 0.45, 1.20, 0.50};
-static const double BETWEEN_MODELS[LQ_FACTOR_COUNT] = {0.25, 0.30, 0.15, 0.15,
+static const double BETWEEN_MODELS[LQ_FACTOR_COUNT] = {0.25, 0.30, 0.15, 0.05,
                                                        0.15, 0.40, 1.00, 0.30};
-static const double BETWEEN_IDENTITIES[LQ_FACTOR_COUNT] = {0.15, 0.30, 0.10, 0.07,
+static const double BETWEEN_IDENTITIES[LQ_FACTOR_COUNT] = {0.15, 0.30, 0.10, 0.03,
                                                            0.50, 0.30, 0.70, 0.25};
 /* 0.05: a fit on CS misses MATH by 0.6 % (Mixtral) and up to 9 % (BlackMamba), both miss profiled
  * steps of 128 tokens by 8 and 16 % (GET /v1/validation). */

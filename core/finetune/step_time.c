@@ -10,7 +10,8 @@
 /* Rates of one device under one stack. */
 struct rates {
     double matmul_flop_per_s;
-    double sequence_flop_per_s; /* scores and scans: never in 8 bit */
+    double score_flop_per_s; /* never in 8 bit */
+    double scan_flop_per_s;
     double bytes_per_s;
     double dequantized_bytes_per_s;
 };
@@ -26,7 +27,8 @@ static struct rates rates_of(const struct lq_step_device *device)
     return (struct rates){
         .matmul_flop_per_s =
             lq_peak_flop_per_s(gpu, precision, &fallback) * achievable * stack->matmul_efficiency,
-        .sequence_flop_per_s = lq_peak_flop_per_s(gpu, wide, &fallback) * lq_attention_share(gpu),
+        .score_flop_per_s = lq_peak_flop_per_s(gpu, wide, &fallback) * lq_attention_share(gpu),
+        .scan_flop_per_s = lq_scan_flop_per_s(gpu),
         .bytes_per_s = gpu->memory_bandwidth_bytes_per_s * stack->bandwidth_efficiency,
         .dequantized_bytes_per_s =
             gpu->memory_bandwidth_bytes_per_s * stack->dequantization_efficiency,
@@ -51,8 +53,19 @@ static double mean_keys(const struct lq_model *model, double keys)
     return layers > 0.0 ? sum / layers : 0.0;
 }
 
-/* Share of the local experts that a micro-batch hits, and how unevenly: what is fixed for routed
- * experts comes in this proportion. */
+/* 64: a matrix multiplication is cut into tiles of 128 rows, of which the last is half full on
+ * average. Xia et al. 2024, Fig. 6, A40: the w's of an expert with 32, 320 and 1,024 tokens take
+ * 233, 503 and 1,277 us, by their FLOPs and operands 201, 421 and 1,208, with half a tile more 227,
+ * 489 and 1,281; with whole tiles (1,280 tokens) nothing is missing. */
+static const double TILE_EXCESS_TOKENS = 64.0;
+
+/* What routed experts do differs from what their tokens alone would. */
+struct routing {
+    double hit;     /* share of the experts that a micro-batch hits: what is fixed comes so often */
+    double busiest; /* tokens of the fullest device over an even share */
+    double excess;  /* rows that matmuls compute and that hold no token, over an even share */
+};
+
 static double hit_share(const struct lq_step_device *device, const struct lq_step_shape *shape)
 {
     const int64_t experts = lq_model_experts(device->model);
@@ -65,12 +78,19 @@ static double hit_share(const struct lq_step_device *device, const struct lq_ste
            (double)experts;
 }
 
+static double flop_per_s(const struct rates *rates, enum lq_term term)
+{
+    if (term == LQ_TERM_ATTENTION_SCORES) {
+        return rates->score_flop_per_s;
+    }
+    return term == LQ_TERM_MAMBA_SCAN ? rates->scan_flop_per_s : rates->matmul_flop_per_s;
+}
+
 static struct lq_step_cell count_cell(const struct lq_work *w, const struct rates *rates,
                                       const struct lq_step_shape *shape, double keys,
                                       enum lq_term term)
 {
     const double tokens = shape->tokens;
-    const bool sequence = term == LQ_TERM_ATTENTION_SCORES || term == LQ_TERM_MAMBA_SCAN;
     const bool dequantized =
         term == LQ_TERM_DEQUANTIZATION || term == LQ_TERM_EXPERT_DEQUANTIZATION;
     const double flop = tokens * (w->token_flop + w->score_flop * keys) +
@@ -78,12 +98,13 @@ static struct lq_step_cell count_cell(const struct lq_work *w, const struct rate
     const double bytes = tokens * (w->token_bytes + w->score_bytes * keys) +
                          tokens * shape->active_experts * w->expert_token_bytes;
     return (struct lq_step_cell){
-        .compute_s = flop / (sequence ? rates->sequence_flop_per_s : rates->matmul_flop_per_s),
+        .compute_s = flop / flop_per_s(rates, term),
         .flop = flop,
         .bytes = bytes + w->weight_bytes + w->stream_bytes,
         .operands_s = w->weight_bytes / rates->bytes_per_s,
         .stream_s =
-            w->stream_bytes / (dequantized ? rates->dequantized_bytes_per_s : rates->bytes_per_s),
+            w->stream_bytes / (dequantized ? rates->dequantized_bytes_per_s : rates->bytes_per_s) +
+            w->latency_s,
         .traffic_s = bytes / rates->bytes_per_s,
     };
 }
@@ -106,17 +127,32 @@ static double uneven_operands_s(const struct lq_step_device *device, double comp
     return sqrt(uneven * uneven - compute_s * compute_s);
 }
 
-static void count_routed(const struct lq_step_device *device, const struct lq_work *w, double hit,
-                         double busiest, enum lq_term term, struct lq_step_cell *cell)
+static struct routing routing_of(const struct lq_step_device *device,
+                                 const struct lq_step_shape *shape)
+{
+    const int64_t experts = lq_model_experts(device->model);
+    struct routing routing = {
+        .hit = hit_share(device, shape),
+        .busiest = lq_expert_load_peak(device->expert_load, experts, device->layout->expert)};
+    const double routed = shape->tokens * (double)device->layout->expert * shape->active_experts;
+    if (routed > 0.0) {
+        routing.excess = TILE_EXCESS_TOKENS * routing.hit * (double)experts / routed;
+    }
+    return routing;
+}
+
+static void count_routed(const struct lq_step_device *device, const struct lq_work *w,
+                         const struct routing *routing, enum lq_term term,
+                         struct lq_step_cell *cell)
 {
     const double fixed_bytes = w->weight_bytes + w->stream_bytes;
-    cell->compute_s *= busiest;
-    cell->traffic_s *= busiest;
-    cell->operands_s *= hit;
-    cell->stream_s *= hit;
-    cell->call_s *= hit;
-    cell->flop *= busiest;
-    cell->bytes = (cell->bytes - fixed_bytes) * busiest + fixed_bytes * hit;
+    cell->compute_s *= routing->busiest + (term == LQ_TERM_EXPERT_MATMUL ? routing->excess : 0.0);
+    cell->traffic_s *= routing->busiest;
+    cell->operands_s *= routing->hit;
+    cell->stream_s *= routing->hit;
+    cell->call_s *= routing->hit;
+    cell->flop *= routing->busiest;
+    cell->bytes = (cell->bytes - fixed_bytes) * routing->busiest + fixed_bytes * routing->hit;
     if (term == LQ_TERM_EXPERT_MATMUL) {
         cell->operands_s = uneven_operands_s(device, cell->compute_s, cell->operands_s);
     }
@@ -128,9 +164,7 @@ struct lq_step_parts lq_step_count(const struct lq_work_table *work,
 {
     const struct rates rates = rates_of(device);
     const double keys = mean_keys(device->model, shape->keys);
-    const double hit = hit_share(device, shape);
-    const double busiest = lq_expert_load_peak(device->expert_load, lq_model_experts(device->model),
-                                               device->layout->expert);
+    const struct routing routing = routing_of(device, shape);
     bool fallback = false;
     struct lq_step_parts parts = {
         .peak_flop_per_s = lq_peak_flop_per_s(device->gpu, device->training->precision, &fallback),
@@ -145,7 +179,7 @@ struct lq_step_parts lq_step_count(const struct lq_work_table *work,
             *cell = count_cell(w, &rates, shape, keys, term);
             cell->call_s = w->calls * device->stack->call_s;
             if (lq_term_is_routed(term)) {
-                count_routed(device, w, hit, busiest, term, cell);
+                count_routed(device, w, &routing, term, cell);
             }
         }
     }

@@ -104,6 +104,7 @@ static void add_scaled(struct lq_work *sum, const struct lq_work *work, double s
     sum->token_bytes += work->token_bytes * scale;
     sum->expert_token_bytes += work->expert_token_bytes * scale;
     sum->score_bytes += work->score_bytes * scale;
+    sum->latency_s += work->latency_s * scale;
 }
 
 /* Adds one layer's forward work to all layers of its kind: once in forward, again where recomputed,
@@ -271,7 +272,10 @@ static void add_ffn(struct count *c, const struct lq_ffn *ffn)
                            (double)ffn->intermediate_size / c->tensor, accesses);
         add_expert_traffic(c, LQ_TERM_EXPERT_PERMUTATION, hidden, c->accesses->permuted);
         add_traffic(c, LQ_TERM_SHARED_EXPERT, (double)ffn->shared_size / c->tensor, accesses);
+        /* softmax and top-k; and its matmul, which reads more than it computes */
         add_traffic(c, LQ_TERM_ROUTER, (double)ffn->experts, 2.0 * c->accesses->norm);
+        add_traffic(c, LQ_TERM_ROUTER, hidden, 1.0);
+        add(c, LQ_TERM_ROUTER, &(struct lq_work){.latency_s = ROUTER_LATENCY_S}, 1.0);
         add_calls(c, LQ_TERM_EXPERT_OVERHEAD, (double)ffn->experts / c->expert * c->calls->expert);
         add_calls(c, LQ_TERM_EXPERT_OVERHEAD, c->calls->router);
         break;

@@ -61,6 +61,7 @@ struct lq_work {
     double token_bytes;        /* element-wise traffic per padded token */
     double expert_token_bytes; /* per padded token and active expert */
     double score_bytes;        /* per padded token and key */
+    double latency_s;          /* of kernels too small for their tokens to matter */
     double calls;              /* operations the host issues */
 };
 

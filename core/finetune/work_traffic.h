@@ -89,6 +89,11 @@ static const struct lq_calls FUSED_CALLS = {.attention = 8.0,
                                             .tensor = 0.3,
                                             .shard = 20.0};
 
+/* 30 us: the router's kernels on the device, however few the tokens: a matmul with a column per
+ * expert, softmax or sigmoid, top-k. Xia et al. 2024, Fig. 6, A40, batch 1: 29 to 37 us for both
+ * models. Other kernels are larger, or their latency hides behind their calls. */
+static const double ROUTER_LATENCY_S = 30e-6;
+
 /* Work of element-wise backward kernels and of their calls over those of forward: two gradients per
  * product, one per sum. */
 static const double BACKWARD_PASSES = 2.0;

@@ -57,6 +57,12 @@ void assert_near(const char *what, double got, double want, double absolute, dou
                   what, got, want, 100.0 * off / tolerance);
 }
 
+void assert_at_most(const char *what, double got, double most)
+{
+    printf("# %s: %.4g of at most %.4g\n", what, got, most);
+    ck_assert_msg(got <= most, "%s: got %.4g, at most %.4g", what, got, most);
+}
+
 struct lq_job paper_job(const struct lq_catalog *from, const char *gpu)
 {
     const struct lq_dataset *math = lq_catalog_dataset(from, "xia2024-math");
@@ -86,17 +92,42 @@ struct lq_evidence evidence_of(const struct lq_catalog *from)
     return (struct lq_evidence){from->fits, from->fit_count, from->points, from->point_count};
 }
 
-size_t observations_of(const struct lq_catalog *from, const struct lq_selection *selection,
-                       struct lq_observation *out, size_t room)
+size_t points_of(const struct lq_catalog *from, const struct lq_selection *selection,
+                 const struct lq_point *out[SELECTED_MAX])
 {
     size_t n = 0;
-    for (size_t i = 0; i < from->point_count && n < room; i++) {
+    for (size_t i = 0; i < from->point_count; i++) {
         const struct lq_point *p = &from->points[i];
         if (lq_point_is_fitted(p) && strcmp(p->identity.model, selection->model) == 0 &&
             strcmp(p->identity.gpu, selection->gpu) == 0 &&
             (selection->dataset == NULL || strcmp(p->dataset, selection->dataset) == 0)) {
-            out[n++] = lq_observation_of(p);
+            ck_assert_uint_lt(n, SELECTED_MAX);
+            out[n++] = p;
         }
     }
+    ck_assert_uint_gt(n, 0);
     return n;
+}
+
+const struct lq_fit *fit_of(const struct lq_catalog *from, const struct lq_identity *identity)
+{
+    for (size_t i = 0; i < from->fit_count; i++) {
+        const struct lq_fit *fit = &from->fits[i];
+        if (fit->kind == LQ_FIT_STEP_TIME && fit->scope == LQ_SCOPE_IDENTITY &&
+            lq_identity_equal(&fit->identity, identity)) {
+            return fit;
+        }
+    }
+    ck_abort_msg("no fit of %s on %s", identity->model, identity->gpu);
+    return NULL;
+}
+
+double mean_error(const struct lq_catalog *from, const struct lq_fit *fit,
+                  const struct lq_point *const *points, size_t n)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        sum += fabs(lq_fit_predict_point(from, fit, points[i]) / points[i]->queries_per_s - 1.0);
+    }
+    return sum / (double)n;
 }

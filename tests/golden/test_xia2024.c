@@ -1,5 +1,6 @@
-/* The figures of Xia et al. 2024 (arXiv 2408.04693) and of the fits to their data, as the service's
- * own seed and fits give them. Source and tolerance stand with each case. */
+/* The costs, forms and largest batches of Xia et al. 2024 (arXiv 2408.04693) as the service's own
+ * seed gives them. What our own model makes of their data stands in test_throughput.c,
+ * test_transfer.c and test_shares.c. */
 #include "core/finetune/cost.h"
 #include "core/finetune/xia2024.h"
 #include "server/jobs/refit.h"
@@ -74,21 +75,19 @@ START_TEST(openorca_costs_3460_dollars)
 }
 END_TEST
 
-/* RMSE in queries/s. The paper's forms: fit_results.csv, to 1 % of the figure or its last digit.
- * The default's are upper bounds for one joint fit per GPU by the robust objective. */
+/* RMSE in queries/s of the paper's forms: fit_results.csv, to 1 % of the figure. */
 static const struct {
     const char *dataset;
     double xia2024;
     double printed;
-    double default_at_most;
 } RMSE[] = {
-    {"xia2024-mixtral-cs-a40", 0.0547, 0.1823, 0.0085},
-    {"xia2024-blackmamba-cs-a40", 1.0554, 1.2629, 0.26},
-    {"xia2024-mixtral-math-a40", 0.0223, 0.1198, 0.0050},
-    {"xia2024-blackmamba-math-a40", 0.5606, 1.1792, 0.65},
-    {"xia2024-mixtral-math-a100-40gb", 0.0346, 0.1523, 0.0075},
-    {"xia2024-mixtral-math-a100-80gb", 0.1041, 0.2194, 0.040},
-    {"xia2024-mixtral-math-h100", 0.4156, 0.5774, 0.19},
+    {"xia2024-mixtral-cs-a40", 0.0547, 0.1823},
+    {"xia2024-blackmamba-cs-a40", 1.0554, 1.2629},
+    {"xia2024-mixtral-math-a40", 0.0223, 0.1198},
+    {"xia2024-blackmamba-math-a40", 0.5606, 1.1792},
+    {"xia2024-mixtral-math-a100-40gb", 0.0346, 0.1523},
+    {"xia2024-mixtral-math-a100-80gb", 0.1041, 0.2194},
+    {"xia2024-mixtral-math-h100", 0.4156, 0.5774},
 };
 enum { SETS = sizeof RMSE / sizeof RMSE[0] };
 
@@ -104,100 +103,21 @@ static const struct lq_validation *find_row(const struct lq_validations *v, cons
     return NULL;
 }
 
-START_TEST(validation_reproduces_the_forms_and_beats_them)
+START_TEST(validation_reproduces_the_forms)
 {
     struct lq_validations v;
     struct lq_error err = {0};
     ck_assert_int_eq(lq_validate(catalog, &v, &err), LQ_OK);
     for (int i = 0; i < SETS; i++) {
         const char *set = RMSE[i].dataset;
-        assert_near(set, find_row(&v, set, LQ_FIT_XIA2024)->errors.rmse, RMSE[i].xia2024, 0.0,
-                    0.01);
-        assert_near(set, find_row(&v, set, LQ_FIT_XIA2024_PRINTED)->errors.rmse, RMSE[i].printed,
-                    0.0, 0.01);
-        const struct lq_validation *own = find_row(&v, set, LQ_FIT_STEP_TIME);
-        ck_assert_msg(own->errors.rmse <= RMSE[i].default_at_most, "%s: %.4f > %.4f", set,
-                      own->errors.rmse, RMSE[i].default_at_most);
-        ck_assert(own->has_leave_one_out);
-        ck_assert_double_ge(own->leave_one_out.rmse, own->errors.rmse);
+        const struct lq_validation *form = find_row(&v, set, LQ_FIT_XIA2024);
+        const struct lq_validation *printed = find_row(&v, set, LQ_FIT_XIA2024_PRINTED);
+        assert_near(set, form->errors.rmse, RMSE[i].xia2024, 0.0, 0.01);
+        assert_near(set, printed->errors.rmse, RMSE[i].printed, 0.0, 0.01);
+        ck_assert(form->has_leave_one_out);
+        ck_assert_double_ge(form->leave_one_out.rmse, form->errors.rmse);
     }
     lq_validations_release(&v);
-}
-END_TEST
-
-/* Fits the points of a selection with physics as prior and start. */
-static struct lq_fit fit_selection(const struct lq_selection *selection,
-                                   enum lq_fit_objective objective)
-{
-    struct lq_observation o[64];
-    static double workspace[4096];
-    const size_t n = observations_of(catalog, selection, o, 64);
-    struct lq_point reference = {.conditions = {.batch_size = 0}};
-    for (size_t i = 0; i < catalog->point_count; i++) {
-        if (strcmp(catalog->points[i].identity.model, selection->model) == 0 &&
-            strcmp(catalog->points[i].identity.gpu, selection->gpu) == 0) {
-            reference = catalog->points[i];
-        }
-    }
-    struct lq_job job;
-    ck_assert(lq_job_of(catalog, &reference.identity, &job));
-    ck_assert_uint_le(lq_fit_workspace(n), 4096);
-    const struct lq_step_coefficients prior =
-        lq_job_prior(&job, lq_observations_mean_row(o, n)).total;
-    struct lq_fit fit = {.coefficients = 0};
-    struct lq_error err = {0};
-    ck_assert_int_eq(lq_fit_step_time(o, n, &prior, objective, workspace, &fit, &err), LQ_OK);
-    return fit;
-}
-
-/* README of the data: fitted on CS, MATH on the A40 is predicted with 0.7 % and 8.8 % mean error.
- */
-static const struct {
-    const char *model;
-    const char *from;
-    const char *to;
-    double mape_at_most;
-} TRANSFERS[] = {
-    {"mixtral-8x7b", "xia2024-mixtral-cs-a40", "xia2024-mixtral-math-a40", 0.010},
-    {"blackmamba-2.8b", "xia2024-blackmamba-cs-a40", "xia2024-blackmamba-math-a40", 0.09},
-};
-
-START_TEST(a_fit_on_cs_predicts_math)
-{
-    const struct lq_selection from = {TRANSFERS[_i].model, "A40", TRANSFERS[_i].from};
-    const struct lq_selection to = {TRANSFERS[_i].model, "A40", TRANSFERS[_i].to};
-    const struct lq_fit fit = fit_selection(&from, LQ_OBJECTIVE_ROBUST);
-    struct lq_observation o[64];
-    const size_t n = observations_of(catalog, &to, o, 64);
-    double mape = 0.0;
-    for (size_t i = 0; i < n; i++) {
-        mape += fabs(lq_fit_predict(&fit, &o[i], 8.0) / o[i].queries_per_s - 1.0) / (double)n;
-    }
-    ck_assert_msg(mape <= TRANSFERS[_i].mape_at_most, "%s: %.4f", TRANSFERS[_i].model, mape);
-}
-END_TEST
-
-/* README of the data: Mixtral on A40, both data sets: t0 2.70 s, 1.21 and 4.44 s per 1000 padded
- * tokens with 2 and 8 active experts. */
-static void assert_mixtral_a40(enum lq_fit_objective objective, double tolerance)
-{
-    const struct lq_selection all = {"mixtral-8x7b", "A40", NULL};
-    const struct lq_fit fit = fit_selection(&all, objective);
-    const double *c = fit.coefficient;
-    assert_near("t0", c[0], 2.70, 0.0, tolerance);
-    assert_near("t1, top-2", 1000.0 * (c[1] + 2.0 * c[2]), 1.21, 0.0, tolerance);
-    assert_near("t1, all 8", 1000.0 * (c[1] + 8.0 * c[2]), 4.44, 0.0, tolerance);
-}
-
-START_TEST(mixtral_on_a40_by_absolute_weights_within_1_percent)
-{
-    assert_mixtral_a40(LQ_OBJECTIVE_ABSOLUTE, 0.01);
-}
-END_TEST
-
-START_TEST(mixtral_on_a40_by_robust_weights_within_6_percent)
-{
-    assert_mixtral_a40(LQ_OBJECTIVE_ROBUST, 0.06);
 }
 END_TEST
 
@@ -255,46 +175,6 @@ START_TEST(the_largest_batches_are_met)
 }
 END_TEST
 
-/* Fit on one GPU, predict another by physics: the spread that `transferred` intervals carry. The
- * bound is twice core/finetune/evidence.c's GPU_LOG_SD. */
-START_TEST(one_gpu_predicts_another)
-{
-    static const char *const GPUS[] = {"A40", "A100-40GB-PCIe", "A100-80GB-PCIe", "H100-PCIe-80GB"};
-    double squares = 0.0;
-    int pairs = 0;
-    for (int from = 0; from < 4; from++) {
-        for (int to = 0; to < 4; to++) {
-            if (from == to) {
-                continue;
-            }
-            struct lq_fit only[64];
-            size_t n = 0;
-            for (size_t i = 0; i < catalog->fit_count; i++) {
-                const struct lq_fit *fit = &catalog->fits[i];
-                if (fit->kind == LQ_FIT_MEMORY || strcmp(fit->identity.gpu, GPUS[from]) == 0) {
-                    only[n++] = *fit;
-                }
-            }
-            struct lq_job job = paper_job(catalog, GPUS[to]);
-            job.batch_size = 3;
-            const struct lq_evidence evidence = {.fits = only, .fit_count = n};
-            struct lq_estimate out;
-            struct lq_error err = {0};
-            ck_assert_int_eq(lq_estimate(&job, &evidence, &out, &err), LQ_OK);
-            ck_assert_int_eq(out.basis.kind, LQ_BASIS_TRANSFERRED);
-            job.estimator = LQ_ESTIMATOR_MEASURED;
-            const double off = log(out.queries_per_s / estimate(&job).queries_per_s);
-            printf("# %s -> %s: %+.1f %%\n", GPUS[from], GPUS[to], 100.0 * expm1(off));
-            squares += off * off;
-            pairs++;
-        }
-    }
-    const double sd = sqrt(squares / pairs);
-    printf("# standard deviation of the logarithm: %.3f over %d pairs\n", sd, pairs);
-    ck_assert_double_le(sd, 0.30);
-}
-END_TEST
-
 static void setup(void)
 {
     catalog = seeded_open();
@@ -307,13 +187,9 @@ int main(void)
     tcase_add_unchecked_fixture(cases, setup, seeded_close);
     tcase_add_loop_test(cases, table_iv_costs_to_the_cent, 0, 3);
     tcase_add_test(cases, openorca_costs_3460_dollars);
-    tcase_add_test(cases, validation_reproduces_the_forms_and_beats_them);
-    tcase_add_loop_test(cases, a_fit_on_cs_predicts_math, 0, 2);
-    tcase_add_test(cases, mixtral_on_a40_by_absolute_weights_within_1_percent);
-    tcase_add_test(cases, mixtral_on_a40_by_robust_weights_within_6_percent);
+    tcase_add_test(cases, validation_reproduces_the_forms);
     tcase_add_test(cases, equation_1_with_the_codes_pair);
     tcase_add_test(cases, the_largest_batches_are_met);
-    tcase_add_test(cases, one_gpu_predicts_another);
     Suite *suite = suite_create("golden");
     suite_add_tcase(suite, cases);
     return run_suite(suite);

@@ -11,10 +11,10 @@
 /* What tiny_gpu and TINY_STACK make of each other, the generation being unknown: 0.75 of the matrix
  * rate is reached by matmuls and 0.45 by scores. */
 static const double MATMUL = 100.0 * 0.75 * 0.5;
-static const double SEQUENCE = 100.0 * 0.45;
+static const double SCORES = 100.0 * 0.45;
+static const double SCANS = 50.0 * 0.10; /* of the vector rate */
 static const double BYTES = 5.0;
 static const double DEQUANTIZED_BYTES = 2.5;
-static const double BLOCK_S = 8.0 / 4.0;
 
 static const struct lq_method FULL = {.kind = LQ_METHOD_FULL};
 static const struct lq_method QLORA = {.kind = LQ_METHOD_QLORA,
@@ -75,9 +75,7 @@ START_TEST(seconds_are_work_over_what_the_stack_gets_out_of_the_device)
     assert_close("operands", CELL(p, MLP).operands_s, WORK(MLP).weight_bytes / BYTES, 1e-12);
     assert_close("traffic", CELL(p, MLP).traffic_s, 20.0 * WORK(MLP).token_bytes / BYTES, 1e-12);
     assert_close("scores", CELL(p, ATTENTION_SCORES).compute_s,
-                 20.0 * 10.0 * WORK(ATTENTION_SCORES).score_flop / SEQUENCE, 1e-12);
-    assert_close("experts", CELL(p, EXPERT_MATMUL).compute_s,
-                 20.0 * 2.0 * WORK(EXPERT_MATMUL).expert_token_flop / MATMUL, 1e-12);
+                 20.0 * 10.0 * WORK(ATTENTION_SCORES).score_flop / SCORES, 1e-12);
     assert_close("permutation", CELL(p, EXPERT_PERMUTATION).traffic_s,
                  20.0 * 2.0 * WORK(EXPERT_PERMUTATION).expert_token_bytes / BYTES, 1e-12);
     assert_close("calls", CELL(p, OVERHEAD).call_s, WORK(OVERHEAD).calls, 1e-12);
@@ -124,12 +122,12 @@ START_TEST(eager_scores_move_bytes_for_every_pair)
 }
 END_TEST
 
-START_TEST(a_scan_takes_a_block_per_row_and_channel)
+START_TEST(a_scan_runs_at_a_share_of_the_vector_rate)
 {
     const struct lq_model model = tiny_mamba();
     const struct lq_step_parts p = count_loaded(&model, &FULL, &SHAPE, NULL);
-    assert_close("scan", CELL(p, MAMBA_SCAN).compute_s,
-                 20.0 * WORK(MAMBA_SCAN).token_flop / SEQUENCE + 2.0 * 32.0 * BLOCK_S, 1e-12);
+    assert_close("scan", CELL(p, MAMBA_SCAN).compute_s, 20.0 * WORK(MAMBA_SCAN).token_flop / SCANS,
+                 1e-12);
     assert_close("projections", CELL(p, MAMBA).compute_s, 20.0 * WORK(MAMBA).token_flop / MATMUL,
                  1e-12);
 }
@@ -163,10 +161,35 @@ START_TEST(scores_run_at_16_bit_where_matmuls_run_at_8)
     training.precision = LQ_PRECISION_FP8;
     const struct lq_step_parts p = count(&FULL);
     assert_close("scores", CELL(p, ATTENTION_SCORES).compute_s,
-                 200.0 * WORK(ATTENTION_SCORES).score_flop / SEQUENCE, 1e-12);
+                 200.0 * WORK(ATTENTION_SCORES).score_flop / SCORES, 1e-12);
     assert_close("matmul", CELL(p, MLP).compute_s,
                  20.0 * WORK(MLP).token_flop / (2.0 * MATMUL * 0.65), 1e-12);
     ck_assert_double_eq(p.peak_flop_per_s, 200.0);
+}
+END_TEST
+
+START_TEST(every_expert_hit_computes_half_a_tile_more)
+{
+    const struct lq_step_parts p = count(&QLORA);
+    const double hit = 4.0 * (1.0 - pow(0.5, 20.0)); /* of four experts, two by each token */
+    assert_close("experts", CELL(p, EXPERT_MATMUL).compute_s,
+                 (40.0 + 64.0 * hit) * WORK(EXPERT_MATMUL).expert_token_flop / MATMUL, 1e-12);
+    assert_close("FLOPs", CELL(p, EXPERT_MATMUL).flop, 40.0 * WORK(EXPERT_MATMUL).expert_token_flop,
+                 1e-12);
+    assert_close("adapters", CELL(p, EXPERT_LORA).compute_s,
+                 40.0 * WORK(EXPERT_LORA).expert_token_flop / MATMUL, 1e-12);
+    const struct lq_model dense = tiny_dense();
+    const struct lq_step_shape shape = {.tokens = 20.0, .rows = 2.0, .keys = 10.0};
+    const struct lq_step_parts none = count_loaded(&dense, &FULL, &shape, NULL);
+    ck_assert_double_eq(CELL(none, EXPERT_MATMUL).compute_s, 0.0);
+}
+END_TEST
+
+START_TEST(the_routers_kernels_take_their_time_however_few_the_tokens)
+{
+    const struct lq_step_parts p = count(&QLORA);
+    assert_close("latency", CELL(p, ROUTER).stream_s, WORK(ROUTER).latency_s, 1e-12);
+    ck_assert_double_gt(WORK(ROUTER).latency_s, 0.0);
 }
 END_TEST
 
@@ -213,9 +236,10 @@ START_TEST(the_busiest_rank_sets_the_pace)
     layout.expert = 2;
     const struct lq_step_parts even = count_loaded(&model, &FULL, &many, NULL);
     const struct lq_step_parts p = count_loaded(&model, &FULL, &many, &load);
-    /* the first two experts get 6 of 8 */
+    /* the first two experts get 6 of 8; as many of them are hit */
     assert_close("busiest", CELL(p, EXPERT_MATMUL).compute_s,
-                 1.5 * CELL(even, EXPERT_MATMUL).compute_s, 1e-12);
+                 (1.5e4 + 64.0 * 4.0 / 2.0) * WORK(EXPERT_MATMUL).expert_token_flop / MATMUL,
+                 1e-12);
     assert_close("its FLOPs", CELL(p, EXPERT_MATMUL).flop, 1.5 * CELL(even, EXPERT_MATMUL).flop,
                  1e-12);
     assert_close("its bytes", CELL(p, EXPERT_PERMUTATION).bytes,
@@ -305,9 +329,11 @@ int main(void)
     tcase_add_test(tests, flops_and_bytes_are_kept_beside_the_seconds);
     tcase_add_test(tests, dequantisation_has_a_rate_of_its_own);
     tcase_add_test(tests, eager_scores_move_bytes_for_every_pair);
-    tcase_add_test(tests, a_scan_takes_a_block_per_row_and_channel);
+    tcase_add_test(tests, a_scan_runs_at_a_share_of_the_vector_rate);
     tcase_add_test(tests, a_window_bounds_what_scores_see);
     tcase_add_test(tests, scores_run_at_16_bit_where_matmuls_run_at_8);
+    tcase_add_test(tests, every_expert_hit_computes_half_a_tile_more);
+    tcase_add_test(tests, the_routers_kernels_take_their_time_however_few_the_tokens);
     tcase_add_test(tests, only_the_experts_hit_are_read_and_called);
     tcase_add_test(tests, the_tokens_of_an_expert_group_meet_at_its_experts);
     tcase_add_test(tests, the_busiest_rank_sets_the_pace);
