@@ -304,6 +304,26 @@ START_TEST(bf16_on_devices_without_it_is_pointed_out)
 }
 END_TEST
 
+START_TEST(no_fit_makes_a_device_faster_than_its_peak)
+{
+    struct lq_job job = small_job();
+    job.batch_size = 4;
+    struct lq_fit fit = own_fit(&job, 1e-3);
+    const struct lq_evidence evidence = {.fits = &fit, .fit_count = 1};
+    const struct lq_estimate e = quote(&job, &evidence);
+    job.layout = LQ_LAYOUT_SINGLE;
+    ck_assert_double_ge(e.step_s, lq_job_least_step_s(&job, 4.0, 512.0));
+    const enum lq_term matmuls[] = {LQ_TERM_EXPERT_MATMUL, LQ_TERM_ATTENTION, LQ_TERM_HEAD};
+    for (int i = 0; i < 3; i++) {
+        const struct lq_amount amount = lq_step_amount(&e.parts, &e.step, matmuls[i]);
+        ck_assert_double_ge(lq_step_term_s(&e.step, matmuls[i]), amount.flop / 120e12);
+    }
+    assert_close("host", e.factor[LQ_FACTOR_HOST], 1e-3, 1e-12); /* what is free to be so fast */
+    fit = own_fit(&job, 1.2);
+    assert_close("slower", quote(&job, &evidence).factor[LQ_FACTOR_MATMUL], 1.2, 1e-12);
+}
+END_TEST
+
 START_TEST(every_warning_has_a_code_and_a_sentence)
 {
     for (int i = 0; i < LQ_WARNING_COUNT; i++) {
@@ -345,6 +365,7 @@ int main(void)
     tcase_add_test(tests, what_is_not_finite_never_leaves);
     tcase_add_test(tests, nothing_is_faster_than_its_flops_at_the_peak_rate);
     tcase_add_test(tests, bf16_on_devices_without_it_is_pointed_out);
+    tcase_add_test(tests, no_fit_makes_a_device_faster_than_its_peak);
     tcase_add_test(tests, every_warning_has_a_code_and_a_sentence);
     tcase_add_test(tests, a_label_known_from_points_alone_takes_the_default_stack);
     suite_add_tcase(suite, tests);
