@@ -3,6 +3,7 @@
 #include "core/finetune/device.h"
 #include "core/finetune/estimate.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -96,6 +97,15 @@ double lq_job_least_step_s(const struct lq_job *job, double rows, double row_tok
     const struct lq_work_table work = count_work(job);
     const struct lq_step_shape shape = shape_of(job, rows, row_tokens);
     return step_flop(&work, &shape) / peak;
+}
+
+void lq_job_bound_factors(const struct lq_job *job, double *factor)
+{
+    const double matmul = lq_achievable_share(job->gpu, job->training.precision) *
+                          lq_job_stack(job)->matmul_efficiency;
+    factor[LQ_FACTOR_MATMUL] = fmax(factor[LQ_FACTOR_MATMUL], matmul);
+    factor[LQ_FACTOR_EXPERT] = fmax(factor[LQ_FACTOR_EXPERT], matmul);
+    factor[LQ_FACTOR_SEQUENCE] = fmax(factor[LQ_FACTOR_SEQUENCE], lq_attention_share(job->gpu));
 }
 
 /* Bytes of the whole model that devices may have to send each other. */

@@ -112,6 +112,7 @@ void random_fill(const struct lq_catalog *catalog, size_t model, size_t gpu, str
     out->job = (struct lq_job){.model = m,
                                .gpu = &out->gpu,
                                .gpu_count = (int64_t)1 << random_between(0, 4),
+                               .network = {.node_gpu_count = (int64_t)1 << random_between(0, 3)},
                                .method = random_method(),
                                .training = random_training(),
                                .active_experts = experts > 0 ? random_between(1, experts) : 0,

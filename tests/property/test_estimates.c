@@ -1,4 +1,5 @@
-/* What every quote must obey, over all models and GPUs of the catalog and its real evidence. */
+/* What every quote must obey, over all models and GPUs of the catalog and its real evidence. What
+ * the step time must obey by itself is in test_step.c. */
 #include "core/finetune/cost.h"
 #include "server/json/estimate.h"
 #include "server/json/field.h"
@@ -77,7 +78,9 @@ static void assert_sound(int number, const struct lq_estimate *e)
     assert_case(isfinite(e->duration_s) && e->duration_s > 0.0, number, "%g", e->duration_s);
     assert_case(isfinite(e->total_bytes) && e->total_bytes > 0.0, number, "%g", e->total_bytes);
     assert_case(e->batch_size >= 1, number, "%d", (int)e->batch_size);
-    const double duration = r.job.epochs * r.job.queries / e->queries_per_s;
+    const double step_queries =
+        (double)(e->batch_size * e->layout.data) * r.job.lengths->queries_per_row;
+    const double duration = r.job.epochs * fmax(r.job.queries, step_queries) / e->queries_per_s;
     assert_case(fabs(e->duration_s / duration - 1.0) < 1e-12, number, "%g", e->duration_s);
     assert_case(in->queries_per_s[0] <= e->queries_per_s &&
                     e->queries_per_s <= in->queries_per_s[1],
@@ -90,8 +93,15 @@ static void assert_sound(int number, const struct lq_estimate *e)
                     e->max_batch_size <= in->max_batch_size[1],
                 number, "%d %d", (int)in->max_batch_size[0], (int)in->max_batch_size[1]);
     assert_case(e->moe_share >= 0.0 && e->moe_share <= 1.0, number, "%g", e->moe_share);
-    const double stages = e->stage_s[0] + e->stage_s[1] + e->stage_s[2];
-    assert_case(fabs(stages / e->step_s - 1.0) < 1e-9, number, "%g of %g", stages, e->step_s);
+    const double stages = e->stage_s[0] + e->stage_s[1] + e->stage_s[2] + e->stage_s[3];
+    double terms = 0.0;
+    for (int t = 0; t < LQ_TERM_COUNT; t++) {
+        terms += lq_step_term_s(&e->step, (enum lq_term)t);
+    }
+    assert_case(fabs(stages / e->step_s - 1.0) < 1e-12, number, "%g of %g", stages, e->step_s);
+    assert_case(fabs(terms / e->step_s - 1.0) < 1e-12, number, "%g of %g", terms, e->step_s);
+    assert_case(lq_layout_gpus(&e->layout) == r.job.gpu_count, number, "%d",
+                (int)lq_layout_gpus(&e->layout));
     assert_case(e->unpadded_tokens_per_s <= e->tokens_per_s * (1.0 + 1e-9), number, "%g of %g",
                 e->unpadded_tokens_per_s, e->tokens_per_s);
 }
@@ -163,86 +173,39 @@ START_TEST(intervals_widen_with_confidence)
 }
 END_TEST
 
-START_TEST(more_active_experts_are_never_faster)
+/* Fits may find a device faster than its shares of peak say, but none above the peak itself. */
+START_TEST(nothing_is_faster_than_the_peak_rate)
 {
-    int tried = 0;
     for (int i = 0; i < CASES; i++) {
         random_case(STREAM + 3, i);
         random_roomy(catalog, &r);
-        const int64_t experts = lq_model_experts(r.job.model);
-        if (experts < 2) {
+        r.job.batch_size = random_flag() ? r.job.batch_size : random_between(1000, 100000);
+        const struct lq_estimate e = quote(i);
+        struct lq_job job = r.job;
+        job.layout = e.layout;
+        const double least_s = lq_job_least_step_s(&job, (double)e.batch_size, e.row_tokens);
+        assert_case(e.step_s >= least_s, i, "%g of %g s", e.step_s, least_s);
+    }
+}
+END_TEST
+
+START_TEST(a_layout_of_ones_own_is_never_faster_than_the_one_found)
+{
+    int tried = 0;
+    for (int i = 0; i < CASES / 4; i++) {
+        random_case(STREAM + 4, i);
+        random_roomy(catalog, &r);
+        if (r.job.gpu_count < 2) {
             continue;
         }
         tried++;
-        r.job.active_experts = random_between(1, experts - 1);
-        const double fewer = quote(i).queries_per_s;
-        r.job.active_experts = random_between(r.job.active_experts + 1, experts);
-        const double more = quote(i).queries_per_s;
-        assert_case(more <= fewer, i, "%g after %g", more, fewer);
+        const struct lq_estimate best = quote(i);
+        r.job.layout = lq_layout_replicas(r.job.gpu_count, r.job.network.node_gpu_count);
+        const struct lq_estimate replicas = quote(i);
+        assert_case(replicas.queries_per_s <= best.queries_per_s * (1.0 + 1e-9), i, "%g, found %g",
+                    replicas.queries_per_s, best.queries_per_s);
     }
-    ck_assert_int_gt(tried, 300);
-}
-END_TEST
-
-START_TEST(a_faster_gpu_is_never_slower)
-{
-    for (int i = 0; i < CASES; i++) {
-        random_case(STREAM + 4, i);
-        random_roomy(catalog, &r);
-        const double slow = quote(i).queries_per_s;
-        double *const rates[] = {&r.gpu.fp32_flop_per_s,
-                                 &r.gpu.tf32_flop_per_s,
-                                 &r.gpu.fp16_flop_per_s,
-                                 &r.gpu.fp8_flop_per_s,
-                                 &r.gpu.memory_bandwidth_bytes_per_s,
-                                 &r.gpu.interconnect_bytes_per_s};
-        for (size_t j = 0; j < sizeof rates / sizeof rates[0]; j++) {
-            *rates[j] *= 2.0;
-        }
-        const double fast = quote(i).queries_per_s;
-        assert_case(fast >= slow, i, "%g after %g", fast, slow);
-        assert_case(fast <= 2.0 * slow * (1.0 + 1e-9), i, "%g after %g", fast, slow);
-    }
-}
-END_TEST
-
-START_TEST(throughput_rises_with_the_batch_where_rows_are_alike)
-{
-    for (int i = 0; i < CASES; i++) {
-        random_case(STREAM + 5, i);
-        random_roomy(catalog, &r);
-        if (r.lengths.padding == LQ_PADDING_LONGEST) {
-            continue; /* larger batches pad further */
-        }
-        const double small = quote(i).queries_per_s;
-        r.job.batch_size += random_between(1, 64);
-        const double large = quote(i).queries_per_s;
-        assert_case(large >= small * (1.0 - 1e-12), i, "%g after %g", large, small);
-    }
-}
-END_TEST
-
-START_TEST(nothing_is_faster_than_the_roofline)
-{
-    for (int i = 0; i < CASES; i++) {
-        random_case(STREAM + 6, i);
-        random_roomy(catalog, &r);
-        r.job.batch_size = random_flag() ? r.job.batch_size : random_between(1000, 100000);
-        const struct lq_estimate e = quote(i);
-        const struct lq_work_table w =
-            lq_work_count(r.job.model, &r.job.method, &r.job.training, lq_job_stack(&r.job));
-        double flop = 0.0;
-        for (int t = 0; t < LQ_TERM_COUNT; t++) {
-            for (int s = 0; s < LQ_STAGE_COUNT; s++) {
-                flop += w.term[t][s].token_flop +
-                        w.term[t][s].expert_token_flop * (double)r.job.active_experts;
-            }
-        }
-        bool fallback = false;
-        const double peak = lq_peak_flop_per_s(&r.gpu, r.job.training.precision, &fallback);
-        assert_case(e.tokens_per_s_per_gpu * flop <= peak, i, "%g of %g FLOP/s",
-                    e.tokens_per_s_per_gpu * flop, peak);
-    }
+    ck_assert_int_gt(tried, CASES / 8);
 }
 END_TEST
 
@@ -271,10 +234,8 @@ int main(void)
     tcase_add_test(tests, every_model_on_every_gpu_is_answered_soundly_or_refused);
     tcase_add_test(tests, cost_is_linear_in_price_epochs_and_queries);
     tcase_add_test(tests, intervals_widen_with_confidence);
-    tcase_add_test(tests, more_active_experts_are_never_faster);
-    tcase_add_test(tests, a_faster_gpu_is_never_slower);
-    tcase_add_test(tests, throughput_rises_with_the_batch_where_rows_are_alike);
-    tcase_add_test(tests, nothing_is_faster_than_the_roofline);
+    tcase_add_test(tests, nothing_is_faster_than_the_peak_rate);
+    tcase_add_test(tests, a_layout_of_ones_own_is_never_faster_than_the_one_found);
     tcase_add_test(tests, the_same_question_has_the_same_answer);
     suite_add_tcase(suite, tests);
     const int result = run_suite(suite);

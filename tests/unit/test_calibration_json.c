@@ -292,24 +292,29 @@ static double number(const json_t *fit, const char *object, const char *name)
     return json_number_value(json_object_get(json_object_get(fit, object), name));
 }
 
-START_TEST(a_fit_names_its_coefficients_and_their_errors)
+START_TEST(a_fit_names_its_factors_and_their_errors)
 {
-    const struct lq_fit fit = {.id = "default-x",
-                               .kind = LQ_FIT_STEP_TIME,
-                               .identity = {.model = "small-moe", .gpu = "S1", .stack = "hf-2024"},
-                               .coefficients = 3,
-                               .coefficient = {2.5, 1e-3, 6e-4},
-                               .covariance = {4e-4, 0, 0, 0, 9e-4, 0, 0, 0, 16e-4},
-                               .prior = {2.0, 1e-3, 5e-4},
-                               .points = 7,
-                               .sources = "xia2024,worker"};
+    struct lq_fit fit = {.id = "default-x",
+                         .kind = LQ_FIT_STEP_TIME,
+                         .scope = LQ_SCOPE_MODEL,
+                         .identity = {.model = "small-moe", .stack = "hf-2024"},
+                         .coefficients = LQ_FACTOR_COUNT,
+                         .coefficient = {1.2, 0.9, 1.0, 1.0, 1.0, 1.5, 1.0, 1.0},
+                         .belief = {.factors = LQ_FACTOR_COUNT},
+                         .prior = {1.1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0},
+                         .points = 7,
+                         .sources = "xia2024,worker"};
+    fit.belief.covariance[LQ_FACTOR_MATMUL * (LQ_FACTORS_MAX + 1)] = 4e-4;
+    fit.belief.covariance[LQ_FACTOR_HOST * (LQ_FACTORS_MAX + 1)] = 16e-4;
     json_t *o = lq_fit_encode(&fit);
-    assert_close("t0", number(o, "coefficients", "t0_s"), 2.5, 1e-12);
-    assert_close("t0's error", number(o, "relative_standard_errors", "t0_s"), 0.02, 1e-12);
-    assert_close("t1e's error",
-                 number(o, "relative_standard_errors", "t1_s_per_token_and_active_expert"), 0.04,
-                 1e-12);
-    assert_close("prior", number(o, "prior", "t0_s"), 2.0, 1e-12);
+    for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
+        assert_close("factor", number(o, "coefficients", LQ_FACTOR_NAMES[f]), fit.coefficient[f],
+                     1e-12);
+    }
+    assert_close("error", number(o, "relative_standard_errors", "matmul"), 0.02, 1e-12);
+    assert_close("another", number(o, "relative_standard_errors", "host"), 0.04, 1e-12);
+    assert_close("prior", number(o, "prior", "matmul"), 1.1, 1e-12);
+    ck_assert_str_eq(json_string_value(json_object_get(o, "scope")), "model");
     ck_assert_str_eq(json_string_value(json_object_get(o, "estimator")), "default");
     ck_assert_str_eq(json_string_value(json_object_get(o, "objective")), "pseudo-huber-relative");
     ck_assert(json_is_null(json_object_get(o, "lengths")));
@@ -323,7 +328,7 @@ END_TEST
 
 START_TEST(every_kind_of_fit_is_written_under_its_own_names)
 {
-    static const char *const FIRST[] = {"t0_s", "a", "c2", "activation_factor"};
+    static const char *const FIRST[] = {"matmul", "a", "c2", "activation_factor"};
     for (int kind = LQ_FIT_STEP_TIME; kind <= LQ_FIT_MEMORY; kind++) {
         const struct lq_fit fit = {.kind = (enum lq_fit_kind)kind,
                                    .coefficients = kind == LQ_FIT_MEMORY ? 1 : 2,
@@ -359,7 +364,7 @@ int main(void)
     tcase_add_loop_test(tests, a_listed_point_posts_as_the_same_point, 0, 4);
     tcase_add_test(tests, running_out_of_memory_is_a_measurement);
     tcase_add_test(tests, a_point_that_says_nothing_ran_as_replicas);
-    tcase_add_test(tests, a_fit_names_its_coefficients_and_their_errors);
+    tcase_add_test(tests, a_fit_names_its_factors_and_their_errors);
     tcase_add_test(tests, every_kind_of_fit_is_written_under_its_own_names);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

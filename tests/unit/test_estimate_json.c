@@ -1,8 +1,6 @@
-/* The answer to a job as it is written, and the offers that its costs come from. */
-#include "server/api/offers.h"
+/* The answer to a job as it is written. */
 #include "server/json/estimate.h"
 #include "server/json/lookup.h"
-#include "server/store/catalog.h"
 #include "tests/unit/check_main.h"
 #include "tests/unit/tiny.h"
 
@@ -101,8 +99,14 @@ START_TEST(everything_the_contract_promises_is_there)
                                           "step_time/forward_s",
                                           "step_time/backward_s",
                                           "step_time/optimizer_s",
+                                          "step_time/recomputation_s",
                                           "step_time/moe_share",
                                           "step_time/terms/0/time_s",
+                                          "step_time/terms/0/flop",
+                                          "step_time/terms/0/bytes",
+                                          "step_time/terms/0/efficiency",
+                                          "layout/data",
+                                          "layouts_tried",
                                           "memory/capacity_bytes",
                                           "memory/weights_bytes",
                                           "memory/adapter_bytes",
@@ -185,6 +189,42 @@ START_TEST(the_written_numbers_are_cores_and_add_up)
 }
 END_TEST
 
+/* The term of that name; the test fails where there is none. */
+static const json_t *term_of(const json_t *o, const char *name)
+{
+    size_t i;
+    const json_t *term;
+    json_array_foreach(at(o, "step_time/terms"), i, term)
+    {
+        if (strcmp(json_string_value(at(term, "name")), name) == 0) {
+            return term;
+        }
+    }
+    ck_abort_msg("no term %s", name);
+    return NULL;
+}
+
+START_TEST(each_term_says_what_binds_it_and_at_which_batch_that_turns)
+{
+    json_t *o = answer("", &NOTHING, LINES, 2);
+    double turning = 0.0;
+    const enum lq_bound bound =
+        lq_step_bound(&estimate.parts, estimate.factor, LQ_TERM_EXPERT_MATMUL, &turning);
+    const json_t *experts = term_of(o, "expert_matmul");
+    ck_assert_str_eq(json_string_value(at(experts, "bound")), LQ_BOUND_NAMES[bound]);
+    assert_close("turns", number(experts, "turning_batch_size"), 4.0 * turning, 1e-12);
+    const struct lq_amount amount =
+        lq_step_amount(&estimate.parts, &estimate.step, LQ_TERM_EXPERT_MATMUL);
+    assert_close("flop", number(experts, "flop"), amount.flop, 1e-12);
+    assert_close("bytes", number(experts, "bytes"), amount.bytes, 1e-12);
+    assert_close("efficiency", number(experts, "efficiency"), amount.efficiency, 1e-12);
+    const json_t *norms = term_of(o, "norm");
+    ck_assert_str_eq(json_string_value(at(norms, "bound")), "memory");
+    ck_assert(json_is_null(at(norms, "turning_batch_size"))); /* never */
+    json_decref(o);
+}
+END_TEST
+
 START_TEST(the_cost_interval_is_the_durations_at_the_cheapest_offer)
 {
     json_t *o = answer("", &NOTHING, LINES, 2);
@@ -223,13 +263,11 @@ END_TEST
 START_TEST(the_basis_names_fit_points_and_sources)
 {
     decode_job("");
-    const struct lq_step_coefficients prior = lq_job_prior(&document.job, 150.0).total;
     const struct lq_fit fit = {.id = "default-small",
                                .kind = LQ_FIT_STEP_TIME,
+                               .scope = LQ_SCOPE_IDENTITY,
                                .identity = lq_job_identity(&document.job),
-                               .coefficients = 3,
-                               .coefficient = {prior.fixed_s, prior.token_s, prior.expert_token_s},
-                               .prior = {prior.fixed_s, prior.token_s, prior.expert_token_s},
+                               .belief = lq_evidence_doubt(),
                                .step_tokens = {1.0, 1e6},
                                .points = 5,
                                .sources = "paper,worker"};
@@ -278,110 +316,18 @@ START_TEST(a_measured_answer_names_its_point)
 }
 END_TEST
 
-/* Prices of "S1" between those of its neighbours, as the catalog keeps them. */
-static const struct lq_price PRICES[] = {
-    {.provider = "a",
-     .region = "",
-     .instance_type = "x",
-     .gpu = "R9",
-     .gpu_count = 1,
-     .instance_usd_per_h = 0.1},
-    {.provider = "b",
-     .region = "",
-     .instance_type = "pair",
-     .gpu = "S1",
-     .gpu_count = 2,
-     .instance_usd_per_h = 1.0},
-    {.provider = "b",
-     .region = "",
-     .instance_type = "spot",
-     .gpu = "S1",
-     .gpu_count = 1,
-     .instance_spot_usd_per_h = 0.2},
-    {.provider = "cheap-2024",
-     .region = "eu",
-     .instance_type = "one",
-     .gpu = "S1",
-     .gpu_count = 1,
-     .instance_usd_per_h = 0.6},
-    {.provider = "cheap-2024",
-     .region = "us",
-     .instance_type = "one",
-     .gpu = "S1",
-     .gpu_count = 1,
-     .instance_usd_per_h = 0.6},
-    {.provider = "a",
-     .region = "",
-     .instance_type = "x",
-     .gpu = "T1",
-     .gpu_count = 1,
-     .instance_usd_per_h = 0.1},
-};
-static const struct lq_catalog CATALOG = {.prices = PRICES, .price_count = 6};
-
-START_TEST(offers_stand_cheapest_first_for_the_job_as_a_whole)
-{
-    static struct lq_offer_quote offers[LQ_OFFERS_MAX];
-    decode_job("");
-    size_t n = lq_offers(&document, &CATALOG, 7200.0, offers);
-    ck_assert_uint_eq(n, 3);                         /* spot alone is no offer */
-    ck_assert_str_eq(offers[0].price->region, "eu"); /* equal cost: by provider, type, region */
-    ck_assert_str_eq(offers[1].price->region, "us");
-    ck_assert_double_eq(offers[0].cost.cost_usd, 1.2);
-    ck_assert_double_eq(offers[2].cost.cost_usd, 2.0); /* a pair is paid whole */
-    ck_assert_int_eq(offers[2].cost.idle_gpus, 1);
-    lq_job_release(&document);
-    decode_job("\"gpu_count\": 2");
-    n = lq_offers(&document, &CATALOG, 7200.0, offers);
-    ck_assert_uint_eq(n, 1); /* only the pair holds both */
-    ck_assert_str_eq(offers[0].price->instance_type, "pair");
-    ck_assert_int_eq(offers[0].cost.instances, 1);
-    lq_job_release(&document);
-    decode_job("\"gpu_count\": 3");
-    n = lq_offers(&document, &CATALOG, 7200.0, offers);
-    ck_assert_uint_eq(n, 1); /* none holds three: two pairs are fewer than three singles */
-    ck_assert_int_eq(offers[0].cost.instances, 2);
-    lq_job_release(&document);
-}
-END_TEST
-
-START_TEST(offers_are_those_of_the_named_providers)
-{
-    static struct lq_offer_quote offers[LQ_OFFERS_MAX];
-    decode_job("\"providers\": [\"CHEAP-2024\"]");
-    ck_assert_uint_eq(lq_offers(&document, &CATALOG, 3600.0, offers), 2);
-    document.terms.providers[0] = "a"; /* prices others only */
-    ck_assert_uint_eq(lq_offers(&document, &CATALOG, 3600.0, offers), 0);
-    lq_job_release(&document);
-}
-END_TEST
-
-START_TEST(a_rate_of_ones_own_stands_alone)
-{
-    static struct lq_offer_quote offers[LQ_OFFERS_MAX];
-    decode_job("\"usd_per_gpu_hour\": 2.5, \"gpu_count\": 3");
-    ck_assert_uint_eq(lq_offers(&document, &CATALOG, 1800.0, offers), 1);
-    ck_assert_ptr_null(offers[0].price);
-    ck_assert_double_eq(offers[0].cost.cost_usd, 3.75);
-    ck_assert_double_eq(offers[0].cost.usd_per_gpu_h, 2.5);
-    lq_job_release(&document);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("estimate_json");
     TCase *tests = tcase_create("estimate_json");
     tcase_add_test(tests, everything_the_contract_promises_is_there);
     tcase_add_test(tests, the_written_numbers_are_cores_and_add_up);
+    tcase_add_test(tests, each_term_says_what_binds_it_and_at_which_batch_that_turns);
     tcase_add_test(tests, the_cost_interval_is_the_durations_at_the_cheapest_offer);
     tcase_add_test(tests, without_a_price_cost_is_empty_and_says_so);
     tcase_add_test(tests, a_stale_price_is_pointed_out);
     tcase_add_test(tests, the_basis_names_fit_points_and_sources);
     tcase_add_test(tests, a_measured_answer_names_its_point);
-    tcase_add_test(tests, offers_stand_cheapest_first_for_the_job_as_a_whole);
-    tcase_add_test(tests, offers_are_those_of_the_named_providers);
-    tcase_add_test(tests, a_rate_of_ones_own_stands_alone);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

@@ -1,22 +1,13 @@
-/* Which fit speaks for a job. Points are in test_evidence_points.c. */
+/* Which fit of the step time speaks for a job. Memory and the paper's forms are in
+ * test_evidence_memory.c, points in test_evidence_points.c. */
 #include "core/finetune/evidence.h"
 #include "tests/unit/check_main.h"
+#include "tests/unit/identity_fixture.h"
 #include "tests/unit/tiny.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-static struct lq_identity identity(void)
-{
-    return (struct lq_identity){
-        .model = "m",
-        .gpu = "g",
-        .stack = "s",
-        .gpu_count = 1,
-        .method = {.kind = LQ_METHOD_LORA, .rank = 16, .targets = LQ_TARGETS_ALL_LINEAR},
-        .checkpointing = LQ_CHECKPOINTING_FULL};
-}
 
 /* A step of matmuls, experts and calls, a second each. */
 static const struct lq_step_parts PARTS = {
@@ -49,6 +40,7 @@ static struct lq_fit step_fit(enum lq_scope scope, const struct lq_identity *id,
                            .scope = scope,
                            .identity = *id,
                            .belief = believe(log_sd),
+                           .points = 4,
                            .data = "c,d"};
 }
 
@@ -198,58 +190,6 @@ START_TEST(sureness_is_about_the_step_at_hand)
 }
 END_TEST
 
-static void change(struct lq_identity *id, int part)
-{
-    switch (part) {
-    case 0:
-        id->gpu_count = 8;
-        break;
-    case 1:
-        id->method.rank = 8;
-        break;
-    case 2:
-        id->method.targets = LQ_TARGETS_ATTENTION;
-        break;
-    case 3:
-        id->method.train_embeddings = true;
-        break;
-    case 4:
-        id->precision = LQ_PRECISION_FP32;
-        break;
-    case 5:
-        id->optimizer = LQ_OPTIMIZER_SGD;
-        break;
-    case 6:
-        id->checkpointing = LQ_CHECKPOINTING_NONE;
-        break;
-    case 7:
-        id->method.quantization = LQ_QUANTIZATION_INT8;
-        break;
-    case 8:
-        snprintf(id->gpu, sizeof id->gpu, "x");
-        break;
-    case 9:
-        snprintf(id->stack, sizeof id->stack, "x");
-        break;
-    case 10:
-        id->attention = LQ_ATTENTION_EAGER;
-        break;
-    case 11:
-        id->master_weights = true;
-        break;
-    case 12:
-        id->options = LQ_OPTION_BIT(LQ_OPTION_COMPILE);
-        break;
-    case 13:
-        id->layout.zero_stage = 3;
-        break;
-    default:
-        ck_abort();
-    }
-}
-/* MEMORY_PARTS of them are what a memory fit is told apart by. */
-enum { CHANGES = 14, MEMORY_PARTS = 10 };
-
 START_TEST(every_part_of_the_identity_counts)
 {
     const struct lq_identity id = identity();
@@ -280,13 +220,32 @@ START_TEST(other_data_stays_calibrated_with_a_spread)
 {
     const struct lq_identity id = identity();
     struct lq_fit fit = fit_of(OWN, 0.1);
-    ck_assert_double_eq(choose(&fit, 1, &id).log_sd, 0.0);
+    const double own = choose(&fit, 1, &id).log_sd;
+    ck_assert_double_eq(own, lq_evidence_scatter(&fit));
     snprintf(fit.data, sizeof fit.data, "c,dd");
     const struct lq_basis basis = choose(&fit, 1, &id);
     ck_assert_int_eq(basis.kind, LQ_BASIS_CALIBRATED);
-    ck_assert_double_ge(basis.log_sd, 0.05);
+    assert_close("5 %", basis.log_sd, hypot(own, 0.05), 1e-12);
     fit.scope = LQ_SCOPE_MODEL; /* that models' members differ is in the belief */
     ck_assert_double_eq(choose(&fit, 1, &id).log_sd, 0.0);
+}
+END_TEST
+
+START_TEST(more_points_miss_by_less_in_ways_that_no_factor_tells)
+{
+    const struct lq_fit one = {.points = 1, .residual_log = 0.03};
+    const struct lq_fit many = {.points = 25, .residual_log = 0.03};
+    assert_close("one", lq_evidence_scatter(&one), hypot(0.03, 0.10), 1e-12);
+    assert_close("many", lq_evidence_scatter(&many), hypot(0.03, 0.02), 1e-12);
+}
+END_TEST
+
+START_TEST(a_spread_is_of_factors_form_and_repeated_runs)
+{
+    const struct lq_basis basis = {.log_sd = 0.3, .belief = believe(0.1)};
+    const struct lq_step_time step = {.share = {0.6, 0.4}};
+    assert_close("spread", lq_basis_log_sd(&basis, &step),
+                 sqrt(0.01 * (0.36 + 0.16) + 0.09 + 0.02 * 0.02), 1e-12);
 }
 END_TEST
 
@@ -300,79 +259,6 @@ START_TEST(only_fits_of_the_step_time_speak_for_it)
         fits[i].kind = kinds[i];
     }
     ck_assert_ptr_null(choose(fits, 3, &id).fit);
-}
-END_TEST
-
-START_TEST(a_memory_fit_holds_on_any_gpu_and_carries_over_to_other_settings)
-{
-    struct lq_identity any = identity();
-    any.gpu[0] = '\0';
-    const struct lq_fit fit = {
-        .kind = LQ_FIT_MEMORY, .identity = any, .coefficients = 1, .coefficient = {1.4}};
-    const struct lq_evidence evidence = {.fits = &fit, .fit_count = 1};
-    const double own = lq_evidence_memory(&evidence, &any).log_sd;
-    ck_assert_double_gt(own, 0.0);
-    for (int part = 0; part < MEMORY_PARTS; part++) {
-        struct lq_identity id = identity();
-        change(&id, part);
-        const struct lq_basis basis = lq_evidence_memory(&evidence, &id);
-        const bool device = part == 0 || part == 8;
-        ck_assert_int_eq(basis.kind, device ? LQ_BASIS_CALIBRATED : LQ_BASIS_TRANSFERRED);
-        ck_assert_ptr_eq(basis.fit, &fit);
-        ck_assert_int_eq(basis.log_sd > own, !device);
-    }
-}
-END_TEST
-
-START_TEST(the_nearest_memory_fit_is_taken)
-{
-    struct lq_identity rank = identity();
-    change(&rank, 1);
-    struct lq_identity stack = identity();
-    change(&stack, 9);
-    const struct lq_fit fits[] = {{.kind = LQ_FIT_MEMORY, .identity = stack},
-                                  {.kind = LQ_FIT_MEMORY, .identity = rank},
-                                  {.kind = LQ_FIT_MEMORY, .identity = identity()}};
-    const struct lq_identity id = identity();
-    for (size_t n = 1; n <= 3; n++) {
-        const struct lq_evidence evidence = {.fits = fits, .fit_count = n};
-        ck_assert_ptr_eq(lq_evidence_memory(&evidence, &id).fit, &fits[n - 1]);
-    }
-}
-END_TEST
-
-START_TEST(memory_of_another_model_or_method_says_nothing)
-{
-    struct lq_fit fits[3] = {{.kind = LQ_FIT_MEMORY, .identity = identity()},
-                             {.kind = LQ_FIT_MEMORY, .identity = identity()},
-                             {.kind = LQ_FIT_STEP_TIME, .identity = identity()}};
-    snprintf(fits[0].identity.model, sizeof fits[0].identity.model, "other");
-    fits[1].identity.method.kind = LQ_METHOD_FULL;
-    const struct lq_evidence evidence = {.fits = fits, .fit_count = 3};
-    const struct lq_identity id = identity();
-    const struct lq_basis basis = lq_evidence_memory(&evidence, &id);
-    ck_assert_int_eq(basis.kind, LQ_BASIS_PRIOR);
-    ck_assert_ptr_null(basis.fit);
-    fits[0].identity = identity();
-    ck_assert_double_gt(basis.log_sd, lq_evidence_memory(&evidence, &id).log_sd);
-}
-END_TEST
-
-START_TEST(the_papers_forms_hold_for_one_identity_and_distribution)
-{
-    const struct lq_identity id = identity();
-    struct lq_fit fits[2] = {fit_of(OWN, 0.1), fit_of(OWN, 0.1)};
-    fits[0].kind = LQ_FIT_XIA2024;
-    fits[1].kind = LQ_FIT_XIA2024_PRINTED;
-    snprintf(fits[0].lengths, sizeof fits[0].lengths, "math");
-    snprintf(fits[1].lengths, sizeof fits[1].lengths, "math");
-    const struct lq_evidence evidence = {.fits = fits, .fit_count = 2};
-    ck_assert_ptr_eq(lq_evidence_xia2024(&evidence, LQ_FIT_XIA2024, &id, "math"), &fits[0]);
-    ck_assert_ptr_eq(lq_evidence_xia2024(&evidence, LQ_FIT_XIA2024_PRINTED, &id, "math"), &fits[1]);
-    ck_assert_ptr_null(lq_evidence_xia2024(&evidence, LQ_FIT_XIA2024, &id, "cs"));
-    struct lq_identity other = identity();
-    change(&other, 8);
-    ck_assert_ptr_null(lq_evidence_xia2024(&evidence, LQ_FIT_XIA2024, &other, "math"));
 }
 END_TEST
 
@@ -391,11 +277,9 @@ int main(void)
     tcase_add_loop_test(tests, every_part_of_the_identity_counts, 0, CHANGES);
     tcase_add_test(tests, another_method_model_or_stack_is_no_evidence_of_ones_own);
     tcase_add_test(tests, other_data_stays_calibrated_with_a_spread);
+    tcase_add_test(tests, more_points_miss_by_less_in_ways_that_no_factor_tells);
+    tcase_add_test(tests, a_spread_is_of_factors_form_and_repeated_runs);
     tcase_add_test(tests, only_fits_of_the_step_time_speak_for_it);
-    tcase_add_test(tests, a_memory_fit_holds_on_any_gpu_and_carries_over_to_other_settings);
-    tcase_add_test(tests, the_nearest_memory_fit_is_taken);
-    tcase_add_test(tests, memory_of_another_model_or_method_says_nothing);
-    tcase_add_test(tests, the_papers_forms_hold_for_one_identity_and_distribution);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

@@ -1,20 +1,10 @@
 /* Which measured point speaks for a job, and which is named where none does. */
 #include "core/finetune/evidence.h"
 #include "tests/unit/check_main.h"
+#include "tests/unit/identity_fixture.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static struct lq_identity identity(void)
-{
-    return (struct lq_identity){
-        .model = "m",
-        .gpu = "g",
-        .stack = "s",
-        .gpu_count = 1,
-        .method = {.kind = LQ_METHOD_LORA, .rank = 16, .targets = LQ_TARGETS_ALL_LINEAR},
-        .checkpointing = LQ_CHECKPOINTING_FULL};
-}
 
 static struct lq_point point(const char *id, const struct lq_identity *of, int64_t batch)
 {

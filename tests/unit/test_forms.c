@@ -203,8 +203,8 @@ START_TEST(contradicting_peaks_are_missed_by_the_same_ratio)
     const struct lq_memory_observation o[] = {peak(10.0, 30.0), peak(10.0, 50.0)};
     const struct lq_fit fit = fit_memory(o, 2);
     assert_close("residual", fit.residual_log, 0.5 * log(5.0 / 3.0), 1e-2);
-    ck_assert_double_gt(fit.covariance[0], 0.0);
-    ck_assert_double_gt(fit.covariance[LQ_COEFFICIENTS_MAX + 1], 0.0);
+    ck_assert_double_gt(fit.belief.covariance[0], 0.0);
+    ck_assert_double_gt(fit.belief.covariance[LQ_FACTORS_MAX + 1], 0.0);
     ck_assert_double_eq_tol(fit.bias, 0.0, 1e-2);
 }
 END_TEST

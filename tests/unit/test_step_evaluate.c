@@ -64,7 +64,7 @@ static double sum_of(const struct lq_step_time *step)
 /* Two side by side that wait for each other now and then. */
 static double beside(double a, double b)
 {
-    return pow(pow(a, 1.5) + pow(b, 1.5), 2.0 / 3.0);
+    return pow(pow(a, 1.6) + pow(b, 1.6), 1.0 / 1.6);
 }
 
 /* Seconds of one_device's forward and backward on the device: MLP 5 + 13, experts 10, scores 2,

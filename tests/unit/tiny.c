@@ -76,8 +76,7 @@ struct lq_gpu tiny_gpu(void)
                            .memory_bandwidth_bytes_per_s = 10.0,
                            .fp32_flop_per_s = 50.0,
                            .fp16_flop_per_s = 100.0,
-                           .interconnect_bytes_per_s = 8.0,
-                           .sm_count = 4};
+                           .interconnect_bytes_per_s = 8.0};
 }
 
 static const struct lq_mixer SMALL_ATTENTION = {

@@ -16,11 +16,11 @@ struct lq_model tiny_moe(void);
 struct lq_model tiny_mamba(void);
 
 /* A stack of round numbers: rates halve what the device reaches, dequantisation a quarter; a call
- * takes 1 s, a row 2 s, a block of a sequence kernel 8 s of one multiprocessor. */
+ * takes 1 s, a row 2 s. */
 extern const struct lq_stack TINY_STACK;
 
-/* 100 FLOP/s in 16 bit, 50 in fp32, 10 B/s of memory bandwidth, 8 B/s of interconnect, 4
- * multiprocessors of an unknown generation. */
+/* 100 FLOP/s in 16 bit, 50 in fp32, 10 B/s of memory bandwidth, 8 B/s of interconnect, of a
+ * generation that nobody knows. */
 struct lq_gpu tiny_gpu(void);
 
 /* A model of workable size: 8 layers of hidden 1024 with 8 experts of 2048, top-2, 32,000 words. */
