@@ -331,6 +331,7 @@ START_TEST(every_kind_of_fit_is_written_under_its_own_names)
     static const char *const FIRST[] = {"matmul", "a", "c2", "activation_factor"};
     for (int kind = LQ_FIT_STEP_TIME; kind <= LQ_FIT_MEMORY; kind++) {
         const struct lq_fit fit = {.kind = (enum lq_fit_kind)kind,
+                                   .scope = LQ_SCOPE_IDENTITY,
                                    .coefficients = kind == LQ_FIT_MEMORY ? 1 : 2,
                                    .coefficient = {1.5, 2.5},
                                    .prior = {1.0, 2.0},
