@@ -247,7 +247,7 @@ START_TEST(every_estimator_is_held_against_every_set)
     ck_assert_uint_eq(own->errors.n, RUNS / 2);
     ck_assert_double_lt(own->errors.mape, 5e-3); /* the joint fit over both sets */
     ck_assert(own->has_leave_one_out);
-    ck_assert_double_lt(own->leave_one_out.mape, 2e-3);
+    ck_assert_double_lt(own->leave_one_out.mape, 5e-3);
     ck_assert(!own->held_out);
     const struct lq_validation *paper = find_row(&v, "set-b-S2", LQ_FIT_XIA2024);
     ck_assert_double_gt(paper->errors.rmse, own->errors.rmse);
