@@ -207,7 +207,8 @@ static enum lq_code fit_group(const struct lq_catalog *catalog,
 
 /* Fits a group and hands it on: an identity with all but a few of its points, a wider scope with a
  * few of each identity. The fit is named after, and counts, all of an identity's points. `few` has
- * room for all. `*belief` gets what is believed of the group: the prior where it cannot be fitted. */
+ * room for all. `*belief` gets what is believed of the group: the prior where it cannot be fitted.
+ */
 static void fit_and_add(struct chain *c, const struct lq_point *const *run, size_t n,
                         enum lq_scope scope, const struct lq_belief *prior,
                         const struct lq_point **few, struct lq_belief *belief)

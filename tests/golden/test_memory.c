@@ -42,12 +42,19 @@ static struct lq_memory count(const struct run *run)
     return lq_memory_count(&job);
 }
 
-#define LORA(r, t) {.kind = LQ_METHOD_LORA, .rank = (r), .targets = (t)}
+#define LORA(r, t)                                                                                 \
+    {                                                                                              \
+        .kind = LQ_METHOD_LORA, .rank = (r), .targets = (t)                                        \
+    }
 #define QLORA(r, t, q)                                                                             \
-    {.kind = LQ_METHOD_QLORA, .rank = (r), .targets = (t), .quantization = LQ_QUANTIZATION_##q}
+    {                                                                                              \
+        .kind = LQ_METHOD_QLORA, .rank = (r), .targets = (t), .quantization = LQ_QUANTIZATION_##q  \
+    }
 #define FSDP(n, t, c)                                                                              \
-    {.data = (n), .tensor = (t), .pipeline = 1, .expert = 1, .context = (c), .zero_stage = 3,      \
-     .nodes = 1}
+    {                                                                                              \
+        .data = (n), .tensor = (t), .pipeline = 1, .expert = 1, .context = (c), .zero_stage = 3,   \
+        .nodes = 1                                                                                 \
+    }
 
 /* torchtune README (2024-12), GiB "active"; Llama 3.2 3B, 2 rows of 4096, one A100. */
 static const struct run TORCHTUNE[] = {
@@ -100,8 +107,10 @@ static const struct run TORCHTITAN[] = {
      .training = {.checkpointing = LQ_CHECKPOINTING_SELECTIVE, .master_weights = true},
      .layout = FSDP(128, 1, 1), .batch = 2, .row_tokens = 8192, .bytes = 67.0 * LQ_GIB},
     {"llama-3.1-8b", "torchtitan",
-     .training = {.checkpointing = LQ_CHECKPOINTING_FULL, .master_weights = true,
-                  .precision = LQ_PRECISION_FP8, .options = COMPILE},
+     .training = {.checkpointing = LQ_CHECKPOINTING_FULL,
+                  .master_weights = true,
+                  .precision = LQ_PRECISION_FP8,
+                  .options = COMPILE},
      .layout = FSDP(2, 1, 4), .batch = 1, .row_tokens = 131072, .bytes = 84.0 * LQ_GIB},
 };
 
@@ -151,13 +160,11 @@ START_TEST(runs_that_did_not_fit_are_refused)
 END_TEST
 
 #define LONGEST(model, stack, option, gib, tokens)                                                 \
-    {model,                                                                                        \
-     stack,                                                                                        \
-     QLORA(32, LQ_TARGETS_ALL_LINEAR, NF4_DQ),                                                     \
-     .training = {.options = (option), .checkpointing = LQ_CHECKPOINTING_FULL},                    \
-     .batch = 1,                                                                                   \
-     .row_tokens = (tokens),                                                                       \
-     .bytes = (gib) * LQ_GIB}
+    {                                                                                              \
+        model, stack, QLORA(32, LQ_TARGETS_ALL_LINEAR, NF4_DQ),                                    \
+            .training = {.options = (option), .checkpointing = LQ_CHECKPOINTING_FULL}, .batch = 1, \
+            .row_tokens = (tokens), .bytes = (gib)*LQ_GIB                                          \
+    }
 
 /* Unsloth README (2025-04): longest rows of QLoRA of rank 32, with Transformers and
  * FlashAttention 2 and with Unsloth. */
@@ -183,8 +190,8 @@ START_TEST(the_longest_rows_are_met)
         double high = 1e6;
         for (int step = 0; step < 40; step++) {
             const double middle = 0.5 * (low + high);
-            const bool fits = lq_memory_total_bytes(&m, &LQ_MEMORY_FACTORS_ONE, 1.0, middle) <=
-                              run->bytes;
+            const bool fits =
+                lq_memory_total_bytes(&m, &LQ_MEMORY_FACTORS_ONE, 1.0, middle) <= run->bytes;
             *(fits ? &low : &high) = middle;
         }
         char what[64];

@@ -163,12 +163,10 @@ START_TEST(a_faster_device_or_network_never_lengthens)
     for (int i = 0; i < CASES; i++) {
         random_step(3, i);
         r.job.network.internode_bytes_per_s = 25e9;
-        double *const rates[] = {&r.gpu.fp16_flop_per_s,
-                                 &r.gpu.fp32_flop_per_s,
-                                 &r.gpu.fp8_flop_per_s,
-                                 &r.gpu.memory_bandwidth_bytes_per_s,
-                                 &r.gpu.interconnect_bytes_per_s,
-                                 &r.job.network.internode_bytes_per_s};
+        double *const rates[] = {
+            &r.gpu.fp16_flop_per_s,          &r.gpu.fp32_flop_per_s,
+            &r.gpu.fp8_flop_per_s,           &r.gpu.memory_bandwidth_bytes_per_s,
+            &r.gpu.interconnect_bytes_per_s, &r.job.network.internode_bytes_per_s};
         double last_s = step_s();
         for (size_t j = 0; j < sizeof rates / sizeof rates[0]; j++) {
             *rates[j] *= 1.0 + 2.0 * random_share();
@@ -203,8 +201,8 @@ END_TEST
 
 START_TEST(the_more_is_recomputed_the_longer_it_takes)
 {
-    static const enum lq_checkpointing ORDER[] = {
-        LQ_CHECKPOINTING_NONE, LQ_CHECKPOINTING_SELECTIVE, LQ_CHECKPOINTING_FULL};
+    static const enum lq_checkpointing ORDER[] = {LQ_CHECKPOINTING_NONE, LQ_CHECKPOINTING_SELECTIVE,
+                                                  LQ_CHECKPOINTING_FULL};
     for (int i = 0; i < CASES; i++) {
         random_step(5, i);
         double last_s = 0.0;

@@ -7,7 +7,7 @@
 #include <check.h>
 #include <stdio.h>
 
-static struct lq_model_entry models[1];
+static struct lq_model_entry models[2];
 struct lq_gpu_entry gpus[2];
 struct lq_point points[POINTS_MAX];
 struct lq_capacity capacities[3];
@@ -72,11 +72,13 @@ void fill_catalog(void)
 {
     (void)small_job();
     models[0].model = small_moe();
+    models[1].model = small_moe();
+    snprintf(models[0].model.id, sizeof models[0].model.id, "other-moe");
     gpus[0].gpu = SMALL_GPU;
     gpus[1].gpu = SMALL_GPU;
     snprintf(gpus[1].gpu.id, sizeof gpus[1].gpu.id, "S2");
     gpus[1].gpu.memory_bytes = 8e9;
-    catalog = (struct lq_catalog){.models = models, .model_count = 1, .gpus = gpus, .gpu_count = 2};
+    catalog = (struct lq_catalog){.models = models, .model_count = 2, .gpus = gpus, .gpu_count = 2};
     for (int i = 0; i < RUNS; i++) {
         points[i] = run(i, "S1", 1.3);
         points[RUNS + i] = run(i, "S2", 2.0);

@@ -6,7 +6,7 @@
 
 enum { RUNS = 24, POINTS_MAX = 3 * RUNS };
 
-extern struct lq_gpu_entry gpus[2]; /* "S1" and "S2" */
+extern struct lq_gpu_entry gpus[2]; /* "S1" and "S2"; models are "small-moe" and "other-moe" */
 extern struct lq_point points[POINTS_MAX];
 extern struct lq_capacity capacities[3];
 extern struct lq_catalog catalog;

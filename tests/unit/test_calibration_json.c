@@ -315,6 +315,11 @@ START_TEST(a_fit_names_its_factors_and_their_errors)
     assert_close("another", number(o, "relative_standard_errors", "host"), 0.04, 1e-12);
     assert_close("prior", number(o, "prior", "matmul"), 1.1, 1e-12);
     ck_assert_str_eq(json_string_value(json_object_get(o, "scope")), "model");
+    const json_t *group = json_object_get(o, "group");
+    ck_assert_str_eq(json_string_value(json_object_get(group, "model")), "small-moe");
+    ck_assert_str_eq(json_string_value(json_object_get(group, "stack")), "hf-2024");
+    ck_assert_str_eq(json_string_value(json_object_get(group, "method")), "full");
+    ck_assert(json_is_null(json_object_get(o, "identity"))); /* many */
     ck_assert_str_eq(json_string_value(json_object_get(o, "estimator")), "default");
     ck_assert_str_eq(json_string_value(json_object_get(o, "objective")), "pseudo-huber-relative");
     ck_assert(json_is_null(json_object_get(o, "lengths")));

@@ -313,8 +313,9 @@ START_TEST(no_fit_makes_a_device_faster_than_its_peak)
     const struct lq_estimate e = quote(&job, &evidence);
     job.layout = LQ_LAYOUT_SINGLE;
     ck_assert_double_ge(e.step_s, lq_job_least_step_s(&job, 4.0, 512.0));
-    const enum lq_term matmuls[] = {LQ_TERM_EXPERT_MATMUL, LQ_TERM_ATTENTION, LQ_TERM_HEAD};
-    for (int i = 0; i < 3; i++) {
+    const enum lq_term matmuls[] = {LQ_TERM_EXPERT_MATMUL, LQ_TERM_ATTENTION, LQ_TERM_HEAD,
+                                    LQ_TERM_ATTENTION_SCORES};
+    for (int i = 0; i < 4; i++) {
         const struct lq_amount amount = lq_step_amount(&e.parts, &e.step, matmuls[i]);
         ck_assert_double_ge(lq_step_term_s(&e.step, matmuls[i]), amount.flop / 120e12);
     }
@@ -334,6 +335,28 @@ START_TEST(every_warning_has_a_code_and_a_sentence)
             ck_assert_str_ne(code, LQ_WARNING_CODES[j]);
         }
     }
+}
+END_TEST
+
+START_TEST(a_job_is_known_by_all_that_identifies_a_measurement)
+{
+    struct lq_job job = small_job();
+    job.gpu_count = 16;
+    job.training.master_weights = true;
+    job.training.options = LQ_OPTION_BIT(LQ_OPTION_COMPILE);
+    const struct lq_identity replicas = lq_job_identity(&job);
+    ck_assert_str_eq(replicas.model, "small-moe");
+    ck_assert_str_eq(replicas.gpu, "S1");
+    ck_assert_str_eq(replicas.stack, "hf-2024");
+    ck_assert_int_eq(replicas.method.rank, 16);
+    ck_assert(replicas.master_weights);
+    ck_assert_uint_eq(replicas.options, job.training.options);
+    ck_assert_int_eq(replicas.layout.data, 16); /* where no layout is named */
+    ck_assert_int_eq(replicas.layout.nodes, 2);
+    job.network.node_gpu_count = 4;
+    ck_assert_int_eq(lq_job_identity(&job).layout.nodes, 4);
+    job.layout = (struct lq_layout){.data = 8, .tensor = 2, .pipeline = 1, .nodes = 2};
+    ck_assert_int_eq(lq_job_identity(&job).layout.tensor, 2);
 }
 END_TEST
 
@@ -367,6 +390,7 @@ int main(void)
     tcase_add_test(tests, bf16_on_devices_without_it_is_pointed_out);
     tcase_add_test(tests, no_fit_makes_a_device_faster_than_its_peak);
     tcase_add_test(tests, every_warning_has_a_code_and_a_sentence);
+    tcase_add_test(tests, a_job_is_known_by_all_that_identifies_a_measurement);
     tcase_add_test(tests, a_label_known_from_points_alone_takes_the_default_stack);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

@@ -39,7 +39,12 @@ START_TEST(the_nearest_memory_fit_is_taken)
     for (size_t n = 1; n <= 3; n++) {
         const struct lq_evidence evidence = {.fits = fits, .fit_count = n};
         ck_assert_ptr_eq(lq_evidence_memory(&evidence, &id).fit, &fits[n - 1]);
+        const struct lq_evidence last = {.fits = &fits[n - 1], .fit_count = 4 - n};
+        ck_assert_ptr_eq(lq_evidence_memory(&last, &id).fit, &fits[2]);
     }
+    const struct lq_fit turned[] = {fits[2], fits[1], fits[0]};
+    const struct lq_evidence evidence = {.fits = turned, .fit_count = 3};
+    ck_assert_ptr_eq(lq_evidence_memory(&evidence, &id).fit, &turned[0]);
 }
 END_TEST
 

@@ -119,6 +119,24 @@ START_TEST(the_nearest_is_of_the_same_identity_before_the_same_model)
 }
 END_TEST
 
+START_TEST(of_other_gpus_the_one_of_the_likest_name_is_named)
+{
+    struct lq_identity id = identity();
+    struct lq_identity others[] = {identity(), identity(), identity()};
+    const char *const names[] = {"A40", "A100-80GB-PCIe", "A100-40GB-SXM"};
+    struct lq_point points[3];
+    for (int i = 0; i < 3; i++) {
+        snprintf(others[i].gpu, sizeof others[i].gpu, "%s", names[i]);
+        points[i] = point(names[i], &others[i], i == 1 ? 8 : 1);
+    }
+    snprintf(id.gpu, sizeof id.gpu, "A100-80GB-SXM");
+    const struct lq_evidence evidence = {.points = points, .point_count = 3};
+    const struct lq_point *nearest = NULL;
+    ck_assert_ptr_null(lq_evidence_point(&evidence, &id, &points[0].conditions, &nearest));
+    ck_assert_ptr_eq(nearest, &points[1]); /* though its batch is another */
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("evidence_points");
@@ -128,6 +146,7 @@ int main(void)
     tcase_add_test(tests, any_other_condition_is_refused_and_the_nearest_named);
     tcase_add_test(tests, rows_of_one_fixed_length_are_alike_whatever_the_rule);
     tcase_add_test(tests, the_nearest_is_of_the_same_identity_before_the_same_model);
+    tcase_add_test(tests, of_other_gpus_the_one_of_the_likest_name_is_named);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

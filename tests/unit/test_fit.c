@@ -40,7 +40,7 @@ static void observe(struct lq_step_observation out[POINTS])
 static struct lq_fit must_fit(const struct lq_step_observation *o, size_t n,
                               const struct lq_belief *prior, const double *member_log_sd)
 {
-    struct lq_fit fit = {.points = 0};
+    struct lq_fit fit = {.kind = LQ_FIT_MEMORY, .objective = LQ_OBJECTIVE_MINIMAX};
     struct lq_error err = {0};
     double scratch[POINTS];
     const enum lq_code code = lq_fit_step_time(o, n, prior, member_log_sd, scratch, &fit, &err);

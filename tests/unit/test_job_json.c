@@ -268,7 +268,7 @@ static const struct {
     {"\"batch_size\": 2.5", LQ_EFIELD, "/batch_size"},
     {"\"batch_size\": true", LQ_EFIELD, "/batch_size"},
     {"\"stack\": \"my stack\"", LQ_EFIELD, "/stack"}, /* unknown ones are fine, but for this */
-    {"\"stack\": \"vllm\"", LQ_EFIELD, "/stack"}, /* trains nothing */
+    {"\"stack\": \"vllm\"", LQ_EFIELD, "/stack"},     /* trains nothing */
     {"\"estimator\": \"best\"", LQ_EFIELD, "/estimator"},
     {"\"providers\": []", LQ_EFIELD, "/providers"},
     {"\"providers\": \"cheap-2024\"", LQ_EFIELD, "/providers"},

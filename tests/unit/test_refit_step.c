@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FITS_MAX = 16 };
+enum { FITS_MAX = 32 };
 
 /* Fits in the order they were made. */
 struct made {
@@ -96,6 +96,37 @@ START_TEST(other_methods_and_stacks_are_groups_of_their_own)
     ck_assert_uint_eq(in[LQ_SCOPE_STACK], 2);
     ck_assert_uint_eq(in[LQ_SCOPE_MODEL], 3);
     ck_assert_uint_eq(in[LQ_SCOPE_IDENTITY], 3);
+}
+END_TEST
+
+static void swap_points(size_t i, size_t j)
+{
+    const struct lq_point other = points[j];
+    points[j] = points[i];
+    points[i] = other;
+}
+
+START_TEST(groups_are_found_in_whatever_order_points_arrived)
+{
+    for (int i = 0; i < 2 * RUNS; i++) { /* two stacks, models and methods, in turns */
+        struct lq_identity *id = &points[i].identity;
+        snprintf(id->stack, LQ_ID_MAX, "%s", i % 2 == 0 ? "hf-2024" : "torchtune");
+        snprintf(id->model, LQ_ID_MAX, "%s", i / 2 % 2 == 0 ? "small-moe" : "other-moe");
+        id->method.kind = i / 4 % 2 == 0 ? LQ_METHOD_LORA : LQ_METHOD_FULL;
+    }
+    const struct made first = *refit();
+    ck_assert_uint_eq(first.count, 1 + 2 + 8 + 16);
+    for (size_t i = 0; i < RUNS; i++) {
+        swap_points(i, 2 * RUNS - 1 - i);
+        swap_points(i, 7 * i % (2 * RUNS));
+    }
+    const struct made *second = refit();
+    ck_assert_uint_eq(second->count, first.count);
+    for (size_t i = 0; i < first.count; i++) {
+        ck_assert_uint_eq(second->hashes[i], first.hashes[i]);
+        ck_assert_mem_eq(&second->fits[i].belief, &first.fits[i].belief,
+                         sizeof first.fits[i].belief);
+    }
 }
 END_TEST
 
@@ -313,6 +344,7 @@ int main(void)
     tcase_add_checked_fixture(tests, fill_catalog, NULL);
     tcase_add_test(tests, each_scope_has_its_fits_the_widest_first);
     tcase_add_test(tests, other_methods_and_stacks_are_groups_of_their_own);
+    tcase_add_test(tests, groups_are_found_in_whatever_order_points_arrived);
     tcase_add_test(tests, each_fit_starts_from_the_next_wider_one);
     tcase_add_test(tests, an_identity_starts_from_its_models_other_identities);
     tcase_add_test(tests, a_fit_tells_what_it_is_made_of);

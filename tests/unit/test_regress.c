@@ -239,6 +239,73 @@ START_TEST(sums_of_times_are_fitted_as_well)
 }
 END_TEST
 
+/* What is minimised, by its definition: pseudo-Huber of two standard deviations, and the prior. */
+static double objective(const struct lq_regression *regression, const struct lq_belief *from,
+                        const double mean[2])
+{
+    const double factor[] = {exp(mean[0]), exp(mean[1])};
+    double sum = 0.0;
+    for (size_t i = 0; i < regression->count; i++) {
+        double ratio = 0.0;
+        double gradient[2];
+        regression->evaluate(regression->context, i, factor, &ratio, gradient);
+        const double u = ratio / regression->log_sd[i] / 2.0;
+        sum += 4.0 * (sqrt(1.0 + u * u) - 1.0);
+    }
+    for (int f = 0; f < 2; f++) {
+        const double off = mean[f] - from->mean[f];
+        sum += 0.5 * off * off / variance(from, f);
+    }
+    return sum;
+}
+
+START_TEST(the_posterior_is_where_prior_and_measurements_balance)
+{
+    const struct line lines[] = {{.x = {1.0, 0.2}, .y = 5.0}, {.x = {0.3, 2.0}, .y = 0.9}};
+    const double log_sd[] = {0.2, 0.3};
+    struct lq_belief from = {.factors = 2, .mean = {-1.0, 1.5}};
+    lq_belief_widen(&from, (const double[]){0.4, 0.6}); /* as strong as the measurements */
+    const struct lq_regression regression = {
+        .evaluate = evaluate_sum, .context = lines, .count = 2, .log_sd = log_sd};
+    struct lq_belief after;
+    struct lq_error err = {0};
+    ck_assert_int_eq(lq_regress(&regression, &from, &after, NULL, &err), LQ_OK);
+    const double least = objective(&regression, &from, after.mean);
+    for (int f = 0; f < 2; f++) {
+        for (int sign = -1; sign <= 1; sign += 2) { /* anywhere nearby is worse */
+            double aside[] = {after.mean[0], after.mean[1]};
+            aside[f] += 1e-4 * sign;
+            ck_assert_double_gt(objective(&regression, &from, aside), least);
+        }
+    }
+}
+END_TEST
+
+/* Flat far away, steep in the middle: a full step from there lands as far on the other side. */
+static void evaluate_bend(const void *context, size_t i, const double *factor, double *log_ratio,
+                          double *gradient)
+{
+    (void)context;
+    (void)i;
+    const double x = 5.0 * log(factor[0]);
+    *log_ratio = atan(x);
+    gradient[0] = 5.0 / (1.0 + x * x);
+}
+
+START_TEST(a_step_that_overshoots_is_shortened)
+{
+    const double log_sd[] = {0.01};
+    const struct lq_regression regression = {
+        .evaluate = evaluate_bend, .count = 1, .log_sd = log_sd};
+    struct lq_belief from = {.factors = 1, .mean = {3.0}};
+    lq_belief_widen(&from, (const double[]){10.0});
+    struct lq_belief after;
+    struct lq_error err = {0};
+    ck_assert_int_eq(lq_regress(&regression, &from, &after, NULL, &err), LQ_OK);
+    ck_assert_double_eq_tol(after.mean[0], 0.0, 1e-4);
+}
+END_TEST
+
 START_TEST(the_stated_variance_is_that_of_repeated_measurements)
 {
     enum { RUNS = 400, POINTS = 12 };
@@ -309,6 +376,8 @@ int main(void)
     tcase_add_test(tests, more_measurements_never_widen);
     tcase_add_test(tests, an_outlier_pulls_no_harder_than_two_standard_deviations);
     tcase_add_test(tests, sums_of_times_are_fitted_as_well);
+    tcase_add_test(tests, the_posterior_is_where_prior_and_measurements_balance);
+    tcase_add_test(tests, a_step_that_overshoots_is_shortened);
     tcase_add_test(tests, the_stated_variance_is_that_of_repeated_measurements);
     tcase_add_test(tests, what_determines_nothing_is_refused);
     suite_add_tcase(suite, tests);
