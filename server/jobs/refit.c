@@ -123,15 +123,6 @@ double lq_fit_predict_point(const struct lq_catalog *catalog, const struct lq_fi
     return model != NULL ? lq_fit_predict(fit, &o, (double)lq_model_experts(model)) : 0.0;
 }
 
-static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
-{
-    const unsigned char *byte = data;
-    for (size_t i = 0; i < size; i++) {
-        hash = (hash ^ byte[i]) * 1099511628211ULL; /* FNV-1a */
-    }
-    return hash;
-}
-
 /* What a fit is of, in words: its scope's part of the identity. */
 static void describe_fit(const struct lq_fit *fit, char *text, size_t size)
 {
@@ -164,7 +155,21 @@ static void name_fit(struct lq_fit *fit, uint64_t hash)
              (unsigned long long)((hash ^ (hash >> 32)) & 0xffffffffULL));
 }
 
-static uint64_t hash_identity(const struct lq_identity *id)
+bool lq_point_is_calibration(const struct lq_catalog *catalog, const struct lq_point *point)
+{
+    return point >= catalog->points && point < catalog->points + catalog->point_count;
+}
+
+uint64_t lq_sign_bytes(uint64_t hash, const void *data, size_t size)
+{
+    const unsigned char *byte = data;
+    for (size_t i = 0; i < size; i++) {
+        hash = (hash ^ byte[i]) * 1099511628211ULL; /* FNV-1a */
+    }
+    return hash;
+}
+
+uint64_t lq_sign_identity(const struct lq_identity *id)
 {
     char text[512];
     const struct lq_layout *layout = &id->layout;
@@ -173,31 +178,26 @@ static uint64_t hash_identity(const struct lq_identity *id)
                         (long long)id->method.rank, id->method.targets,
                         (int)id->method.quantization, (int)id->method.train_embeddings,
                         (int)id->precision, (int)id->optimizer, (int)id->checkpointing);
-    const uint64_t hash = hash_bytes(14695981039346656037ULL, text, (size_t)size);
+    const uint64_t hash = lq_sign_bytes(14695981039346656037ULL, text, (size_t)size);
     size = snprintf(text, sizeof text, "|%d|%d|%u|%lld|%lld|%lld|%lld|%lld|%d|%lld|%lld",
                     (int)id->attention, (int)id->master_weights, id->options,
                     (long long)layout->data, (long long)layout->tensor, (long long)layout->pipeline,
                     (long long)layout->expert, (long long)layout->context, layout->zero_stage,
                     (long long)lq_layout_shards(layout), (long long)layout->nodes);
-    return hash_bytes(hash, text, (size_t)size);
+    return lq_sign_bytes(hash, text, (size_t)size);
 }
 
-uint64_t lq_sign_fit(struct lq_fit *fit, const struct lq_point *const *points, size_t n)
+uint64_t lq_sign_point(uint64_t hash, const struct lq_point *point, struct lq_fit *fit)
 {
-    uint64_t hash = hash_identity(&fit->identity);
-    for (size_t i = 0; i < n; i++) {
-        const struct lq_point *point = points[i];
-        hash = hash_bytes(hash, point->id, strlen(point->id));
-        hash = hash_bytes(hash, &point->queries_per_s, sizeof point->queries_per_s);
-        char data[LQ_ID_MAX];
-        lq_conditions_data(&point->conditions, data);
-        lq_names_add(fit->sources, sizeof fit->sources, point->source);
-        lq_names_add(fit->data, sizeof fit->data, data);
-        if (strcmp(point->measured_at, fit->newest_at) > 0) {
-            snprintf(fit->newest_at, sizeof fit->newest_at, "%s", point->measured_at);
-        }
+    char data[LQ_ID_MAX];
+    lq_conditions_data(&point->conditions, data);
+    lq_names_add(fit->sources, sizeof fit->sources, point->source);
+    lq_names_add(fit->data, sizeof fit->data, data);
+    if (strcmp(point->measured_at, fit->newest_at) > 0) {
+        snprintf(fit->newest_at, sizeof fit->newest_at, "%s", point->measured_at);
     }
-    return hash_bytes(hash, fit->prior, sizeof fit->prior);
+    hash = lq_sign_bytes(hash, point->id, strlen(point->id));
+    return lq_sign_bytes(hash, &point->queries_per_s, sizeof point->queries_per_s);
 }
 
 /* Points of one identity and distribution. */
@@ -230,7 +230,11 @@ static void fit_form(const struct lq_catalog *catalog, const struct group *group
     const double experts = (double)lq_model_experts(&model->model);
     if (lq_fit_xia2024(kind, observations, group->count, experts,
                        lq_xia2024_c3(first->identity.model), fit, &err) == LQ_OK) {
-        name_fit(fit, lq_sign_fit(fit, group->points, group->count));
+        uint64_t hash = lq_sign_identity(&fit->identity);
+        for (size_t i = 0; i < group->count; i++) {
+            hash = lq_sign_point(hash, group->points[i], fit);
+        }
+        name_fit(fit, lq_sign_bytes(hash, fit->prior, sizeof fit->prior));
     } else {
         fits->count--;
     }

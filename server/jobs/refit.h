@@ -41,5 +41,11 @@ bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *ident
 bool lq_job_of_point(const struct lq_catalog *catalog, const struct lq_point *point,
                      struct lq_job *job);
 
-/* Fills what a fit tells of its points (sources, data, newest) and returns a hash over them. */
-uint64_t lq_sign_fit(struct lq_fit *fit, const struct lq_point *const *points, size_t n);
+/* Whether a point is a stored calibration rather than a published run of another kind. */
+bool lq_point_is_calibration(const struct lq_catalog *catalog, const struct lq_point *point);
+
+/* Hashes that fits are named by: begun with what they are of, carried on by what they are made of.
+ * A point also adds to what the fit tells of its points (sources, data, newest). */
+uint64_t lq_sign_identity(const struct lq_identity *identity);
+uint64_t lq_sign_point(uint64_t hash, const struct lq_point *point, struct lq_fit *fit);
+uint64_t lq_sign_bytes(uint64_t hash, const void *data, size_t size);
