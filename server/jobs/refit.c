@@ -75,16 +75,11 @@ struct lq_observation lq_observation_of(const struct lq_point *point)
     };
 }
 
-bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *identity,
-               struct lq_job *job)
+void lq_job_of_memory(const struct lq_catalog *catalog, const struct lq_identity *identity,
+                      struct lq_job *job)
 {
-    const struct lq_model *model = lq_catalog_any_model(catalog, identity->model);
-    const struct lq_gpu *gpu = lq_catalog_any_gpu(catalog, identity->gpu);
-    if (model == NULL || gpu == NULL) {
-        return false;
-    }
-    *job = (struct lq_job){.model = model,
-                           .gpu = gpu,
+    *job = (struct lq_job){.model = lq_catalog_any_model(catalog, identity->model),
+                           .gpu = lq_catalog_any_gpu(catalog, identity->gpu),
                            .gpu_count = identity->gpu_count,
                            .layout = identity->layout,
                            .network = {.node_gpu_count = LQ_NODE_GPUS_DEFAULT},
@@ -97,7 +92,13 @@ bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *ident
                                         .options = identity->options,
                                         .accumulation_steps = 1},
                            .stack = identity->stack};
-    return true;
+}
+
+bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *identity,
+               struct lq_job *job)
+{
+    lq_job_of_memory(catalog, identity, job);
+    return job->model != NULL && job->gpu != NULL;
 }
 
 bool lq_job_of_point(const struct lq_catalog *catalog, const struct lq_point *point,
@@ -288,16 +289,21 @@ static bool add_fit(void *context, const struct lq_fit *fit, uint64_t hash)
     return out != NULL;
 }
 
-static void add_memory_fit(void *context, const struct lq_fit *fit, uint64_t hash)
-{
-    (void)add_fit(context, fit, hash);
-}
-
 static int by_id(const void *a, const void *b)
 {
     const struct lq_fit *left = a;
     const struct lq_fit *right = b;
     return strcmp(left->id, right->id);
+}
+
+static enum lq_code add_memory(const struct lq_catalog *catalog, const struct lq_fit_sink *sink,
+                               struct lq_error *err)
+{
+    struct lq_memory_sights sights;
+    LQ_TRY(lq_memory_sights_gather(catalog, &sights, err));
+    const enum lq_code code = lq_refit_memory(&sights, NULL, sink, err);
+    lq_memory_sights_release(&sights);
+    return code;
 }
 
 enum lq_code lq_refit(const struct lq_catalog *catalog, struct lq_fit **out, size_t *count,
@@ -317,7 +323,7 @@ enum lq_code lq_refit(const struct lq_catalog *catalog, struct lq_fit **out, siz
     }
     const struct lq_fit_sink sink = {.add = add_fit, .context = &fits};
     const bool complete = points != NULL && lq_refit_steps(catalog, NULL, &sink, err) == LQ_OK &&
-                          lq_refit_memory(catalog, add_memory_fit, &fits);
+                          add_memory(catalog, &sink, err) == LQ_OK;
     free(points);
     if (!complete || fits.failed) {
         free(fits.item);

@@ -37,6 +37,11 @@ double lq_fit_predict_point(const struct lq_catalog *catalog, const struct lq_fi
 bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *identity,
                struct lq_job *job);
 
+/* The same for the memory of an identity that may have no GPU; what the catalog does not know is
+ * NULL. */
+void lq_job_of_memory(const struct lq_catalog *catalog, const struct lq_identity *identity,
+                      struct lq_job *job);
+
 /* The same with what a point adds: active experts, micro-batches per optimizer step. */
 bool lq_job_of_point(const struct lq_catalog *catalog, const struct lq_point *point,
                      struct lq_job *job);
