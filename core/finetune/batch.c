@@ -72,6 +72,31 @@ static void advise(const struct lq_job *job, const struct lq_memory *memory,
                  LQ_GIB);
 }
 
+/* " as data 2 x tensor 4, ZeRO 3": what each of several devices holds a part of; else nothing. */
+static void describe_layout(const struct lq_layout *layout, char *text, size_t size)
+{
+    const struct {
+        const char *name;
+        int64_t ranks;
+    } groups[] = {{"data", layout->data},
+                  {"tensor", layout->tensor},
+                  {"pipeline", layout->pipeline},
+                  {"expert", layout->expert},
+                  {"context", layout->context}};
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
+        if (groups[i].ranks > 1) {
+            used +=
+                (size_t)snprintf(text + used, size - used, "%s%s %lld", used > 0 ? " x " : " as ",
+                                 groups[i].name, (long long)groups[i].ranks);
+        }
+    }
+    if (used > 0 && layout->zero_stage > 0) {
+        snprintf(text + used, size - used, ", ZeRO %d", layout->zero_stage);
+    }
+}
+
 static enum lq_code refuse(const struct lq_job *job, const struct lq_memory *memory,
                            const struct lq_memory_factors *factors, int64_t batch_size,
                            struct lq_error *err)
@@ -81,6 +106,8 @@ static enum lq_code refuse(const struct lq_job *job, const struct lq_memory *mem
     const int64_t largest =
         lq_memory_max_batch(memory, factors, job->gpu->memory_bytes, job->lengths->longest_tokens);
     char advice[160];
+    char layout[160]; /* five groups of at most 19 digits */
+    describe_layout(&job->layout, layout, sizeof layout);
     if (largest > 0) {
         snprintf(advice, sizeof advice, "a batch of %lld would fit", (long long)largest);
     } else {
@@ -91,8 +118,7 @@ static enum lq_code refuse(const struct lq_job *job, const struct lq_memory *mem
         "batch size %lld with rows of up to %lld tokens needs %.0f bytes, %.0f more than the "
         "%.0f of %s%s; %s",
         (long long)batch_size, (long long)job->lengths->longest_tokens, needed,
-        needed - job->gpu->memory_bytes, job->gpu->memory_bytes, job->gpu->id,
-        job->gpu_count > 1 && job->layout.data == 0 ? " (each GPU holds a replica)" : "", advice);
+        needed - job->gpu->memory_bytes, job->gpu->memory_bytes, job->gpu->id, layout, advice);
 }
 
 /* Eq. 1's pair for the estimators named after the paper; NULL for others and where it has none. */
@@ -140,21 +166,22 @@ static bool was_measured(const struct lq_job *job, const struct lq_evidence *evi
     return lq_evidence_point(evidence, identity, &conditions, &nearest) != NULL;
 }
 
-/* The spread is that of ln(total): it widens the total, and the device that a batch must fit. */
+/* The spread of ln(total) widens the total, and the device that a batch must fit. */
 static void fill_interval(const struct lq_job *job, const struct lq_memory_factors *factors,
                           struct lq_estimate *out)
 {
-    const double z = lq_interval_z(job->confidence);
     const double longest = (double)job->lengths->longest_tokens;
-    double spread[2];
-    lq_interval_around(1.0, out->memory_basis.log_sd, z, spread);
+    double slopes[LQ_MEMORY_FACTORS];
+    const double total = lq_memory_peak_bytes(&out->memory, factors, LQ_MEMORY_DEVICE,
+                                              (double)out->batch_size, longest, slopes);
+    const double log_sd = lq_basis_memory_log_sd(&out->memory_basis, slopes);
+    const double z = lq_interval_z(job->confidence);
+    double capacity[2];
+    lq_interval_around(total, log_sd, z, out->interval.memory_bytes);
+    lq_interval_around(job->gpu->memory_bytes, log_sd, z, capacity);
     for (int i = 0; i < 2; i++) {
-        out->interval.memory_bytes[i] =
-            spread[i] *
-            lq_memory_total_bytes(&out->memory, factors, (double)out->batch_size, longest);
-        out->interval.max_batch_size[1 - i] =
-            lq_memory_max_batch(&out->memory, factors, job->gpu->memory_bytes / spread[i],
-                                job->lengths->longest_tokens);
+        out->interval.max_batch_size[i] =
+            lq_memory_max_batch(&out->memory, factors, capacity[i], job->lengths->longest_tokens);
     }
     /* Eq. 1's and measured batches may lie outside what the memory model brackets */
     int64_t *bounds = out->interval.max_batch_size;
@@ -184,24 +211,49 @@ static enum lq_code check_asked(const struct lq_job *job, const struct lq_eviden
     return refuse(job, &out->memory, factors, job->batch_size, err);
 }
 
-enum lq_code lq_batch_choose(const struct lq_job *job, const struct lq_evidence *evidence,
-                             const struct lq_identity *identity, struct lq_estimate *out,
-                             struct lq_error *err)
+/* A batch that was tried and ran out of memory bounds the largest, whatever is counted. */
+static void respect_failures(const struct lq_job *job, const struct lq_evidence *evidence,
+                             const struct lq_identity *identity, struct lq_estimate *out)
 {
-    out->memory_basis = lq_evidence_memory(evidence, identity);
-    const struct lq_memory_factors factors = lq_fit_memory_factors(out->memory_basis.fit);
-    out->memory = lq_job_memory(job);
-    out->max_batch_size = lq_memory_max_batch(&out->memory, &factors, job->gpu->memory_bytes,
-                                              job->lengths->longest_tokens);
-    const struct lq_xia2024_batch *pair = paper_pair(job);
+    const int64_t failed = lq_evidence_too_large(evidence, identity, job->active_experts,
+                                                 (double)job->lengths->longest_tokens);
+    if (failed > 0 && failed <= out->max_batch_size) {
+        out->max_batch_size = failed > 1 ? failed - 1 : 1;
+        out->warnings |= failed > 1 ? 0u : 1u << LQ_WARN_MAY_NOT_FIT;
+    }
+}
+
+/* The largest batch by memory, by Eq. 1 where it was asked for, or as measured. */
+static void set_largest(const struct lq_job *job, const struct lq_evidence *evidence,
+                        const struct lq_identity *identity, const struct lq_xia2024_batch *pair,
+                        const struct lq_memory_factors *factors, struct lq_estimate *out)
+{
     if (pair != NULL) {
         out->max_batch_size =
             lq_xia2024_max_batch(pair, job->gpu->memory_nominal_bytes / LQ_GIB,
                                  (double)job->lengths->longest_tokens, sparsity_of(job));
-    } else if (out->point != NULL && out->point->conditions.batch_size > out->max_batch_size) {
+        return;
+    }
+    out->max_batch_size = lq_memory_max_batch(&out->memory, factors, job->gpu->memory_bytes,
+                                              job->lengths->longest_tokens);
+    respect_failures(job, evidence, identity, out);
+    if (out->point != NULL && out->point->conditions.batch_size > out->max_batch_size) {
         out->max_batch_size = out->point->conditions.batch_size;
         out->warnings |= 1u << LQ_WARN_BATCH_MEASURED;
     }
+}
+
+enum lq_code lq_batch_choose(const struct lq_job *job, const struct lq_evidence *evidence,
+                             const struct lq_identity *identity, struct lq_estimate *out,
+                             struct lq_error *err)
+{
+    const struct lq_applicant applicant = {.identity = identity,
+                                           .model_class = lq_model_class(job->model)};
+    out->memory_basis = lq_evidence_memory(evidence, &applicant);
+    const struct lq_memory_factors factors = lq_memory_factors_of(&out->memory_basis.belief);
+    out->memory = lq_job_memory(job);
+    const struct lq_xia2024_batch *pair = paper_pair(job);
+    set_largest(job, evidence, identity, pair, &factors, out);
     if (out->max_batch_size < 1 && job->batch_size < 1) {
         return pair != NULL ? refuse_by_paper(job, pair, err)
                             : refuse(job, &out->memory, &factors, 1, err);

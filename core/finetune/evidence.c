@@ -1,7 +1,9 @@
-/* Chooses among fits and points. The spreads below are out-of-sample errors, not tuning knobs. */
+/* Chooses among fits of the throughput. The spreads below are out-of-sample errors, not tuning
+ * knobs; those of memory are in evidence_memory.c, measured points in evidence_points.c. */
 #include "core/finetune/evidence.h"
 
 #include "core/base/names.h"
+#include "core/finetune/evidence_nearness.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -33,32 +35,6 @@ static const double FORM_LOG_SD = 0.10;
 /* 0.02: scatter of repeated runs of one job, 1-2 % in Xia et al.'s tables. Part of every interval.
  */
 static const double RUN_LOG_SD = 0.02;
-/* The same for ln(bytes of the peak).
- * fitted 0.07: published largest batches that contradict each other by 20-25 % of their tokens
- *   (Mixtral, half of whose memory is activations), and peaks of one stack about its own factors.
- * part 0.05: ASSUMED; a peak measured with one setting changed tells.
- * stack 0.10, prior 0.14: peaks of 87 public runs with every constant but the stack's own taken
- *   from other sources, root mean square of the logarithm 0.08 on one device and 0.10 on more;
- *   larger, since no other stack's structure was looked at. */
-static const double MEMORY_FITTED_LOG_SD = 0.07;
-static const double MEMORY_PART_LOG_SD = 0.05;
-static const double MEMORY_STACK_LOG_SD = 0.10;
-static const double MEMORY_PRIOR_LOG_SD = 0.14;
-
-static double square(double x)
-{
-    return x * x;
-}
-
-/* How many settings of the run differ, beside model, GPU, GPU count and stack. */
-static int differing_settings(const struct lq_identity *a, const struct lq_identity *b)
-{
-    return (a->method.rank != b->method.rank) + (a->method.targets != b->method.targets) +
-           (a->method.quantization != b->method.quantization) +
-           (a->method.train_embeddings != b->method.train_embeddings) +
-           (a->precision != b->precision) + (a->optimizer != b->optimizer) +
-           (a->checkpointing != b->checkpointing);
-}
 
 struct lq_belief lq_evidence_doubt(void)
 {
@@ -82,62 +58,54 @@ const double *lq_evidence_member_log_sd(enum lq_scope scope)
     return NULL;
 }
 
-/* How far a fit is from the job. Order is that of preference where variance does not decide. */
-enum nearness { OWN, SAME_MODEL, SAME_STACK, OTHER_STACK, ANYTHING, NOTHING };
-
-static enum nearness nearness_of(const struct lq_fit *fit, const struct lq_applicant *applicant)
+enum lq_nearness lq_nearness_of(const struct lq_fit *fit, const struct lq_identity *of)
 {
-    const struct lq_identity *a = &fit->identity;
-    const struct lq_identity *b = applicant->identity;
-    if (fit->kind != LQ_FIT_STEP_TIME) {
-        return NOTHING;
-    }
-    const bool same_stack = strcmp(a->stack, b->stack) == 0;
+    const struct lq_identity *own = &fit->identity;
+    const bool same_stack = strcmp(own->stack, of->stack) == 0;
     switch (fit->scope) {
     case LQ_SCOPE_ALL:
-        return ANYTHING;
+        return LQ_NEAR_ANYTHING;
     case LQ_SCOPE_STACK:
-        return same_stack ? SAME_STACK : NOTHING;
+        return same_stack ? LQ_NEAR_SAME_STACK : LQ_NEAR_NOTHING;
     case LQ_SCOPE_MODEL:
-        if (a->method.kind != b->method.kind || strcmp(a->model, b->model) != 0) {
-            return NOTHING;
+        if (own->method.kind != of->method.kind || strcmp(own->model, of->model) != 0) {
+            return LQ_NEAR_NOTHING;
         }
-        return same_stack ? SAME_MODEL : OTHER_STACK;
+        return same_stack ? LQ_NEAR_SAME_MODEL : LQ_NEAR_OTHER_STACK;
     case LQ_SCOPE_IDENTITY:
-        return lq_identity_equal(a, b) ? OWN : NOTHING;
+        return lq_identity_equal(own, of) ? LQ_NEAR_OWN : LQ_NEAR_NOTHING;
     }
-    return NOTHING;
+    return LQ_NEAR_NOTHING;
 }
 
-/* What a fit's belief says of the job: its own, and what members of its group may differ by on the
- * way down to the job. */
-static struct lq_belief carry(const struct lq_fit *fit, enum nearness nearness)
+struct lq_belief lq_nearness_carry(const struct lq_fit *fit, enum lq_nearness nearness,
+                                   const double *(*member_log_sd)(enum lq_scope scope))
 {
     struct lq_belief belief = fit->belief;
-    if (nearness == OTHER_STACK || nearness == ANYTHING) {
-        lq_belief_widen(&belief, BETWEEN_STACKS);
+    if (nearness == LQ_NEAR_OTHER_STACK || nearness == LQ_NEAR_ANYTHING) {
+        lq_belief_widen(&belief, member_log_sd(LQ_SCOPE_ALL));
     }
-    if (nearness == SAME_STACK || nearness == ANYTHING) {
-        lq_belief_widen(&belief, BETWEEN_MODELS);
+    if (nearness == LQ_NEAR_SAME_STACK || nearness == LQ_NEAR_ANYTHING) {
+        lq_belief_widen(&belief, member_log_sd(LQ_SCOPE_STACK));
     }
     return belief;
 }
 
-static enum lq_basis_kind kind_of(const struct lq_fit *fit, enum nearness nearness,
-                                  const struct lq_applicant *applicant)
+enum lq_basis_kind lq_nearness_kind(const struct lq_fit *fit, enum lq_nearness nearness,
+                                    const struct lq_applicant *applicant)
 {
     switch (nearness) {
-    case OWN:
+    case LQ_NEAR_OWN:
         return LQ_BASIS_CALIBRATED;
-    case SAME_MODEL:
-    case OTHER_STACK:
+    case LQ_NEAR_SAME_MODEL:
+    case LQ_NEAR_OTHER_STACK:
         return LQ_BASIS_TRANSFERRED;
-    case SAME_STACK: {
+    case LQ_NEAR_SAME_STACK: {
         const unsigned own = lq_fit_class(applicant->identity->method.kind, applicant->model_class);
         return (fit->calibrated & own) != 0 ? LQ_BASIS_TRANSFERRED : LQ_BASIS_PRIOR;
     }
-    case ANYTHING:
-    case NOTHING:
+    case LQ_NEAR_ANYTHING:
+    case LQ_NEAR_NOTHING:
         break;
     }
     return LQ_BASIS_PRIOR;
@@ -156,20 +124,23 @@ struct lq_basis lq_evidence_step(const struct lq_evidence *evidence,
                                  const struct lq_applicant *applicant)
 {
     struct lq_basis best = {.kind = LQ_BASIS_PRIOR, .belief = lq_evidence_doubt()};
-    enum nearness best_nearness = NOTHING;
+    enum lq_nearness best_nearness = LQ_NEAR_NOTHING;
     double least = HUGE_VAL;
     lq_belief_widen(&best.belief, BETWEEN_STACKS);
     for (size_t i = 0; i < evidence->fit_count; i++) {
         const struct lq_fit *fit = &evidence->fits[i];
-        const enum nearness nearness = nearness_of(fit, applicant);
-        if (nearness == NOTHING || (best_nearness <= SAME_MODEL && nearness >= best_nearness)) {
+        const enum lq_nearness nearness = fit->kind == LQ_FIT_STEP_TIME
+                                              ? lq_nearness_of(fit, applicant->identity)
+                                              : LQ_NEAR_NOTHING;
+        if (nearness == LQ_NEAR_NOTHING ||
+            (best_nearness <= LQ_NEAR_SAME_MODEL && nearness >= best_nearness)) {
             continue;
         }
-        const struct lq_belief belief = carry(fit, nearness);
+        const struct lq_belief belief = lq_nearness_carry(fit, nearness, lq_evidence_member_log_sd);
         /* what is the job's own, or its model's, needs no comparison */
         const double variance =
-            nearness <= SAME_MODEL ? 0.0 : step_variance(&belief, applicant->parts);
-        if (nearness <= SAME_MODEL || variance < least) {
+            nearness <= LQ_NEAR_SAME_MODEL ? 0.0 : step_variance(&belief, applicant->parts);
+        if (nearness <= LQ_NEAR_SAME_MODEL || variance < least) {
             least = variance;
             best_nearness = nearness;
             best.fit = fit;
@@ -179,7 +150,7 @@ struct lq_basis lq_evidence_step(const struct lq_evidence *evidence,
     if (best.fit == NULL) {
         return best;
     }
-    best.kind = kind_of(best.fit, best_nearness, applicant);
+    best.kind = lq_nearness_kind(best.fit, best_nearness, applicant);
     if (best.kind == LQ_BASIS_CALIBRATED) {
         const bool same_data = lq_names_contain(best.fit->data, applicant->data);
         best.log_sd = hypot(lq_evidence_scatter(best.fit), same_data ? 0.0 : DATA_LOG_SD);
@@ -198,41 +169,6 @@ double lq_basis_log_sd(const struct lq_basis *basis, const struct lq_step_time *
                 RUN_LOG_SD * RUN_LOG_SD);
 }
 
-/* Variance of ln(bytes of the peak) between two identities of one model, whatever their GPUs;
- * negative where nothing carries over. */
-static double memory_distance(const struct lq_identity *a, const struct lq_identity *b)
-{
-    if (strcmp(a->model, b->model) != 0 || a->method.kind != b->method.kind) {
-        return -1.0;
-    }
-    const double stack = strcmp(a->stack, b->stack) == 0 ? 0.0 : square(MEMORY_STACK_LOG_SD);
-    return stack + (double)differing_settings(a, b) * square(MEMORY_PART_LOG_SD);
-}
-
-struct lq_basis lq_evidence_memory(const struct lq_evidence *evidence,
-                                   const struct lq_identity *identity)
-{
-    struct lq_basis best = {.kind = LQ_BASIS_PRIOR, .log_sd = MEMORY_PRIOR_LOG_SD};
-    double best_variance = square(MEMORY_PRIOR_LOG_SD);
-    for (size_t i = 0; i < evidence->fit_count; i++) {
-        const struct lq_fit *fit = &evidence->fits[i];
-        const double apart =
-            fit->kind == LQ_FIT_MEMORY ? memory_distance(&fit->identity, identity) : -1.0;
-        const double variance = apart + square(MEMORY_FITTED_LOG_SD);
-        const bool nearer =
-            variance < best_variance ||
-            (variance == best_variance && best.fit != NULL && fit->points > best.fit->points);
-        if (apart < 0.0 || !nearer) {
-            continue;
-        }
-        best_variance = variance;
-        best.kind = apart > 0.0 ? LQ_BASIS_TRANSFERRED : LQ_BASIS_CALIBRATED;
-        best.fit = fit;
-        best.log_sd = sqrt(variance);
-    }
-    return best;
-}
-
 const struct lq_fit *lq_evidence_xia2024(const struct lq_evidence *evidence, enum lq_fit_kind kind,
                                          const struct lq_identity *identity, const char *lengths)
 {
@@ -244,80 +180,4 @@ const struct lq_fit *lq_evidence_xia2024(const struct lq_evidence *evidence, enu
         }
     }
     return NULL;
-}
-
-/* Same rows: both of one fixed length, or both drawn from one named distribution under one rule. */
-static bool same_data(const struct lq_conditions *a, const struct lq_conditions *b)
-{
-    if (a->sequence_tokens > 0 || b->sequence_tokens > 0) {
-        return a->sequence_tokens == b->sequence_tokens;
-    }
-    return a->lengths[0] != '\0' && strcmp(a->lengths, b->lengths) == 0 &&
-           a->rule.padding == b->rule.padding && a->rule.cutoff_tokens == b->rule.cutoff_tokens &&
-           a->rule.padding_multiple == b->rule.padding_multiple;
-}
-
-static int64_t batch_gap(const struct lq_point *point, const struct lq_conditions *conditions)
-{
-    if (point == NULL) {
-        return INT64_MAX;
-    }
-    const int64_t gap = point->conditions.batch_size - conditions->batch_size;
-    return gap < 0 ? -gap : gap;
-}
-
-/* How much of the GPU's name two identities share: of A100-80GB-SXM, A100-80GB-PCIe is nearer than
- * A40. Plus one where everything but the GPU is the same. */
-static size_t likeness(const struct lq_identity *a, const struct lq_identity *b)
-{
-    size_t shared = 0;
-    while (a->gpu[shared] != '\0' && a->gpu[shared] == b->gpu[shared]) {
-        shared++;
-    }
-    return 2 * shared + (differing_settings(a, b) == 0 && strcmp(a->stack, b->stack) == 0 ? 1 : 0);
-}
-
-static bool is_nearer(const struct lq_point *point, const struct lq_point *than,
-                      const struct lq_identity *identity, const struct lq_conditions *conditions)
-{
-    if (than == NULL) {
-        return true;
-    }
-    const size_t like = likeness(&point->identity, identity);
-    const size_t other = likeness(&than->identity, identity);
-    return like > other ||
-           (like == other && batch_gap(point, conditions) < batch_gap(than, conditions));
-}
-
-const struct lq_point *lq_evidence_point(const struct lq_evidence *evidence,
-                                         const struct lq_identity *identity,
-                                         const struct lq_conditions *conditions,
-                                         const struct lq_point **nearest)
-{
-    const struct lq_point *found = NULL;
-    const struct lq_point *sibling = NULL;
-    const struct lq_point *cousin = NULL;
-    for (size_t i = 0; i < evidence->point_count; i++) {
-        const struct lq_point *point = &evidence->points[i];
-        if (point->out_of_memory || point->implausible ||
-            strcmp(point->identity.model, identity->model) != 0) {
-            continue;
-        }
-        if (!lq_identity_equal(&point->identity, identity)) {
-            cousin = is_nearer(point, cousin, identity, conditions) ? point : cousin;
-            continue;
-        }
-        const struct lq_conditions *c = &point->conditions;
-        if (same_data(c, conditions) && c->active_experts == conditions->active_experts &&
-            c->accumulation_steps == conditions->accumulation_steps &&
-            (conditions->batch_size == 0 || c->batch_size == conditions->batch_size)) {
-            /* the newest of several; with no batch asked, the largest */
-            if (found == NULL || c->batch_size >= found->conditions.batch_size) {
-                found = point;
-            }
-        }
-        sibling = batch_gap(point, conditions) < batch_gap(sibling, conditions) ? point : sibling;
-    }
-    *nearest = sibling != NULL ? sibling : cousin;
-    return found;
 }

@@ -27,7 +27,7 @@ struct lq_basis {
     enum lq_basis_kind kind;
     const struct lq_fit *fit; /* NULL where nothing was measured at all */
     double log_sd;            /* of the predicted quantity, beyond the belief's own variance */
-    struct lq_belief belief;  /* step time: about the job's factors */
+    struct lq_belief belief;  /* about the job's factors */
 };
 
 /* What a job brings to the choice of a fit. Borrowed. */
@@ -62,10 +62,24 @@ double lq_evidence_scatter(const struct lq_fit *fit);
  * the basis adds, and of repeated runs. */
 double lq_basis_log_sd(const struct lq_basis *basis, const struct lq_step_time *step);
 
-/* The memory fit of the same model, method kind and, where there is one, the same settings and
- * stack (any GPU); else the one that differs in the fewest; else none. */
+/* The same of memory, of the factors of struct lq_memory_factors: before anything was measured, and
+ * by how much members of a group differ; LQ_MEMORY_FACTORS entries. */
+struct lq_belief lq_evidence_memory_doubt(void);
+const double *lq_evidence_memory_member_log_sd(enum lq_scope scope);
+
+/* The memory fit that speaks for the job whatever its GPU, and what is believed of its factors:
+ * that of its own identity (calibrated); else of its model on its stack (transferred); else of its
+ * stack (graded as by lq_evidence_step), of its model on another stack (transferred), or of
+ * everything measured (prior). `parts` and `data` of the applicant are not read. */
 struct lq_basis lq_evidence_memory(const struct lq_evidence *evidence,
-                                   const struct lq_identity *identity);
+                                   const struct lq_applicant *applicant);
+
+/* What a memory fit may miss by beside its factors, as lq_evidence_scatter; NULL: of a job that has
+ * no fit of its own. */
+double lq_evidence_memory_scatter(const struct lq_fit *own);
+
+/* Standard deviation of ln(peak), from lq_memory_peak_bytes' slopes. */
+double lq_basis_memory_log_sd(const struct lq_basis *basis, const double slopes[LQ_MEMORY_FACTORS]);
 
 /* The xia2024 fit of the given kind for exactly this identity and length distribution, or NULL. */
 const struct lq_fit *lq_evidence_xia2024(const struct lq_evidence *evidence, enum lq_fit_kind kind,
@@ -78,3 +92,9 @@ const struct lq_point *lq_evidence_point(const struct lq_evidence *evidence,
                                          const struct lq_identity *identity,
                                          const struct lq_conditions *conditions,
                                          const struct lq_point **nearest);
+
+/* The smallest batch that was tried under exactly this identity, with rows no longer than these,
+ * and ran out of memory; 0 = none. */
+int64_t lq_evidence_too_large(const struct lq_evidence *evidence,
+                              const struct lq_identity *identity, int64_t active_experts,
+                              double longest_tokens);

@@ -56,7 +56,8 @@ void lq_fit_set_errors(struct lq_fit *fit, const struct lq_fit_sums *sums)
     const double n = (double)sums->n;
     /* free coefficients: a fit through as many points as coefficients says nothing of its error;
      * factors are held by their prior, so that all together take one */
-    const double taken = fit->kind == LQ_FIT_STEP_TIME ? 1.0 : (double)fit->coefficients;
+    const bool has_prior = fit->kind == LQ_FIT_STEP_TIME || fit->kind == LQ_FIT_MEMORY;
+    const double taken = has_prior ? 1.0 : (double)fit->coefficients;
     fit->points = sums->n;
     fit->rmse_queries_per_s = sqrt(sums->squares / n);
     fit->mape = sums->relative / n;

@@ -7,6 +7,7 @@
 #include "core/finetune/regress.h"
 #include "core/finetune/step_time.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,7 +16,7 @@ enum lq_fit_kind {
     LQ_FIT_STEP_TIME,       /* default: factors of the step-time model, LQ_FACTOR_NAMES */
     LQ_FIT_XIA2024,         /* a, c of a + c * ln(batch) / (sparsity * C3) */
     LQ_FIT_XIA2024_PRINTED, /* C2, C4 of C2 * ln(batch / (sparsity * C3)) + C4 */
-    LQ_FIT_MEMORY           /* activation, logit and overhead factors of the memory model */
+    LQ_FIT_MEMORY           /* factors of the memory model, struct lq_memory_factors */
 };
 extern const char *const LQ_FIT_NAMES[];
 
@@ -120,7 +121,7 @@ double lq_fit_step_s(const struct lq_fit *fit, const struct lq_step_parts *parts
 /* What was seen of memory. */
 enum lq_memory_evidence {
     LQ_MEMORY_LARGEST,  /* the batch fitted `held_bytes`, and one more row did not */
-    LQ_MEMORY_PEAK,     /* the batch took `held_bytes`, as far as its stack's scope counts */
+    LQ_MEMORY_PEAK,     /* the batch took `held_bytes`, as far as memory.scope counts */
     LQ_MEMORY_TOO_LARGE /* the batch did not fit `held_bytes` */
 };
 
@@ -130,15 +131,40 @@ struct lq_memory_observation {
     double batch_size;
     double row_tokens;
     double held_bytes;
+    double siblings; /* observations of the same member of the group, this one included */
 };
 
-/* The factors that a memory fit stands for; all 1 for NULL. */
-struct lq_memory_factors lq_fit_memory_factors(const struct lq_fit *fit);
+/* The factors that a belief about them comes to. */
+struct lq_memory_factors lq_memory_factors_of(const struct lq_belief *belief);
 
-/* Fits a factor of activations (and logits, if that is better) and one of the overhead. A miss is
- * the logarithm of predicted over measured, batch or peak, over what is allowed: one query or 15 %,
- * whichever is more. The factors minimise the largest miss, since a batch is chosen where the model
- * is worst, and stay near 1 where they have a choice. out: as above, coefficients are the three
- * factors. Errors: LQ_EFIT (no usable observation). */
+/* Whether any factors explain an observation: batch and row are positive, and not even with next to
+ * no activations is it larger than what was held. */
+bool lq_memory_is_usable(const struct lq_memory_observation *observation);
+
+/* The bytes to compare with those held, at the factors, and d ln / d ln(factor) (may be NULL): a
+ * peak's as far as its scope counts; else all, since a device has to hold all of it. */
+double lq_memory_observed_bytes(const struct lq_memory_observation *observation,
+                                const struct lq_memory_factors *factors,
+                                double slopes[LQ_MEMORY_FACTORS]);
+
+/* ln(predicted / held) of an observation, and its gradient by ln(factor): of a peak as it is; of a
+ * largest batch where even it exceeds the device, or one more row does not; of one that did not fit
+ * where it would. Else 0; inside the bracket of a largest batch the gradient stays that of the
+ * batch, since the bracket, too, holds the factors. */
+double lq_memory_log_ratio(const struct lq_memory_observation *observation,
+                           const struct lq_memory_factors *factors,
+                           double gradient[LQ_MEMORY_FACTORS]);
+
+/* Fits the factors to n >= 1 usable observations; arguments and results as of lq_fit_step_time,
+ * with member_log_sd of LQ_MEMORY_FACTORS entries. Where one identity's evidence has largest
+ * batches its factors are those of lq_fit_memory_largest. Errors: LQ_EFIT. */
 LQ_MUST_USE enum lq_code lq_fit_memory(const struct lq_memory_observation *observations, size_t n,
-                                       struct lq_fit *out, struct lq_error *err);
+                                       const struct lq_belief *prior, const double *member_log_sd,
+                                       double *scratch, struct lq_fit *out, struct lq_error *err);
+
+/* Moves the means of activation, logits and overhead to where the largest miss of n >= 1 usable
+ * observations is least, since a batch is chosen where the model is worst. A miss is the logarithm
+ * of predicted over measured, batch or peak, over what is allowed: one query or 15 %, whichever is
+ * more. Where the evidence leaves a choice they stay near the prior. */
+void lq_fit_memory_largest(const struct lq_memory_observation *observations, size_t n,
+                           const struct lq_belief *prior, struct lq_belief *belief);

@@ -1,236 +1,160 @@
-/* The fitted numbers of the memory model: factors of activations, logits and overhead. */
+/* Fits of the memory model: its factors, from a prior belief and what was seen of memory. The
+ * search among largest batches is in fit_memory_largest.c, the regression in regress.c. */
 #include "core/finetune/fit.h"
 
 #include <math.h>
-#include <stdbool.h>
+#include <string.h>
 
-/* Spread of peaks between runs of one kind, and tolerance of largest batches: Xia et al.'s own
- * pairs differ by 20-25 % (3 and 4, 8 and 10 queries; 27 * 512 and 17 * 1024 tokens on 80 GB). */
-static const double RESOLUTION_LOG = 0.15;
+/* What a row misses by beside its group's factors, as standard deviation of the logarithm: the root
+ * mean square of the public peaks, 0.08 on one device (GET /v1/validation, memory). 0.02 within one
+ * identity: LitGPT's peaks at batches of 1, 2 and 4 about a straight line (2023). */
+static const double GROUP_LOG_SD = 0.07;
+static const double IDENTITY_LOG_SD = 0.02;
 
-/* A largest batch of one that is missed is answered "none": it must fit, with 2 % to spare. */
-static const double SINGLE_LOG = 0.02;
+/* A factor of activations below this is no allocator's doing. */
+static const double LEAST_ACTIVATION = 1.0 / 12.0;
 
-/* Factors beyond these are no allocator's doing: 12 and 4 either way. */
-static const double ACTIVATION_LOG_MAX = 2.5;
-static const double OVERHEAD_LOG_MAX = 1.4;
-
-/* Where the evidence leaves a choice the factors stay near 1: a hundredth of a miss for 15 % of
- * activations or 30 % of overhead, the spread of the public sets. */
-static const double RIDGE = 0.01;
-static const double ACTIVATION_LOG_SD = 0.15;
-static const double OVERHEAD_LOG_SD = 0.3;
-
-struct lq_memory_factors lq_fit_memory_factors(const struct lq_fit *fit)
+struct lq_memory_factors lq_memory_factors_of(const struct lq_belief *belief)
 {
-    struct lq_memory_factors factors = LQ_MEMORY_FACTORS_ONE;
-    if (fit != NULL) {
-        factors.activation = fit->coefficient[0];
-        factors.logits = fit->coefficient[1];
-        factors.overhead = fit->coefficient[2];
-    }
-    return factors;
+    double factor[LQ_FACTORS_MAX];
+    lq_belief_factors(belief, factor);
+    return (struct lq_memory_factors){.activation = factor[0],
+                                      .logits = factor[1],
+                                      .overhead = factor[2],
+                                      .communication = factor[3]};
 }
 
-static double predicted_peak(const struct lq_memory_observation *o,
-                             const struct lq_memory_factors *factors)
+static double bytes_of(const struct lq_memory_observation *o,
+                       const struct lq_memory_factors *factors, double batch_size,
+                       double slopes[LQ_MEMORY_FACTORS])
 {
-    return lq_memory_peak_bytes(&o->memory, factors, o->memory.scope, o->batch_size, o->row_tokens,
-                                NULL);
+    const enum lq_memory_scope scope =
+        o->kind == LQ_MEMORY_PEAK ? o->memory.scope : LQ_MEMORY_DEVICE;
+    return lq_memory_peak_bytes(&o->memory, factors, scope, batch_size, o->row_tokens, slopes);
 }
 
-/* Distance in logarithms of a batch from one that was the largest, and how much of it is allowed:
- * one query or 15 % in whole queries, whichever is more. */
-static double miss_of_largest(double predicted, double largest, double *allowed)
+double lq_memory_observed_bytes(const struct lq_memory_observation *o,
+                                const struct lq_memory_factors *factors,
+                                double slopes[LQ_MEMORY_FACTORS])
 {
-    const double batch = fmax(predicted, 0.01);
-    if (largest < 2.0 && log(batch) < SINGLE_LOG) {
-        *allowed = SINGLE_LOG;
-        return log(batch) - SINGLE_LOG;
-    }
-    if (batch < largest) {
-        *allowed = log(largest / fmin(largest - 1.0, ceil((1.0 - RESOLUTION_LOG) * largest)));
-        return log(batch / largest);
-    }
-    const double most = fmax(largest + 1.0, floor((1.0 + RESOLUTION_LOG) * largest));
-    *allowed = log((most + 1.0) / (largest + 1.0));
-    return fmax(log(batch / (largest + 1.0)), 0.0);
+    return bytes_of(o, factors, o->batch_size, slopes);
 }
 
-/* How far factors are from what one observation allows: in logarithms, and what is allowed. */
-static double miss(const struct lq_memory_observation *o, const struct lq_memory_factors *factors,
-                   double *allowed)
+bool lq_memory_is_usable(const struct lq_memory_observation *o)
 {
-    *allowed = RESOLUTION_LOG;
-    if (o->kind == LQ_MEMORY_PEAK) {
-        return log(predicted_peak(o, factors) / o->held_bytes);
-    }
-    const double batch = lq_memory_filling_batch(&o->memory, factors, o->held_bytes, o->row_tokens);
-    if (o->kind == LQ_MEMORY_TOO_LARGE) {
-        return batch > o->batch_size ? log(batch / o->batch_size) : 0.0;
-    }
-    return miss_of_largest(batch, o->batch_size, allowed);
-}
-
-/* Whether any activation factor explains it. */
-static bool usable(const struct lq_memory_observation *o)
-{
-    if (!(o->batch_size >= 1.0) || !(o->row_tokens > 0.0)) {
-        return false;
-    }
     struct lq_memory_factors least = LQ_MEMORY_FACTORS_ONE;
-    least.activation = exp(-ACTIVATION_LOG_MAX);
-    least.logits = least.activation;
-    return o->kind == LQ_MEMORY_PEAK
-               ? predicted_peak(o, &least) <= o->held_bytes
-               : lq_memory_filling_batch(&o->memory, &least, o->held_bytes, o->row_tokens) > 0.0;
+    least.activation = LEAST_ACTIVATION;
+    least.logits = LEAST_ACTIVATION;
+    const double batch_size = o->kind == LQ_MEMORY_PEAK ? o->batch_size : 0.0;
+    return o->batch_size >= 1.0 && o->row_tokens > 0.0 && o->held_bytes > 0.0 &&
+           (o->kind == LQ_MEMORY_TOO_LARGE ||
+            bytes_of(o, &least, batch_size, NULL) <= o->held_bytes);
 }
 
-/* What is fitted to. Logits are scaled with the activations, or are what they are counted as. */
-struct evidence {
-    const struct lq_memory_observation *observations;
-    size_t n;
-    bool scales_logits;
-};
-
-static struct lq_memory_factors factors_of(const struct evidence *evidence, double activation_log,
-                                           double overhead_log)
+double lq_memory_log_ratio(const struct lq_memory_observation *o,
+                           const struct lq_memory_factors *factors,
+                           double gradient[LQ_MEMORY_FACTORS])
 {
-    struct lq_memory_factors factors = LQ_MEMORY_FACTORS_ONE;
-    factors.activation = exp(activation_log);
-    factors.logits = evidence->scales_logits ? factors.activation : 1.0;
-    factors.overhead = exp(overhead_log);
-    return factors;
+    const double at_batch = log(bytes_of(o, factors, o->batch_size, gradient) / o->held_bytes);
+    if (o->kind == LQ_MEMORY_PEAK || (o->kind == LQ_MEMORY_LARGEST && at_batch > 0.0)) {
+        return at_batch;
+    }
+    if (o->kind == LQ_MEMORY_LARGEST) {
+        double slopes[LQ_MEMORY_FACTORS];
+        const double beyond =
+            log(bytes_of(o, factors, o->batch_size + 1.0, slopes) / o->held_bytes);
+        if (beyond < 0.0) {
+            memcpy(gradient, slopes, sizeof slopes);
+        }
+        return fmin(beyond, 0.0);
+    }
+    if (at_batch > 0.0) { /* too large, as was seen: by how much nobody knows */
+        memset(gradient, 0, LQ_MEMORY_FACTORS * sizeof *gradient);
+    }
+    return fmin(at_batch, 0.0);
 }
 
-static double square(double x)
+static void evaluate(const void *context, size_t i, const double *factor, double *log_ratio,
+                     double *gradient)
 {
-    return x * x;
+    const struct lq_memory_observation *o = (const struct lq_memory_observation *)context + i;
+    const struct lq_memory_factors factors = {.activation = factor[0],
+                                              .logits = factor[1],
+                                              .overhead = factor[2],
+                                              .communication = factor[3]};
+    *log_ratio = lq_memory_log_ratio(o, &factors, gradient);
 }
 
-static double objective(const struct evidence *evidence, double activation_log, double overhead_log)
+/* Standard deviation of one observation: its scatter, its member's difference as often as the
+ * member occurs (as in fit.c), and the width of its bracket, within which all are as likely. */
+static double observation_log_sd(const struct lq_memory_observation *o,
+                                 const struct lq_memory_factors *factors,
+                                 const double *member_log_sd)
 {
-    const struct lq_memory_factors factors = factors_of(evidence, activation_log, overhead_log);
-    double largest = 0.0;
-    for (size_t i = 0; i < evidence->n; i++) {
-        const struct lq_memory_observation *o = &evidence->observations[i];
-        if (usable(o)) {
-            double allowed = 0.0;
-            const double distance = fabs(miss(o, &factors, &allowed));
-            largest = fmax(largest, distance / allowed);
+    double slopes[LQ_MEMORY_FACTORS];
+    const double bytes = bytes_of(o, factors, o->batch_size, slopes);
+    double variance = IDENTITY_LOG_SD * IDENTITY_LOG_SD;
+    if (member_log_sd != NULL) {
+        variance = GROUP_LOG_SD * GROUP_LOG_SD;
+        for (int f = 0; f < LQ_MEMORY_FACTORS; f++) {
+            const double moved = slopes[f] * member_log_sd[f];
+            variance += o->siblings * moved * moved;
         }
     }
-    return largest + RIDGE * (square(activation_log / ACTIVATION_LOG_SD) +
-                              square(overhead_log / OVERHEAD_LOG_SD));
+    if (o->kind == LQ_MEMORY_LARGEST) {
+        const double width = log(bytes_of(o, factors, o->batch_size + 1.0, NULL) / bytes);
+        variance += width * width / 12.0;
+    }
+    return sqrt(variance);
 }
 
-/* Steps of a search: to 1e-5 of its width. */
-enum { STEPS = 24 };
-
-/* Golden-section search of a function with one minimum; returns where it is. */
-static double minimize(double (*function)(const struct evidence *evidence, double x, double fixed),
-                       const struct evidence *evidence, double fixed, double half_width)
+/* Errors of the fitted factors, as ratios of bytes. */
+static void set_errors(const struct lq_memory_observation *observations, size_t n,
+                       struct lq_fit *fit)
 {
-    const double golden = 0.6180339887498949;
-    double low = -half_width;
-    double high = half_width;
-    double left = high - golden * (high - low);
-    double right = low + golden * (high - low);
-    double at_left = function(evidence, left, fixed);
-    double at_right = function(evidence, right, fixed);
-    for (int i = 0; i < STEPS; i++) {
-        if (at_left < at_right) {
-            high = right;
-            right = left;
-            at_right = at_left;
-            left = high - golden * (high - low);
-            at_left = function(evidence, left, fixed);
-        } else {
-            low = left;
-            left = right;
-            at_left = at_right;
-            right = low + golden * (high - low);
-            at_right = function(evidence, right, fixed);
+    const struct lq_memory_factors factors = lq_memory_factors_of(&fit->belief);
+    struct lq_fit_sums sums = {.n = 0};
+    for (size_t i = 0; i < n; i++) {
+        double gradient[LQ_MEMORY_FACTORS];
+        lq_fit_sums_add(&sums, exp(lq_memory_log_ratio(&observations[i], &factors, gradient)), 1.0);
+    }
+    lq_fit_set_errors(fit, &sums);
+    fit->rmse_queries_per_s = 0.0;
+}
+
+static bool has_largest(const struct lq_memory_observation *observations, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (observations[i].kind == LQ_MEMORY_LARGEST) {
+            return true;
         }
     }
-    return 0.5 * (low + high);
-}
-
-/* The least objective at an overhead factor, over all activation factors. */
-static double valley(const struct evidence *evidence, double overhead_log, double unused)
-{
-    (void)unused;
-    const double best = minimize(objective, evidence, overhead_log, ACTIVATION_LOG_MAX);
-    return objective(evidence, best, overhead_log);
-}
-
-/* Errors of the fitted factors, from the bare distances. */
-static void fill_errors(const struct evidence *evidence, const struct lq_memory_factors *factors,
-                        struct lq_fit *out)
-{
-    double squares = 0.0;
-    double mean = 0.0;
-    double absolute = 0.0;
-    double used = 0.0;
-    for (size_t i = 0; i < evidence->n; i++) {
-        if (usable(&evidence->observations[i])) {
-            double allowed = 0.0;
-            const double bare = miss(&evidence->observations[i], factors, &allowed);
-            squares += square(bare);
-            mean += bare;
-            absolute += fabs(bare);
-            used += 1.0;
-        }
-    }
-    out->residual_log = sqrt(squares / used);
-    out->mape = absolute / used;
-    out->bias = mean / used;
-    /* one piece of evidence is no better than the resolution, however well it is met */
-    const double variance = fmax(squares / used, square(RESOLUTION_LOG)) / used;
-    out->belief.covariance[0] = variance;
-    out->belief.covariance[LQ_FACTORS_MAX + 1] = variance;
-    out->belief.covariance[2 * LQ_FACTORS_MAX + 2] = square(OVERHEAD_LOG_SD);
-}
-
-/* Where the largest miss is least. */
-struct best {
-    struct lq_memory_factors factors;
-    double objective;
-};
-
-static struct best search(const struct evidence *evidence)
-{
-    const double overhead_log = minimize(valley, evidence, 0.0, OVERHEAD_LOG_MAX);
-    const double activation_log = minimize(objective, evidence, overhead_log, ACTIVATION_LOG_MAX);
-    return (struct best){.factors = factors_of(evidence, activation_log, overhead_log),
-                         .objective = objective(evidence, activation_log, overhead_log)};
+    return false;
 }
 
 enum lq_code lq_fit_memory(const struct lq_memory_observation *observations, size_t n,
-                           struct lq_fit *out, struct lq_error *err)
+                           const struct lq_belief *prior, const double *member_log_sd,
+                           double *scratch, struct lq_fit *out, struct lq_error *err)
 {
-    struct evidence evidence = {.observations = observations, .n = n, .scales_logits = true};
-    size_t used = 0;
+    if (n == 0) {
+        return lq_fail(err, LQ_EFIT, NULL, "no measurement says anything about memory");
+    }
+    const struct lq_memory_factors factors = lq_memory_factors_of(prior);
     for (size_t i = 0; i < n; i++) {
-        used += usable(&observations[i]) ? 1 : 0;
+        scratch[i] = observation_log_sd(&observations[i], &factors, member_log_sd);
     }
-    if (used == 0) {
-        return lq_fail(err, LQ_EFIT, NULL, "no measurement says anything about activations");
-    }
-    struct best best = search(&evidence);
-    evidence.scales_logits = false;
-    const struct best apart = search(&evidence);
-    best = apart.objective < best.objective ? apart : best;
+    const struct lq_regression regression = {
+        .evaluate = evaluate, .context = observations, .count = n, .log_sd = scratch};
+    LQ_TRY(lq_regress(&regression, prior, &out->belief, NULL, err));
     out->kind = LQ_FIT_MEMORY;
-    out->objective = LQ_OBJECTIVE_MINIMAX;
-    out->coefficients = 3;
-    out->coefficient[0] = best.factors.activation;
-    out->coefficient[1] = best.factors.logits;
-    out->coefficient[2] = best.factors.overhead;
-    for (int i = 0; i < 3; i++) {
-        out->prior[i] = 1.0;
+    out->objective = LQ_OBJECTIVE_ROBUST;
+    if (member_log_sd == NULL && has_largest(observations, n)) {
+        out->objective = LQ_OBJECTIVE_MINIMAX;
+        lq_fit_memory_largest(observations, n, prior, &out->belief);
     }
-    out->points = used;
-    fill_errors(&evidence, &best.factors, out);
+    out->coefficients = LQ_MEMORY_FACTORS;
+    lq_belief_factors(prior, out->prior);
+    lq_belief_factors(&out->belief, out->coefficient);
+    set_errors(observations, n, out);
     return LQ_OK;
 }

@@ -176,6 +176,12 @@ static json_t *grade_encode(const struct lq_grade_validation *row)
                                  row->coverage[l].share, "width", row->coverage[l].width));
     }
     json_object_set_new(o, "intervals", intervals);
+    json_object_set_new(o, "out_of_memory",
+                        row->quantity == LQ_QUANTITY_MEMORY
+                            ? json_pack("{s:I, s:I}", "rows", (json_int_t)row->too_large,
+                                        "answered_no_or_uncertain",
+                                        (json_int_t)row->too_large_doubted)
+                            : json_null());
     return o;
 }
 

@@ -75,16 +75,11 @@ struct lq_observation lq_observation_of(const struct lq_point *point)
     };
 }
 
-bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *identity,
-               struct lq_job *job)
+void lq_job_of_memory(const struct lq_catalog *catalog, const struct lq_identity *identity,
+                      struct lq_job *job)
 {
-    const struct lq_model *model = lq_catalog_any_model(catalog, identity->model);
-    const struct lq_gpu *gpu = lq_catalog_any_gpu(catalog, identity->gpu);
-    if (model == NULL || gpu == NULL) {
-        return false;
-    }
-    *job = (struct lq_job){.model = model,
-                           .gpu = gpu,
+    *job = (struct lq_job){.model = lq_catalog_any_model(catalog, identity->model),
+                           .gpu = lq_catalog_any_gpu(catalog, identity->gpu),
                            .gpu_count = identity->gpu_count,
                            .layout = identity->layout,
                            .network = {.node_gpu_count = LQ_NODE_GPUS_DEFAULT},
@@ -97,7 +92,13 @@ bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *ident
                                         .options = identity->options,
                                         .accumulation_steps = 1},
                            .stack = identity->stack};
-    return true;
+}
+
+bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *identity,
+               struct lq_job *job)
+{
+    lq_job_of_memory(catalog, identity, job);
+    return job->model != NULL && job->gpu != NULL;
 }
 
 bool lq_job_of_point(const struct lq_catalog *catalog, const struct lq_point *point,
@@ -121,15 +122,6 @@ double lq_fit_predict_point(const struct lq_catalog *catalog, const struct lq_fi
     const struct lq_observation o = lq_observation_of(point);
     const struct lq_model *model = lq_catalog_any_model(catalog, point->identity.model);
     return model != NULL ? lq_fit_predict(fit, &o, (double)lq_model_experts(model)) : 0.0;
-}
-
-static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
-{
-    const unsigned char *byte = data;
-    for (size_t i = 0; i < size; i++) {
-        hash = (hash ^ byte[i]) * 1099511628211ULL; /* FNV-1a */
-    }
-    return hash;
 }
 
 /* What a fit is of, in words: its scope's part of the identity. */
@@ -164,7 +156,21 @@ static void name_fit(struct lq_fit *fit, uint64_t hash)
              (unsigned long long)((hash ^ (hash >> 32)) & 0xffffffffULL));
 }
 
-static uint64_t hash_identity(const struct lq_identity *id)
+bool lq_point_is_calibration(const struct lq_catalog *catalog, const struct lq_point *point)
+{
+    return point >= catalog->points && point < catalog->points + catalog->point_count;
+}
+
+uint64_t lq_sign_bytes(uint64_t hash, const void *data, size_t size)
+{
+    const unsigned char *byte = data;
+    for (size_t i = 0; i < size; i++) {
+        hash = (hash ^ byte[i]) * 1099511628211ULL; /* FNV-1a */
+    }
+    return hash;
+}
+
+uint64_t lq_sign_identity(const struct lq_identity *id)
 {
     char text[512];
     const struct lq_layout *layout = &id->layout;
@@ -173,31 +179,26 @@ static uint64_t hash_identity(const struct lq_identity *id)
                         (long long)id->method.rank, id->method.targets,
                         (int)id->method.quantization, (int)id->method.train_embeddings,
                         (int)id->precision, (int)id->optimizer, (int)id->checkpointing);
-    const uint64_t hash = hash_bytes(14695981039346656037ULL, text, (size_t)size);
+    const uint64_t hash = lq_sign_bytes(14695981039346656037ULL, text, (size_t)size);
     size = snprintf(text, sizeof text, "|%d|%d|%u|%lld|%lld|%lld|%lld|%lld|%d|%lld|%lld",
                     (int)id->attention, (int)id->master_weights, id->options,
                     (long long)layout->data, (long long)layout->tensor, (long long)layout->pipeline,
                     (long long)layout->expert, (long long)layout->context, layout->zero_stage,
                     (long long)lq_layout_shards(layout), (long long)layout->nodes);
-    return hash_bytes(hash, text, (size_t)size);
+    return lq_sign_bytes(hash, text, (size_t)size);
 }
 
-uint64_t lq_sign_fit(struct lq_fit *fit, const struct lq_point *const *points, size_t n)
+uint64_t lq_sign_point(uint64_t hash, const struct lq_point *point, struct lq_fit *fit)
 {
-    uint64_t hash = hash_identity(&fit->identity);
-    for (size_t i = 0; i < n; i++) {
-        const struct lq_point *point = points[i];
-        hash = hash_bytes(hash, point->id, strlen(point->id));
-        hash = hash_bytes(hash, &point->queries_per_s, sizeof point->queries_per_s);
-        char data[LQ_ID_MAX];
-        lq_conditions_data(&point->conditions, data);
-        lq_names_add(fit->sources, sizeof fit->sources, point->source);
-        lq_names_add(fit->data, sizeof fit->data, data);
-        if (strcmp(point->measured_at, fit->newest_at) > 0) {
-            snprintf(fit->newest_at, sizeof fit->newest_at, "%s", point->measured_at);
-        }
+    char data[LQ_ID_MAX];
+    lq_conditions_data(&point->conditions, data);
+    lq_names_add(fit->sources, sizeof fit->sources, point->source);
+    lq_names_add(fit->data, sizeof fit->data, data);
+    if (strcmp(point->measured_at, fit->newest_at) > 0) {
+        snprintf(fit->newest_at, sizeof fit->newest_at, "%s", point->measured_at);
     }
-    return hash_bytes(hash, fit->prior, sizeof fit->prior);
+    hash = lq_sign_bytes(hash, point->id, strlen(point->id));
+    return lq_sign_bytes(hash, &point->queries_per_s, sizeof point->queries_per_s);
 }
 
 /* Points of one identity and distribution. */
@@ -230,7 +231,11 @@ static void fit_form(const struct lq_catalog *catalog, const struct group *group
     const double experts = (double)lq_model_experts(&model->model);
     if (lq_fit_xia2024(kind, observations, group->count, experts,
                        lq_xia2024_c3(first->identity.model), fit, &err) == LQ_OK) {
-        name_fit(fit, lq_sign_fit(fit, group->points, group->count));
+        uint64_t hash = lq_sign_identity(&fit->identity);
+        for (size_t i = 0; i < group->count; i++) {
+            hash = lq_sign_point(hash, group->points[i], fit);
+        }
+        name_fit(fit, lq_sign_bytes(hash, fit->prior, sizeof fit->prior));
     } else {
         fits->count--;
     }
@@ -284,16 +289,21 @@ static bool add_fit(void *context, const struct lq_fit *fit, uint64_t hash)
     return out != NULL;
 }
 
-static void add_memory_fit(void *context, const struct lq_fit *fit, uint64_t hash)
-{
-    (void)add_fit(context, fit, hash);
-}
-
 static int by_id(const void *a, const void *b)
 {
     const struct lq_fit *left = a;
     const struct lq_fit *right = b;
     return strcmp(left->id, right->id);
+}
+
+static enum lq_code add_memory(const struct lq_catalog *catalog, const struct lq_fit_sink *sink,
+                               struct lq_error *err)
+{
+    struct lq_memory_sights sights;
+    LQ_TRY(lq_memory_sights_gather(catalog, &sights, err));
+    const enum lq_code code = lq_refit_memory(&sights, NULL, sink, err);
+    lq_memory_sights_release(&sights);
+    return code;
 }
 
 enum lq_code lq_refit(const struct lq_catalog *catalog, struct lq_fit **out, size_t *count,
@@ -313,7 +323,7 @@ enum lq_code lq_refit(const struct lq_catalog *catalog, struct lq_fit **out, siz
     }
     const struct lq_fit_sink sink = {.add = add_fit, .context = &fits};
     const bool complete = points != NULL && lq_refit_steps(catalog, NULL, &sink, err) == LQ_OK &&
-                          lq_refit_memory(catalog, add_memory_fit, &fits);
+                          add_memory(catalog, &sink, err) == LQ_OK;
     free(points);
     if (!complete || fits.failed) {
         free(fits.item);

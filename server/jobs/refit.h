@@ -37,9 +37,20 @@ double lq_fit_predict_point(const struct lq_catalog *catalog, const struct lq_fi
 bool lq_job_of(const struct lq_catalog *catalog, const struct lq_identity *identity,
                struct lq_job *job);
 
+/* The same for the memory of an identity that may have no GPU; what the catalog does not know is
+ * NULL. */
+void lq_job_of_memory(const struct lq_catalog *catalog, const struct lq_identity *identity,
+                      struct lq_job *job);
+
 /* The same with what a point adds: active experts, micro-batches per optimizer step. */
 bool lq_job_of_point(const struct lq_catalog *catalog, const struct lq_point *point,
                      struct lq_job *job);
 
-/* Fills what a fit tells of its points (sources, data, newest) and returns a hash over them. */
-uint64_t lq_sign_fit(struct lq_fit *fit, const struct lq_point *const *points, size_t n);
+/* Whether a point is a stored calibration rather than a published run of another kind. */
+bool lq_point_is_calibration(const struct lq_catalog *catalog, const struct lq_point *point);
+
+/* Hashes that fits are named by: begun with what they are of, carried on by what they are made of.
+ * A point also adds to what the fit tells of its points (sources, data, newest). */
+uint64_t lq_sign_identity(const struct lq_identity *identity);
+uint64_t lq_sign_point(uint64_t hash, const struct lq_point *point, struct lq_fit *fit);
+uint64_t lq_sign_bytes(uint64_t hash, const void *data, size_t size);

@@ -3,6 +3,7 @@
 
 #include "core/finetune/estimate.h"
 #include "core/finetune/fit.h"
+#include "server/jobs/scopes.h"
 #include "server/store/catalog.h"
 
 #include <stdbool.h>
@@ -13,12 +14,6 @@
 struct lq_filter {
     bool (*keep)(const void *context, const struct lq_point *point);
     const void *context;
-};
-
-/* Receives each fit with a hash over what it was made of; false stops (out of memory). */
-struct lq_fit_sink {
-    bool (*add)(void *context, const struct lq_fit *fit, uint64_t hash);
-    void *context;
 };
 
 /* Fits all scopes from the widest to the narrowest, in a fixed order. Each fit starts from the

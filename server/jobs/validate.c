@@ -190,10 +190,12 @@ static bool validate_capacity(const struct lq_catalog *catalog, const struct lq_
         return false; /* projections for devices that do not exist */
     }
     const struct lq_evidence evidence = {.fits = catalog->fits, .fit_count = catalog->fit_count};
-    const struct lq_basis basis = lq_evidence_memory(&evidence, &capacity->identity);
+    const struct lq_applicant applicant = {.identity = &capacity->identity,
+                                           .model_class = lq_model_class(job.model)};
+    const struct lq_basis basis = lq_evidence_memory(&evidence, &applicant);
     job.active_experts = capacity->active_experts;
     const struct lq_memory memory = lq_job_memory(&job);
-    const struct lq_memory_factors factors = lq_fit_memory_factors(basis.fit);
+    const struct lq_memory_factors factors = lq_memory_factors_of(&basis.belief);
     const struct lq_xia2024_batch *pair = lq_xia2024_batch_find(job.model->id, false);
     const double experts = (double)lq_model_experts(job.model);
     *out = (struct lq_batch_validation){

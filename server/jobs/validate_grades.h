@@ -32,6 +32,8 @@ struct lq_grade_validation {
     bool single_gpu;                        /* only jobs on one GPU */
     struct lq_errors errors;                /* rmse in queries/s or bytes */
     struct lq_coverage coverage[LQ_LEVELS]; /* at 50, 80 and 90 % */
+    size_t too_large;                       /* memory: rows that ran out of memory */
+    size_t too_large_doubted;               /* those that were answered no, or uncertain at 90 % */
 };
 
 struct lq_grade_validations {

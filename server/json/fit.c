@@ -8,10 +8,11 @@
 #include <string.h>
 
 /* Names of coefficients by kind of fit; those of the step time are its factors'. */
-static const char *const NAMES[][3] = {
+static const char *const NAMES[][LQ_MEMORY_FACTORS] = {
     [LQ_FIT_XIA2024] = {"a", "c"},
     [LQ_FIT_XIA2024_PRINTED] = {"c2", "c4"},
-    [LQ_FIT_MEMORY] = {"activation_factor", "logit_factor", "overhead_factor"},
+    [LQ_FIT_MEMORY] = {"activation_factor", "logit_factor", "overhead_factor",
+                       "communication_factor"},
 };
 
 static const char *const FORMULAS[] = {
@@ -21,7 +22,7 @@ static const char *const FORMULAS[] = {
     [LQ_FIT_XIA2024_PRINTED] = "queries_per_s = c2 * ln(batch / (sparsity * c3)) + c4",
     [LQ_FIT_MEMORY] =
         ("memory_bytes = states + activation_factor * activations + logit_factor * logits"
-         " + overhead_factor * (context + fragmentation)"),
+         " + overhead_factor * (context + fragmentation) + communication_factor * gathered"),
 };
 
 static const char *name_of(const struct lq_fit *fit, int j)
