@@ -61,17 +61,16 @@ const double *lq_evidence_member_log_sd(enum lq_scope scope)
 enum lq_nearness lq_nearness_of(const struct lq_fit *fit, const struct lq_identity *of)
 {
     const struct lq_identity *own = &fit->identity;
-    const bool same_stack = strcmp(own->stack, of->stack) == 0;
     switch (fit->scope) {
     case LQ_SCOPE_ALL:
         return LQ_NEAR_ANYTHING;
     case LQ_SCOPE_STACK:
-        return same_stack ? LQ_NEAR_SAME_STACK : LQ_NEAR_NOTHING;
+        return strcmp(own->stack, of->stack) == 0 ? LQ_NEAR_SAME_STACK : LQ_NEAR_NOTHING;
     case LQ_SCOPE_MODEL:
-        if (own->method.kind != of->method.kind || strcmp(own->model, of->model) != 0) {
+        if (strcmp(own->model, of->model) != 0 || own->method.kind != of->method.kind) {
             return LQ_NEAR_NOTHING;
         }
-        return same_stack ? LQ_NEAR_SAME_MODEL : LQ_NEAR_OTHER_STACK;
+        return strcmp(own->stack, of->stack) == 0 ? LQ_NEAR_SAME_MODEL : LQ_NEAR_OTHER_STACK;
     case LQ_SCOPE_IDENTITY:
         return lq_identity_equal(own, of) ? LQ_NEAR_OWN : LQ_NEAR_NOTHING;
     }
