@@ -34,14 +34,14 @@ struct lq_nearest lq_nearest_find(const struct lq_evidence *evidence, enum lq_fi
         const struct lq_fit *fit = &evidence->fits[i];
         const enum lq_nearness nearness =
             fit->kind == kind ? nearness_of(fit, identity) : LQ_NEAR_NOTHING;
-        if (nearness < best.nearness || (nearness == best.nearness && best.fit != NULL &&
-                                         fit->points > best.fit->points)) {
+        if (nearness < best.nearness ||
+            (nearness == best.nearness && best.fit != NULL && fit->points > best.fit->points)) {
             best.nearness = nearness;
             best.fit = fit;
         }
-        transferred =
-            transferred || nearness == LQ_NEAR_SAME_MODEL || nearness == LQ_NEAR_OTHER_STACK ||
-            (nearness == LQ_NEAR_SAME_STACK && (fit->calibrated & own_class) != 0);
+        transferred = transferred || nearness == LQ_NEAR_SAME_MODEL ||
+                      nearness == LQ_NEAR_OTHER_STACK ||
+                      (nearness == LQ_NEAR_SAME_STACK && (fit->calibrated & own_class) != 0);
     }
     if (best.nearness == LQ_NEAR_OWN) {
         best.kind = LQ_BASIS_CALIBRATED;
