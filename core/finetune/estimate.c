@@ -309,7 +309,6 @@ static enum lq_code estimate_layout(const struct lq_job *job, const struct lq_ev
     out->parts = lq_job_step(job, (double)out->batch_size, out->row_tokens);
     out->basis = choose_basis(job, evidence, &identity);
     lq_belief_factors(&out->basis.belief, out->factor);
-    lq_job_bound_factors(job, out->factor);
     lq_step_evaluate(&out->parts, out->factor, &out->step);
     double log_sd = 0.0;
     LQ_TRY(set_rate(job, out, &log_sd, err));
