@@ -57,7 +57,7 @@ POINT = {"model": "llama-3.1-8b", "gpu": "H100-SXM-80GB", "method": "lora", "sta
          "batch_size": 4, "sequence_tokens": 512, "queries_per_s": 14.2,
          "peak_memory_bytes": 3.1e10, "measured_at": "2026-07-20T10:00:00Z", "source": "my-lab",
          "device": {"name": "NVIDIA H100 80GB HBM3", "driver": "570.86"}}
-A40_FIT = "xia2024-mixtral-8x7b-qlora-a40-hf-2024-xia2024-math-69eed9c2"
+A40_FIT = "xia2024-mixtral-8x7b-qlora-a40-hf-2024-xia2024-math-0e52c0e7"
 
 NOON = "2026-09-01T12:00:00Z"
 JOB = {"id": "5f0c2b7a9d3e4c18a6b1f2e3d4c5b6a7", "created_at": NOON, "started_at": NOON}
