@@ -106,7 +106,7 @@ static enum lq_code refuse(const struct lq_job *job, const struct lq_memory *mem
     const int64_t largest =
         lq_memory_max_batch(memory, factors, job->gpu->memory_bytes, job->lengths->longest_tokens);
     char advice[160];
-    char layout[160]; /* five groups of at most 19 digits */
+    char layout[160]; /* the product of the ranks has 19 digits at most */
     describe_layout(&job->layout, layout, sizeof layout);
     if (largest > 0) {
         snprintf(advice, sizeof advice, "a batch of %lld would fit", (long long)largest);
