@@ -220,6 +220,11 @@ START_TEST(the_interval_is_that_of_the_basis)
     assert_close("its basis's", e.log_sd, lq_basis_log_sd(&e.basis, &e.step), 1e-12);
     snprintf(fit.data, sizeof fit.data, "other"); /* rows of other lengths */
     ck_assert_double_gt(quote(&job, &evidence).log_sd, e.log_sd);
+    job.fixed_tokens = 0;
+    job.lengths_id = "other";
+    ck_assert_double_eq(quote(&job, &evidence).log_sd, e.log_sd);
+    assert_close("per GPU", e.interval.tokens_per_s_per_gpu[0] / e.tokens_per_s_per_gpu,
+                 e.interval.queries_per_s[0] / e.queries_per_s, 1e-12);
     assert_close("interval", log(e.interval.queries_per_s[1] / e.queries_per_s),
                  1.6448536269514722 * e.log_sd, 1e-9);
 }
@@ -355,8 +360,6 @@ START_TEST(a_job_is_known_by_all_that_identifies_a_measurement)
     ck_assert_int_eq(replicas.layout.nodes, 2);
     job.network.node_gpu_count = 4;
     ck_assert_int_eq(lq_job_identity(&job).layout.nodes, 4);
-    job.layout = (struct lq_layout){.data = 8, .tensor = 2, .pipeline = 1, .nodes = 2};
-    ck_assert_int_eq(lq_job_identity(&job).layout.tensor, 2);
 }
 END_TEST
 

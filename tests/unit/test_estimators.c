@@ -36,6 +36,13 @@ START_TEST(the_papers_forms_answer_where_they_have_coefficients)
     ck_assert_ptr_eq(fitted.form, &fits[0]);
     ck_assert_ptr_eq(fitted.basis.fit, &fits[0]);
     assert_close("step", fitted.step_s, 4.0 / fitted.queries_per_s, 1e-12);
+    assert_close("spread", fitted.log_sd, hypot(0.1, 0.02), 1e-12); /* its own, repeated runs' */
+    double terms = 0.0;
+    for (int t = 0; t < LQ_TERM_COUNT; t++) { /* physics' shares of the form's time */
+        terms += lq_step_term_s(&fitted.step, (enum lq_term)t);
+    }
+    assert_close("terms", terms, fitted.step_s, 1e-12);
+    assert_close("total", fitted.step.total_s, fitted.step_s, 1e-12);
     job.estimator = LQ_ESTIMATOR_XIA2024_PRINTED;
     const struct lq_estimate printed = quote(&job, &evidence);
     assert_close("printed", printed.queries_per_s, 0.3 * log(4.0 / 0.25) + 0.5, 1e-12);
@@ -105,8 +112,26 @@ START_TEST(a_measured_point_is_given_back)
         ck_assert_ptr_eq(e.point, &point);
         ck_assert_int_eq(e.basis.kind, LQ_BASIS_CALIBRATED);
         assert_close("step", e.step_s, 4.0 / 3.25, 1e-12);
-        ck_assert_double_lt(e.interval.queries_per_s[1] / 3.25, 1.05); /* repeated runs: 2 % */
+        assert_close("repeated runs", e.log_sd, 0.02, 1e-12);
     }
+}
+END_TEST
+
+START_TEST(rows_drawn_from_a_named_distribution_are_found_by_its_name)
+{
+    struct lq_job job = small_job();
+    job.estimator = LQ_ESTIMATOR_MEASURED;
+    job.batch_size = 4;
+    job.fixed_tokens = 0;
+    job.lengths_id = "math";
+    struct lq_point point = measured(&job);
+    point.conditions.sequence_tokens = 0;
+    point.conditions.rule = (struct lq_padding_rule){LQ_PADDING_LONGEST, 0, 8};
+    strcpy(point.conditions.lengths, "math");
+    const struct lq_evidence evidence = {.points = &point, .point_count = 1};
+    ck_assert_ptr_eq(quote(&job, &evidence).point, &point);
+    job.lengths_id = "cs";
+    ck_assert_int_eq(refusal(&job, &evidence).code, LQ_ENOMEASUREMENT);
 }
 END_TEST
 
@@ -134,6 +159,7 @@ int main(void)
     tcase_add_test(tests, a_form_without_coefficients_is_refused);
     tcase_add_test(tests, a_form_that_predicts_no_throughput_is_refused);
     tcase_add_test(tests, a_measured_point_is_given_back);
+    tcase_add_test(tests, rows_drawn_from_a_named_distribution_are_found_by_its_name);
     tcase_add_test(tests, an_unmeasured_job_is_refused_naming_the_nearest_point);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

@@ -1,7 +1,6 @@
-/* Fits made of a whole catalog of points, and how every estimator is held against them. The points
- * are made of known factors; scopes of the step time are in test_refit_step.c. */
+/* Fits made of a whole catalog of points, which are made of known factors. Scopes of the step time
+ * are in test_refit_step.c, what estimators are held against in test_validate.c. */
 #include "server/jobs/refit.h"
-#include "server/jobs/validate.h"
 #include "tests/unit/check_main.h"
 #include "tests/unit/refit_fixture.h"
 #include "tests/unit/tiny.h"
@@ -24,8 +23,8 @@ static const struct lq_fit *find(const struct lq_fit *fits, size_t n, enum lq_fi
                                  const char *gpu, const char *lengths)
 {
     for (size_t i = 0; i < n; i++) {
-        if (fits[i].kind == kind && strcmp(fits[i].identity.gpu, gpu) == 0 &&
-            strcmp(fits[i].lengths, lengths) == 0) {
+        if (fits[i].kind == kind && fits[i].scope == LQ_SCOPE_IDENTITY &&
+            strcmp(fits[i].identity.gpu, gpu) == 0 && strcmp(fits[i].lengths, lengths) == 0) {
             return &fits[i];
         }
     }
@@ -37,8 +36,8 @@ START_TEST(every_identity_and_distribution_gets_its_fits)
 {
     size_t n = 0;
     struct lq_fit *fits = refit(&n);
-    /* of all, their stack, their model, one per GPU; two forms per set; memory on any GPU */
-    ck_assert_uint_eq(n, 3 + 2 + 2 * 4 + 4);
+    /* of all, their stack, their model, one per GPU; two forms per set; memory of any GPU */
+    ck_assert_uint_eq(n, 3 + 2 + 2 * 4 + 3 + 1);
     for (size_t i = 1; i < n; i++) {
         ck_assert_int_lt(strcmp(fits[i - 1].id, fits[i].id), 0);
     }
@@ -56,6 +55,88 @@ START_TEST(every_identity_and_distribution_gets_its_fits)
     ck_assert_uint_eq(find(fits, n, LQ_FIT_XIA2024, "S2", "b")->points, RUNS / 2);
     (void)find(fits, n, LQ_FIT_XIA2024_PRINTED, "S1", "a");
     free(fits);
+}
+END_TEST
+
+START_TEST(a_form_that_its_points_do_not_determine_has_no_fit)
+{
+    size_t n = 0;
+    size_t m = 0;
+    free(refit(&n));
+    snprintf(points[0].conditions.lengths, LQ_ID_MAX, "of-one-point");
+    struct lq_fit *fits = refit(&m);
+    ck_assert_uint_eq(m, n);
+    ck_assert_uint_eq(find(fits, m, LQ_FIT_XIA2024, "S1", "a")->points, RUNS / 2 - 1);
+    free(fits);
+}
+END_TEST
+
+START_TEST(fits_are_named_after_what_they_are_of)
+{
+    size_t n = 0;
+    struct lq_fit *fits = refit(&n);
+    const char *const names[] = {
+        "default-all-", "default-hf-2024-", "default-small-moe-lora-any-gpu-hf-2024-",
+        "default-small-moe-lora-s1-hf-2024-", "xia2024-small-moe-lora-s2-hf-2024-b-"};
+    for (int i = 0; i < 5; i++) {
+        int found = 0;
+        for (size_t j = 0; j < n; j++) { /* and a hash of eight digits */
+            found += strncmp(fits[j].id, names[i], strlen(names[i])) == 0 &&
+                             strlen(fits[j].id) == strlen(names[i]) + 8
+                         ? 1
+                         : 0;
+            ck_assert_ptr_null(strpbrk(fits[j].id, ": ABCDEFGHIJKLMNOPQRSTUVWXYZ"));
+        }
+        ck_assert_msg(found == 1, "%d fits %s", found, names[i]);
+    }
+    free(fits);
+}
+END_TEST
+
+START_TEST(a_hash_is_over_identity_points_and_rates)
+{
+    struct lq_identity id = points[0].identity;
+    const uint64_t own = lq_sign_identity(&id);
+    ck_assert_uint_eq(lq_sign_identity(&points[1].identity), own);
+    id.layout.zero_stage = 3;
+    ck_assert_uint_ne(lq_sign_identity(&id), own);
+    id = points[0].identity;
+    id.method.rank++;
+    ck_assert_uint_ne(lq_sign_identity(&id), own);
+    struct lq_fit fit = {.points = 0};
+    const uint64_t first = lq_sign_point(own, &points[0], &fit);
+    ck_assert_uint_ne(first, own);
+    points[0].queries_per_s *= 1.001;
+    const uint64_t faster = lq_sign_point(own, &points[0], &fit);
+    ck_assert_uint_ne(faster, first);
+    points[0].id[0] = 'z';
+    ck_assert_uint_ne(lq_sign_point(own, &points[0], &fit), faster);
+}
+END_TEST
+
+START_TEST(a_fit_is_as_new_as_its_newest_point)
+{
+    const char *const times[] = {"2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z", ""};
+    struct lq_fit fit = {.points = 0};
+    for (int i = 0; i < 3; i++) {
+        snprintf(points[i].measured_at, sizeof points[i].measured_at, "%s", times[i]);
+        (void)lq_sign_point(0, &points[i], &fit);
+    }
+    ck_assert_str_eq(fit.newest_at, times[1]);
+    ck_assert_str_eq(fit.sources, "lab,laboratory");
+    ck_assert_str_eq(fit.data, "a");
+}
+END_TEST
+
+START_TEST(a_points_job_has_its_experts_and_accumulation)
+{
+    points[2].conditions.accumulation_steps = 8;
+    struct lq_job job;
+    ck_assert(lq_job_of_point(&catalog, &points[2], &job));
+    ck_assert_int_eq(job.active_experts, points[2].conditions.active_experts);
+    ck_assert_int_eq(job.training.accumulation_steps, 8);
+    snprintf(points[2].identity.model, sizeof points[2].identity.model, "gone");
+    ck_assert(!lq_job_of_point(&catalog, &points[2], &job));
 }
 END_TEST
 
@@ -87,11 +168,15 @@ START_TEST(the_order_of_arrival_moves_nothing)
 {
     size_t n = 0;
     size_t m = 0;
+    for (int i = 0; i < 2 * RUNS; i++) { /* ids that tell neither device nor distribution */
+        snprintf(points[i].id, sizeof points[i].id, "%02d", 5 * i % (2 * RUNS + 1));
+    }
     struct lq_fit *first = refit(&n);
+    ck_assert_uint_eq(find(first, n, LQ_FIT_XIA2024, "S1", "b")->points, RUNS / 2);
     for (size_t i = 0; i < catalog.point_count / 2; i++) {
         swap_points(i, catalog.point_count - 1 - i);
     }
-    swap_points(3, 17);
+    swap_points(3, 17); /* so that distributions come in turns */
     swap_points(30, 5);
     struct lq_fit *second = refit(&m);
     ck_assert_uint_eq(n, m);
@@ -161,15 +246,18 @@ START_TEST(another_point_makes_another_id_of_whatever_rests_on_it)
     char own[LQ_FIT_ID_MAX];
     char sibling[LQ_FIT_ID_MAX];
     char form[LQ_FIT_ID_MAX];
+    char own_form[LQ_FIT_ID_MAX];
     copy_id(own, find(fits, n, LQ_FIT_STEP_TIME, "S1", ""));
     copy_id(sibling, find(fits, n, LQ_FIT_STEP_TIME, "S2", ""));
     copy_id(form, find(fits, n, LQ_FIT_XIA2024, "S2", "a"));
+    copy_id(own_form, find(fits, n, LQ_FIT_XIA2024, "S1", "a"));
     free(fits);
     points[0].queries_per_s *= 1.001;
     fits = refit(&n);
     ck_assert_str_ne(find(fits, n, LQ_FIT_STEP_TIME, "S1", "")->id, own);
     ck_assert_str_ne(find(fits, n, LQ_FIT_STEP_TIME, "S2", "")->id, sibling); /* by its prior */
     ck_assert_str_eq(find(fits, n, LQ_FIT_XIA2024, "S2", "a")->id, form);
+    ck_assert_str_ne(find(fits, n, LQ_FIT_XIA2024, "S1", "a")->id, own_form);
     free(fits);
 }
 END_TEST
@@ -204,84 +292,17 @@ START_TEST(points_of_what_the_catalog_lost_are_passed_over)
 }
 END_TEST
 
-static const struct lq_validation *find_row(const struct lq_validations *v, const char *dataset,
-                                            enum lq_fit_kind kind)
-{
-    for (size_t i = 0; i < v->set_count; i++) {
-        if (strcmp(v->set[i].dataset, dataset) == 0 && v->set[i].estimator == kind) {
-            return &v->set[i];
-        }
-    }
-    ck_abort_msg("no row of %s", dataset);
-    return NULL;
-}
-
-START_TEST(every_estimator_is_held_against_every_set)
-{
-    struct lq_fit *fits = refit(&catalog.fit_count);
-    catalog.fits = fits;
-    struct lq_validations v;
-    struct lq_error err = {0};
-    ck_assert_int_eq(lq_validate(&catalog, &v, &err), LQ_OK);
-    ck_assert_uint_eq(v.set_count, 4 * 3);
-    const struct lq_validation *own = find_row(&v, "set-b-S2", LQ_FIT_STEP_TIME);
-    ck_assert_uint_eq(own->errors.n, RUNS / 2);
-    ck_assert_double_lt(own->errors.mape, 5e-3); /* the joint fit over both sets */
-    ck_assert(own->has_leave_one_out);
-    ck_assert_double_lt(own->leave_one_out.mape, 5e-3);
-    ck_assert(!own->held_out);
-    const struct lq_validation *paper = find_row(&v, "set-b-S2", LQ_FIT_XIA2024);
-    ck_assert_double_gt(paper->errors.rmse, own->errors.rmse);
-    ck_assert_double_ge(paper->leave_one_out.rmse, paper->errors.rmse);
-    ck_assert_uint_eq(v.batch_count, 3);
-    for (size_t i = 0; i < v.batch_count; i++) {
-        ck_assert(lq_batch_is_good(v.batch[i].predicted, v.batch[i].capacity->max_batch_size));
-        ck_assert_int_eq(v.batch[i].predicted_paper, -1); /* the paper has no pair for it */
-    }
-    lq_validations_release(&v);
-    free(fits);
-}
-END_TEST
-
-START_TEST(held_out_sets_are_predicted_not_fitted)
-{
-    points[2 * RUNS] = run(3, "S1", 1.3);
-    points[2 * RUNS].shipped = true;
-    snprintf(points[2 * RUNS].source, sizeof points[0].source, "xia2024-fig4");
-    snprintf(points[2 * RUNS].dataset, sizeof points[0].dataset, "fig4");
-    catalog.point_count++;
-    struct lq_fit *fits = refit(&catalog.fit_count);
-    catalog.fits = fits;
-    struct lq_validations v;
-    struct lq_error err = {0};
-    ck_assert_int_eq(lq_validate(&catalog, &v, &err), LQ_OK);
-    const struct lq_validation *row = find_row(&v, "fig4", LQ_FIT_STEP_TIME);
-    ck_assert(row->held_out);
-    ck_assert(!row->has_leave_one_out);
-    ck_assert_double_lt(row->errors.mape, 5e-3);
-    lq_validations_release(&v);
-    free(fits);
-}
-END_TEST
-
-START_TEST(a_batch_is_good_within_15_percent_or_one_query_and_never_at_0)
-{
-    const int64_t cases[][3] = {{4, 4, 1},     {3, 4, 1},     {2, 4, 0},   {0, 1, 0},   {1, 1, 1},
-                                {2, 1, 1},     {20, 17, 0},   {19, 17, 1}, {15, 17, 1}, {14, 17, 0},
-                                {115, 100, 1}, {116, 100, 0}, {85, 100, 1}};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        ck_assert_msg(lq_batch_is_good(cases[i][0], cases[i][1]) == (cases[i][2] == 1),
-                      "%lld for %lld", (long long)cases[i][0], (long long)cases[i][1]);
-    }
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("refit");
     TCase *tests = tcase_create("refit");
     tcase_add_checked_fixture(tests, fill_catalog, NULL);
     tcase_add_test(tests, every_identity_and_distribution_gets_its_fits);
+    tcase_add_test(tests, a_form_that_its_points_do_not_determine_has_no_fit);
+    tcase_add_test(tests, fits_are_named_after_what_they_are_of);
+    tcase_add_test(tests, a_hash_is_over_identity_points_and_rates);
+    tcase_add_test(tests, a_fit_is_as_new_as_its_newest_point);
+    tcase_add_test(tests, a_points_job_has_its_experts_and_accumulation);
     tcase_add_test(tests, the_same_catalog_gives_the_same_fits);
     tcase_add_test(tests, the_order_of_arrival_moves_nothing);
     tcase_add_test(tests, posted_points_beyond_the_device_are_implausible_shipped_ones_stand);
@@ -289,9 +310,6 @@ int main(void)
     tcase_add_test(tests, another_point_makes_another_id_of_whatever_rests_on_it);
     tcase_add_test(tests, held_out_points_move_nothing);
     tcase_add_test(tests, points_of_what_the_catalog_lost_are_passed_over);
-    tcase_add_test(tests, every_estimator_is_held_against_every_set);
-    tcase_add_test(tests, held_out_sets_are_predicted_not_fitted);
-    tcase_add_test(tests, a_batch_is_good_within_15_percent_or_one_query_and_never_at_0);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

@@ -113,6 +113,7 @@ START_TEST(groups_are_found_in_whatever_order_points_arrived)
         snprintf(id->stack, LQ_ID_MAX, "%s", i % 2 == 0 ? "hf-2024" : "torchtune");
         snprintf(id->model, LQ_ID_MAX, "%s", i / 2 % 2 == 0 ? "small-moe" : "other-moe");
         id->method.kind = i / 4 % 2 == 0 ? LQ_METHOD_LORA : LQ_METHOD_FULL;
+        snprintf(points[i].id, LQ_ID_MAX, "%02d", 5 * i % (2 * RUNS + 1));
     }
     const struct made first = *refit();
     ck_assert_uint_eq(first.count, 1 + 2 + 8 + 16);
@@ -212,6 +213,23 @@ START_TEST(wide_scopes_take_a_few_points_of_each_identity)
 }
 END_TEST
 
+START_TEST(an_identity_counts_all_its_points_however_few_are_looked_at)
+{
+    static struct lq_point many[600];
+    for (int i = 0; i < 600; i++) {
+        many[i] = points[i % RUNS];
+        snprintf(many[i].id, sizeof many[i].id, "%03d", i);
+    }
+    catalog.points = many;
+    catalog.point_count = 600;
+    const struct made *made = refit();
+    ck_assert_uint_eq(made->fits[3].points, 600);
+    const uint64_t hash = made->hashes[3];
+    many[1].queries_per_s *= 1.001; /* one that evenly spread ones pass over */
+    ck_assert_uint_ne(refit()->hashes[3], hash);
+}
+END_TEST
+
 static bool is_on_s1(const void *context, const struct lq_point *point)
 {
     return strcmp(point->identity.gpu, context) == 0;
@@ -228,67 +246,6 @@ START_TEST(a_filter_leaves_points_out_of_every_scope)
         ck_assert_uint_eq(some.hashes[i], alone->hashes[i]);
         ck_assert_mem_eq(&some.fits[i].belief, &alone->fits[i].belief, sizeof some.fits[i].belief);
     }
-}
-END_TEST
-
-START_TEST(a_prior_is_of_everything_but_ones_own_points)
-{
-    const struct lq_identity s1 = identity_on("S1");
-    struct lq_belief before;
-    struct lq_belief after;
-    struct lq_error err = {0};
-    ck_assert_int_eq(lq_refit_prior(&catalog, &s1, &before, &err), LQ_OK);
-    for (int i = 0; i < RUNS; i++) {
-        points[i].queries_per_s *= 5.0;
-    }
-    ck_assert_int_eq(lq_refit_prior(&catalog, &s1, &after, &err), LQ_OK);
-    ck_assert_mem_eq(&before, &after, sizeof before);
-    points[RUNS].queries_per_s *= 2.0;
-    ck_assert_int_eq(lq_refit_prior(&catalog, &s1, &after, &err), LQ_OK);
-    ck_assert_mem_ne(before.mean, after.mean, sizeof before.mean);
-}
-END_TEST
-
-START_TEST(the_prior_of_the_first_of_its_kind_is_doubt_and_all_that_lies_between)
-{
-    catalog.point_count = RUNS; /* nothing but its own */
-    const struct lq_identity s1 = identity_on("S1");
-    struct lq_belief prior;
-    struct lq_error err = {0};
-    ck_assert_int_eq(lq_refit_prior(&catalog, &s1, &prior, &err), LQ_OK);
-    struct lq_belief want = lq_evidence_doubt();
-    for (int scope = LQ_SCOPE_ALL; scope < LQ_SCOPE_IDENTITY; scope++) {
-        lq_belief_widen(&want, lq_evidence_member_log_sd((enum lq_scope)scope));
-    }
-    for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
-        ck_assert_double_eq(prior.mean[f], 0.0);
-        assert_close("variance", variance(&prior, f), variance(&want, f), 1e-12);
-    }
-}
-END_TEST
-
-START_TEST(an_identity_is_refitted_without_a_point)
-{
-    const struct lq_point *own[RUNS];
-    for (int i = 0; i < RUNS; i++) {
-        own[i] = &points[i];
-    }
-    const struct lq_identity s1 = identity_on("S1");
-    struct lq_belief prior;
-    struct lq_error err = {0};
-    ck_assert_int_eq(lq_refit_prior(&catalog, &s1, &prior, &err), LQ_OK);
-    points[7].queries_per_s *= 1.3; /* a slip of the pen */
-    struct lq_fit with;
-    struct lq_fit without;
-    ck_assert_int_eq(lq_refit_identity(&catalog, own, RUNS, NULL, &prior, &with, &err), LQ_OK);
-    ck_assert_int_eq(lq_refit_identity(&catalog, own, RUNS, own[7], &prior, &without, &err), LQ_OK);
-    ck_assert_uint_eq(with.points, RUNS);
-    ck_assert_uint_eq(without.points, RUNS - 1);
-    ck_assert_int_eq(without.scope, LQ_SCOPE_IDENTITY);
-    assert_close("as it was", lq_fit_predict_point(&catalog, &without, own[7]),
-                 points[7].queries_per_s / 1.3, 5e-3);
-    ck_assert_double_gt(with.mape, without.mape);
-    ck_assert_int_eq(lq_refit_identity(&catalog, own, 1, own[0], &prior, &without, &err), LQ_EFIT);
 }
 END_TEST
 
@@ -350,10 +307,8 @@ int main(void)
     tcase_add_test(tests, a_fit_tells_what_it_is_made_of);
     tcase_add_test(tests, published_runs_are_evidence_but_no_calibrations);
     tcase_add_test(tests, wide_scopes_take_a_few_points_of_each_identity);
+    tcase_add_test(tests, an_identity_counts_all_its_points_however_few_are_looked_at);
     tcase_add_test(tests, a_filter_leaves_points_out_of_every_scope);
-    tcase_add_test(tests, a_prior_is_of_everything_but_ones_own_points);
-    tcase_add_test(tests, the_prior_of_the_first_of_its_kind_is_doubt_and_all_that_lies_between);
-    tcase_add_test(tests, an_identity_is_refitted_without_a_point);
     tcase_add_test(tests, a_point_is_seen_as_the_step_of_its_job);
     tcase_add_test(tests, no_points_make_no_fits);
     tcase_add_test(tests, a_full_sink_ends_the_refit);
