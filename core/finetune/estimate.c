@@ -319,7 +319,17 @@ static enum lq_code estimate_layout(const struct lq_job *job, const struct lq_ev
     return check_finite(out, err);
 }
 
-/* Tries every layout of the space and keeps the fastest that fits, the simplest of equals. */
+/* What one of the longest rows takes of each device: batch, memory and basis must be chosen. */
+static double least_bytes(const struct lq_job *job, const struct lq_estimate *estimate)
+{
+    const struct lq_memory_factors factors = lq_memory_factors_of(&estimate->memory_basis.belief);
+    return lq_memory_total_bytes(&estimate->memory, &factors,
+                                 (double)(job->batch_size > 0 ? job->batch_size : 1),
+                                 (double)job->lengths->longest_tokens);
+}
+
+/* Tries every layout of the space and keeps the fastest that fits, the simplest of equals; where
+ * none fits, the refusal of the one that lacks least. */
 static enum lq_code search(const struct lq_job *job, const struct lq_evidence *evidence,
                            struct lq_estimate *out, struct lq_error *err)
 {
@@ -327,6 +337,7 @@ static enum lq_code search(const struct lq_job *job, const struct lq_evidence *e
         lq_layout_space(job->model, job->gpu_count, &job->network, job->lengths->longest_tokens);
     struct lq_job tried = *job;
     struct lq_error refusal = {.code = LQ_OK};
+    double least = HUGE_VAL;
     int64_t count = 0;
     bool found = false;
     while (lq_layout_next(&space, &tried.layout)) {
@@ -334,7 +345,12 @@ static enum lq_code search(const struct lq_job *job, const struct lq_evidence *e
         struct lq_error reason = {.code = LQ_OK};
         count++;
         if (estimate_layout(&tried, evidence, &estimate, &reason) != LQ_OK) {
-            refusal = reason; /* the last ones shard most: what they lack is the least */
+            const double bytes =
+                reason.code == LQ_ENOFIT ? least_bytes(&tried, &estimate) : HUGE_VAL;
+            if (bytes < least || refusal.code == LQ_OK) {
+                least = bytes;
+                refusal = reason;
+            }
         } else if (!found || estimate.queries_per_s > out->queries_per_s * (1.0 + 1e-9)) {
             *out = estimate;
             found = true;

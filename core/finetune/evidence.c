@@ -20,10 +20,10 @@ const char *const LQ_BASIS_NAMES[] = {"calibrated", "transferred", "prior", NULL
  * source cover 85 to 97 % of the public rows (GET /v1/validation shows it): not derived one by one,
  * since each source moves all of them. */
 static const double DOUBT[LQ_FACTOR_COUNT] = {0.30, 0.30, 0.25, 0.10, 0.10, 0.40, 1.00, 0.50};
-static const double BETWEEN_STACKS[LQ_FACTOR_COUNT] = {0.23, 0.35, 0.30, 0.10,
-                                                       0.25, 0.45, 1.20, 0.50};
-static const double BETWEEN_MODELS[LQ_FACTOR_COUNT] = {0.25, 0.30, 0.15, 0.05,
-                                                       0.15, 0.40, 1.00, 0.30};
+static const double BETWEEN_STACKS[LQ_FACTOR_COUNT] = {0.18, 0.30, 0.25, 0.08,
+                                                       0.25, 0.40, 1.00, 0.45};
+static const double BETWEEN_MODELS[LQ_FACTOR_COUNT] = {0.20, 0.25, 0.12, 0.05,
+                                                       0.15, 0.35, 0.90, 0.30};
 static const double BETWEEN_IDENTITIES[LQ_FACTOR_COUNT] = {0.15, 0.30, 0.10, 0.03,
                                                            0.50, 0.30, 0.70, 0.25};
 /* 0.05: a fit on CS misses MATH by 0.6 % (Mixtral) and up to 9 % (BlackMamba), both miss profiled
@@ -67,6 +67,8 @@ struct lq_basis lq_evidence_step(const struct lq_evidence *evidence,
     if (nearest.fit == NULL) {
         basis.belief = lq_evidence_doubt();
         lq_belief_widen(&basis.belief, BETWEEN_STACKS);
+        lq_belief_widen(&basis.belief, BETWEEN_MODELS);
+        lq_belief_widen(&basis.belief, BETWEEN_IDENTITIES);
         return basis;
     }
     basis.belief = lq_nearest_carry(&nearest, lq_evidence_member_log_sd);

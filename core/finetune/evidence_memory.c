@@ -77,8 +77,8 @@ struct lq_basis lq_evidence_memory(const struct lq_evidence *evidence,
         basis.belief = lq_evidence_memory_doubt();
         lq_belief_widen(&basis.belief, BETWEEN_STACKS);
         lq_belief_widen(&basis.belief, BETWEEN_MODELS);
+        lq_belief_widen(&basis.belief, BETWEEN_IDENTITIES);
     }
-    lq_belief_widen(&basis.belief, BETWEEN_IDENTITIES);
     if (nearest.nearness > LQ_NEAR_SAME_STACK && lq_stack_find(identity.stack) == NULL) {
         basis.log_sd = hypot(basis.log_sd, UNKNOWN_STACK_LOG_SD);
     }

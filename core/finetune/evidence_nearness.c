@@ -55,6 +55,10 @@ struct lq_belief lq_nearest_carry(const struct lq_nearest *nearest,
                                   const double *(*member_log_sd)(enum lq_scope scope))
 {
     struct lq_belief belief = nearest->fit->belief;
+    if (nearest->nearness == LQ_NEAR_OWN) {
+        return belief;
+    }
+    lq_belief_widen(&belief, member_log_sd(LQ_SCOPE_MODEL));
     const bool any = nearest->nearness == LQ_NEAR_ANYTHING;
     if (any || nearest->nearness == LQ_NEAR_OTHER_STACK) {
         lq_belief_widen(&belief, member_log_sd(LQ_SCOPE_ALL));

@@ -101,9 +101,9 @@ int64_t lq_evidence_too_large(const struct lq_evidence *evidence,
         const double longest =
             point->longest_tokens > 0.0 ? point->longest_tokens : point->conditions.row_tokens;
         const int64_t batch = point->conditions.batch_size;
-        if (point->out_of_memory && point->conditions.active_experts == active_experts &&
-            longest <= longest_tokens && (least == 0 || batch < least) &&
-            lq_identity_equal(&point->identity, identity)) {
+        if (point->out_of_memory && !point->implausible &&
+            point->conditions.active_experts == active_experts && longest <= longest_tokens &&
+            (least == 0 || batch < least) && lq_identity_equal(&point->identity, identity)) {
             least = batch;
         }
     }

@@ -59,7 +59,7 @@ struct lq_point {
     char source[LQ_ID_MAX];   /* xia2024, a worker's name, a paper */
     char dataset[LQ_ID_MAX];  /* the stored set it belongs to in /v1/validation; "" = none */
     bool shipped;             /* part of the seed: read-only */
-    bool implausible;         /* beyond what the device can do: no fit rests on it */
+    bool implausible;         /* cannot be of this device and job: no fit rests on it */
     char measured_at[32];     /* RFC 3339 UTC, else when it was stored; "" = not known */
 };
 

@@ -62,6 +62,9 @@ enum lq_bound lq_step_bound(const struct lq_step_parts *parts, const double *fac
     if (term == LQ_TERM_INPUT) {
         return LQ_BOUND_OVERHEAD;
     }
+    if (term == LQ_TERM_PIPELINE && parts->pipeline_stretch > 1.0) {
+        return LQ_BOUND_OVERHEAD; /* its bubble, which no faster network fills */
+    }
     if (lq_term_is_network(term)) {
         return LQ_BOUND_NETWORK;
     }

@@ -51,16 +51,47 @@ bool lq_point_is_fitted(const struct lq_point *point)
     return point->queries_per_s > 0.0 && !held_out && !point->implausible;
 }
 
+/* Counted memory meets public peaks within a factor of two, counted steps public ones within three
+ * (GET /v1/validation): what is off by more than these was measured on something else. */
+static const double LEAST_MEMORY_SHARE = 0.25;
+static const double MOST_STEP_RATIO = 100.0;
+
+static bool is_memory_plausible(const struct lq_job *job, const struct lq_point *point)
+{
+    const struct lq_memory memory = lq_job_memory(job);
+    const double longest =
+        point->longest_tokens > 0.0 ? point->longest_tokens : point->conditions.row_tokens;
+    const double counted = lq_memory_total_bytes(&memory, &LQ_MEMORY_FACTORS_ONE,
+                                                 (double)point->conditions.batch_size, longest);
+    if (point->out_of_memory) {
+        return counted >= LEAST_MEMORY_SHARE * job->gpu->memory_bytes;
+    }
+    return point->peak_memory_bytes <= job->gpu->memory_bytes &&
+           (!(point->peak_memory_bytes > 0.0) ||
+            point->peak_memory_bytes >= LEAST_MEMORY_SHARE * counted);
+}
+
+static bool is_step_plausible(const struct lq_job *job, const struct lq_point *point)
+{
+    static const double ONE[LQ_FACTOR_COUNT] = {1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0};
+    const double rows = (double)point->conditions.batch_size;
+    const double row_tokens = point->conditions.row_tokens;
+    const struct lq_step_parts parts = lq_job_step(job, rows, row_tokens);
+    struct lq_step_time step;
+    lq_step_evaluate(&parts, ONE, &step);
+    return point->step_time_s >= lq_job_least_step_s(job, rows, row_tokens) &&
+           point->step_time_s <= MOST_STEP_RATIO * step.total_s;
+}
+
 bool lq_point_is_plausible(const struct lq_catalog *catalog, const struct lq_point *point)
 {
     struct lq_job job;
-    if (point->shipped || point->out_of_memory || !lq_job_of(catalog, &point->identity, &job)) {
+    if (point->shipped || !lq_job_of(catalog, &point->identity, &job)) {
         return true;
     }
     job.active_experts = point->conditions.active_experts;
-    const double rows = (double)point->conditions.batch_size;
-    return point->step_time_s >= lq_job_least_step_s(&job, rows, point->conditions.row_tokens) &&
-           point->peak_memory_bytes <= job.gpu->memory_bytes;
+    return is_memory_plausible(&job, point) &&
+           (point->out_of_memory || is_step_plausible(&job, point));
 }
 
 struct lq_observation lq_observation_of(const struct lq_point *point)

@@ -19,9 +19,10 @@ LQ_MUST_USE enum lq_code lq_refit(const struct lq_catalog *catalog, struct lq_fi
 /* The observation a stored point is for fits of its identity. */
 struct lq_observation lq_observation_of(const struct lq_point *point);
 
-/* False where a posted point is faster than the device's peak rate allows or holds more memory than
- * the device has: it is kept and shown, but no fit rests on it. Shipped points are taken as they
- * are. */
+/* False where a posted point is faster than the device's peak rate allows or 100 times slower than
+ * is counted, holds more memory than the device has or a quarter of what is counted, or did not fit
+ * where a quarter of the device is counted: it is kept and shown, but no fit rests on it. Shipped
+ * points are taken as they are. */
 bool lq_point_is_plausible(const struct lq_catalog *catalog, const struct lq_point *point);
 
 /* True where a point may be part of fits: not held out, not implausible. */

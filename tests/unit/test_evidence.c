@@ -48,7 +48,6 @@ START_TEST(nothing_measured_leaves_the_constants_and_their_doubt)
     const struct lq_identity id = identity();
     const struct lq_basis basis = choose(NULL, 0, &id);
     const struct lq_belief doubt = lq_evidence_doubt();
-    const double *apart = lq_evidence_member_log_sd(LQ_SCOPE_ALL);
     ck_assert_int_eq(basis.kind, LQ_BASIS_PRIOR);
     ck_assert_ptr_null(basis.fit);
     ck_assert_double_eq(basis.log_sd, 0.0);
@@ -56,8 +55,12 @@ START_TEST(nothing_measured_leaves_the_constants_and_their_doubt)
     for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
         ck_assert_double_eq(basis.belief.mean[f], 0.0);
         ck_assert_double_gt(variance(&doubt, f), 0.0);
-        assert_close("doubt", variance(&basis.belief, f), variance(&doubt, f) + apart[f] * apart[f],
-                     1e-12);
+        double sum = variance(&doubt, f);
+        for (enum lq_scope scope = LQ_SCOPE_ALL; scope < LQ_SCOPE_IDENTITY; scope++) {
+            const double apart = lq_evidence_member_log_sd(scope)[f];
+            sum += apart * apart;
+        }
+        assert_close("doubt", variance(&basis.belief, f), sum, 1e-12);
     }
 }
 END_TEST
@@ -141,6 +144,7 @@ START_TEST(what_is_carried_over_grows_by_what_lies_between)
     const struct lq_identity id = identity();
     const double *stacks = lq_evidence_member_log_sd(LQ_SCOPE_ALL);
     const double *models = lq_evidence_member_log_sd(LQ_SCOPE_STACK);
+    const double *identities = lq_evidence_member_log_sd(LQ_SCOPE_MODEL);
     for (int group = OWN; group < GROUPS; group++) {
         const struct lq_fit fit = fit_of(group, 0.1);
         const struct lq_basis basis = choose(&fit, 1, &id);
@@ -148,7 +152,8 @@ START_TEST(what_is_carried_over_grows_by_what_lies_between)
         const bool over_models = group == OWN_STACK || group == EVERYTHING;
         for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
             const double added = (over_stacks ? stacks[f] * stacks[f] : 0.0) +
-                                 (over_models ? models[f] * models[f] : 0.0);
+                                 (over_models ? models[f] * models[f] : 0.0) +
+                                 (group != OWN ? identities[f] * identities[f] : 0.0);
             assert_close("variance", variance(&basis.belief, f), 0.01 + added, 1e-12);
             ck_assert_double_eq(basis.belief.mean[f], log(2.0));
         }

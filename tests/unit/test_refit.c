@@ -202,8 +202,26 @@ START_TEST(posted_points_beyond_the_device_are_implausible_shipped_ones_stand)
     ck_assert(lq_point_is_plausible(&catalog, &p));
     p.peak_memory_bytes += 1e9;
     ck_assert(!lq_point_is_plausible(&catalog, &p));
+    p.peak_memory_bytes = 1.0;
+    ck_assert(!lq_point_is_plausible(&catalog, &p));
+    p = run(7, "S1", 1.3);
+    p.step_time_s *= 1e4; /* nobody is that patient */
+    ck_assert(!lq_point_is_plausible(&catalog, &p));
     p.implausible = true;
     ck_assert(!lq_point_is_fitted(&p));
+}
+END_TEST
+
+START_TEST(a_batch_that_is_far_from_filling_the_device_did_not_fail_for_memory)
+{
+    struct lq_point p = run(7, "S1", 1.3);
+    p.queries_per_s = p.step_time_s = 0.0;
+    p.out_of_memory = true;
+    p.conditions.batch_size = 4096;
+    ck_assert(lq_point_is_plausible(&catalog, &p));
+    gpus[0].gpu.memory_bytes *= 1e4;
+    ck_assert(!lq_point_is_plausible(&catalog, &p));
+    gpus[0].gpu.memory_bytes /= 1e4;
 }
 END_TEST
 
@@ -306,6 +324,7 @@ int main(void)
     tcase_add_test(tests, the_same_catalog_gives_the_same_fits);
     tcase_add_test(tests, the_order_of_arrival_moves_nothing);
     tcase_add_test(tests, posted_points_beyond_the_device_are_implausible_shipped_ones_stand);
+    tcase_add_test(tests, a_batch_that_is_far_from_filling_the_device_did_not_fail_for_memory);
     tcase_add_test(tests, implausible_points_move_nothing);
     tcase_add_test(tests, another_point_makes_another_id_of_whatever_rests_on_it);
     tcase_add_test(tests, held_out_points_move_nothing);
