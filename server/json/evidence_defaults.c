@@ -16,7 +16,7 @@ struct span {
     double high;
 };
 
-static const struct span EMPTY = {INFINITY, -INFINITY};
+static const struct span EMPTY = {HUGE_VAL, -HUGE_VAL};
 
 static void widen(struct span *span, double value)
 {
