@@ -1,5 +1,5 @@
 /* CSV as RFC 4180 has it, and what is not CSV. */
-#include "server/store/csv.h"
+#include "server/csv.h"
 #include "tests/unit/check_main.h"
 
 #include <stdio.h>
