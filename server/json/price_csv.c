@@ -44,7 +44,7 @@ static const char *const SKYPILOT_NAMES[COLUMNS] = {"AcceleratorName",
 /* The columns without which a file is not read, or it would be read as something else. */
 static bool is_required(bool skypilot, int column)
 {
-    return column <= PRICE || (skypilot && column <= INSTANCE);
+    return column <= PRICE || (skypilot && (column == REGION || column == INSTANCE));
 }
 
 struct decoding {
