@@ -332,12 +332,18 @@ def entries(server):
     return result
 
 
+def represent_text(dumper, text):
+    """Files line by line."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
 def written(server):
     """openapi.yaml with the examples as the server answers now."""
     head, mark, _ = CONTRACT.read_text().partition(MARK)
     assert mark, f"openapi.yaml has no line {MARK!r}"
     dumper = yaml.SafeDumper
     dumper.ignore_aliases = lambda self, data: True
+    dumper.add_representer(str, represent_text)
     text = yaml.dump({"examples": entries(server)}, Dumper=dumper, default_flow_style=None,
                      sort_keys=False, allow_unicode=True, width=96)
     return head + mark + "".join(f"  {line}\n" for line in text.splitlines())
