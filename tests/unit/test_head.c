@@ -122,8 +122,9 @@ START_TEST(csv_media_types_are_recognised)
 {
     static const char *const CSV[] = {"text/csv", "Text/CSV ", "text/csv;charset=UTF-8",
                                       "text/csv; header=present; charset=\"utf-8\""};
-    static const char *const OTHER[] = {"", "text/plain", "text/csvx", "text/csv+json", "text",
-                                        "text/csv; charset=latin1", "text/csv x"};
+    static const char *const OTHER[] = {
+        "",          "text/plain", "text/csvx", "text/csv+json", "text", "text/csv; charset=latin1",
+        "text/csv x"};
     for (size_t i = 0; i < sizeof CSV / sizeof CSV[0]; i++) {
         ck_assert_msg(lq_media_is_csv(CSV[i]), "%s", CSV[i]);
         ck_assert(!lq_media_is_json(CSV[i]));
