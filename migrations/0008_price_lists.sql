@@ -41,4 +41,4 @@ CREATE VIEW prices_in_force AS
            r.instance_spot_usd_per_h, r.priced_on_date, r.source
     FROM price_lists AS l JOIN price_list_rows AS r ON r.list_sequence_number = l.sequence_number
     WHERE l.ended_at_utc = ''
-      AND NOT EXISTS (SELECT 1 FROM prices AS p WHERE p.provider = l.provider AND p.is_shipped = 1);
+      AND l.provider NOT IN (SELECT provider FROM prices WHERE is_shipped = 1);
