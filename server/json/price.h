@@ -38,7 +38,7 @@ struct lq_price_skips {
     size_t merged;   /* zones of a region: the cheapest one stands for all */
     size_t unmapped; /* of a GPU that is not in the catalog */
     struct {
-        char name[48];
+        char name[LQ_PRICE_TEXT_MAX];
         size_t rows;
     } names[LQ_UNMAPPED_MAX]; /* of the unmapped ones, in the order they came */
     size_t name_count;

@@ -253,13 +253,13 @@ static void count_unmapped(struct lq_price_skips *skips, const char *name)
 {
     skips->unmapped++;
     for (size_t i = 0; i < skips->name_count; i++) {
-        if (strncmp(skips->names[i].name, name, sizeof skips->names[i].name - 1) == 0) {
+        if (strcmp(skips->names[i].name, name) == 0) {
             skips->names[i].rows++;
             return;
         }
     }
     if (skips->name_count < LQ_UNMAPPED_MAX) {
-        snprintf(skips->names[skips->name_count].name, sizeof skips->names[0].name, "%.47s", name);
+        snprintf(skips->names[skips->name_count].name, LQ_PRICE_TEXT_MAX, "%s", name);
         skips->names[skips->name_count++].rows = 1;
     }
 }

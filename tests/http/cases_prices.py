@@ -346,5 +346,8 @@ def case_a_skypilot_catalog_is_taken_as_it_is(server):
     other_order = skypilot("A10G,1.0,g5.xlarge,1.006,0.4,us-east-1",
                            header="AcceleratorName,AcceleratorCount,InstanceType,Price,SpotPrice,Region")
     assert put(server, "sky", other_order).status == 200
+    long = "é" * 127  # as long as a name may be
+    answer = put(server, "sky", other_order + f"{long},1,x,1,,r\n")
+    assert answer.json["skipped"]["unmapped_names"] == [{"name": long, "rows": 1}], answer
     assert listed(server, "sky")["prices"][0]["gpu"] == "A10G"
     remove(server, "sky")
