@@ -175,7 +175,7 @@ enum lq_code lq_list_reply(struct lq_call *call, const struct lq_list *list, str
         hex_encode(key, cursor);
         next = json_string(cursor);
     }
-    json_t *answer = json_object();
+    json_t *answer = list->head != NULL ? list->head(list->context) : json_object();
     json_object_set_new(answer, list->name, items);
     json_object_set_new(answer, "next_cursor", next);
     return lq_reply_json(call, answer, 200, reply);

@@ -15,6 +15,8 @@ enum { LQ_PAGE_LIMIT_DEFAULT = 100, LQ_PAGE_LIMIT_MAX = 1000, LQ_PAGE_KEY_MAX = 
 struct lq_list {
     const char *name;    /* member of the answer that holds the items */
     const void *context; /* handed to the functions below */
+    /* The answer's members in front of the list as a new object; NULL: there are none. */
+    json_t *(*head)(const void *context);
     size_t count;
     /* Ascending by key without regard to case: a page can go on behind an item that is gone. */
     bool sorted;

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-static json_t *price_encode(const struct lq_price *price)
+json_t *lq_price_encode(const struct lq_price *price)
 {
     double gpus = (double)price->gpu_count;
     json_t *object = json_object();
@@ -55,7 +55,7 @@ static void key(const void *context, size_t i, char out[LQ_PAGE_KEY_MAX])
 static json_t *encode(const void *context, size_t i)
 {
     const struct query *query = context;
-    return price_encode(&query->catalog->prices[i]);
+    return lq_price_encode(&query->catalog->prices[i]);
 }
 
 /* A filter by something unknown is a mistake, not an empty list. */

@@ -19,6 +19,7 @@ static json_t *encode(const void *context, size_t i)
     json_object_set_new(object, "id", json_string(provider->id));
     json_object_set_new(object, "price_date", json_string(provider->date));
     json_object_set_new(object, "stale", json_boolean(provider->stale));
+    json_object_set_new(object, "shipped", json_boolean(provider->shipped));
     json_object_set_new(object, "prices", json_integer((json_int_t)provider->prices));
     return object;
 }

@@ -95,8 +95,12 @@ static enum lq_code check_body(const struct lq_exchange *exchange, struct lq_err
 {
     const struct lq_head *head = &exchange->head;
     bool is_read = exchange->match.route->body_cap > 0;
-    if (is_read && lq_head_has_body(head) && !lq_media_is_json(head->content_type)) {
-        return lq_fail(err, LQ_EMEDIA, NULL, "the body must be application/json, got %.100s",
+    bool takes_csv = lq_route_takes_csv(exchange->match.route);
+    bool is_taken =
+        lq_media_is_json(head->content_type) || (takes_csv && lq_media_is_csv(head->content_type));
+    if (is_read && lq_head_has_body(head) && !is_taken) {
+        return lq_fail(err, LQ_EMEDIA, NULL, "the body must be application/json%s, got %.100s",
+                       takes_csv ? " or text/csv" : "",
                        head->content_type != NULL ? head->content_type : "no Content-Type");
     }
     if (lq_head_body_size(head) > (int64_t)body_cap(exchange)) {

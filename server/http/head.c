@@ -160,6 +160,16 @@ static const char *skip_parameter(const char *text)
     return skip_blanks(text + size + quoted);
 }
 
+/* Whether nothing but parameters that can be taken stands behind a media type. */
+static bool are_parameters(const char *text)
+{
+    const char *rest = skip_blanks(text);
+    while (rest != NULL && *rest == ';') {
+        rest = skip_parameter(rest);
+    }
+    return rest != NULL && *rest == '\0';
+}
+
 bool lq_media_is_json(const char *content_type)
 {
     static const char PREFIX[] = "application/";
@@ -174,11 +184,15 @@ bool lq_media_is_json(const char *content_type)
     if (!is_json && !is_plus_json) {
         return false;
     }
-    const char *rest = skip_blanks(subtype + size);
-    while (rest != NULL && *rest == ';') {
-        rest = skip_parameter(rest);
-    }
-    return rest != NULL && *rest == '\0';
+    return are_parameters(subtype + size);
+}
+
+bool lq_media_is_csv(const char *content_type)
+{
+    static const char CSV[] = "text/csv";
+    enum { CSV_SIZE = sizeof CSV - 1 };
+    return content_type != NULL && strncasecmp(content_type, CSV, CSV_SIZE) == 0 &&
+           are_parameters(content_type + CSV_SIZE);
 }
 
 bool lq_request_id_is_valid(const char *id)

@@ -43,6 +43,8 @@ int64_t lq_head_body_size(const struct lq_head *head);
 
 /* application/json or application/<anything>+json, with no charset but utf-8. NULL is not JSON. */
 bool lq_media_is_json(const char *content_type);
+/* text/csv (RFC 4180), with no charset but utf-8. NULL is not CSV. */
+bool lq_media_is_csv(const char *content_type);
 
 /* Whether a client's own request id can be taken over: 1 to 64 of A-Z a-z 0-9 . _ - */
 bool lq_request_id_is_valid(const char *id);

@@ -12,6 +12,7 @@
 #include "server/api/models.h"
 #include "server/api/openapi.h"
 #include "server/api/plans.h"
+#include "server/api/price_lists.h"
 #include "server/api/prices.h"
 #include "server/api/providers.h"
 #include "server/api/scaling_laws.h"
@@ -37,6 +38,10 @@ const struct lq_route LQ_ROUTES[] = {
     {"GET", "/v1/gpus/{id}", lq_gpus_get, NULL, 0},
     {"PUT", "/v1/gpus/{id}", lq_gpus_put, "catalog:write", MIB},
     {"GET", "/v1/prices", lq_prices_list, NULL, 0},
+    {"GET", "/v1/prices/{id}", lq_price_lists_get, NULL, 0},
+    {"PUT", "/v1/prices/{id}", lq_price_lists_put, "catalog:write", 32 * MIB},
+    {"DELETE", "/v1/prices/{id}", lq_price_lists_delete, "catalog:write", 0},
+    {"GET", "/v1/prices/{id}/versions", lq_price_lists_versions, NULL, 0},
     {"GET", "/v1/providers", lq_providers_list, NULL, 0},
     {"GET", "/v1/datasets", lq_datasets_list, NULL, 0},
     {"GET", "/v1/datasets/{id}", lq_datasets_get, NULL, 0},
@@ -111,6 +116,11 @@ enum lq_code lq_route_find(const char *method, const char *path, struct lq_match
         return lq_fail(err, LQ_EMETHOD, NULL, "%.32s is not one of %s", method, match->allow);
     }
     return LQ_OK;
+}
+
+bool lq_route_takes_csv(const struct lq_route *route)
+{
+    return route->handler == lq_price_lists_put;
 }
 
 void lq_route_print(FILE *out)

@@ -4,6 +4,7 @@
 #include "core/base/error.h"
 #include "server/api/call.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -31,6 +32,9 @@ struct lq_match {
  * path), LQ_EMETHOD (none with this method); `match->allow` is filled unless it is LQ_ENOTFOUND. */
 LQ_MUST_USE enum lq_code lq_route_find(const char *method, const char *path, struct lq_match *match,
                                        struct lq_error *err);
+
+/* Whether the route takes its body as text/csv too. */
+bool lq_route_takes_csv(const struct lq_route *route);
 
 /* Writes "METHOD path" per line, in the order of the table. */
 void lq_route_print(FILE *out);

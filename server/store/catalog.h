@@ -57,6 +57,7 @@ struct lq_provider {
     const char *id;
     const char *date;
     bool stale;
+    bool shipped;
     size_t prices; /* rows */
 };
 
@@ -88,6 +89,7 @@ struct lq_catalog {
     size_t price_count;
     const struct lq_provider *providers;
     size_t provider_count;
+    long newest_price_day; /* in days since 1970; what is stale is measured from it */
     const struct lq_dataset *datasets;
     size_t dataset_count;
     const struct lq_point *points; /* every stored calibration, oldest first */
@@ -131,3 +133,6 @@ const struct lq_gpu *lq_catalog_any_gpu(const struct lq_catalog *catalog, const 
 /* The prices of one GPU: a run of catalog->prices; count 0 where there is none. */
 const struct lq_price *lq_catalog_prices(const struct lq_catalog *catalog, const char *gpu,
                                          size_t *count);
+
+/* Whether a price of this date is stale beside the newest one in force. */
+bool lq_price_is_stale(const struct lq_catalog *catalog, const char *date);

@@ -32,12 +32,17 @@ static long newest_day(const struct lq_price *prices, size_t count)
     return newest;
 }
 
+bool lq_price_is_stale(const struct lq_catalog *catalog, const char *date)
+{
+    return last_day(date) < catalog->newest_price_day - STALE_AFTER_DAYS;
+}
+
 static enum lq_code load_rows(struct lq_loader *loader, struct lq_price *prices, size_t capacity,
                               struct lq_error *err)
 {
     static const char SELECT_PRICES[] =
         "SELECT provider, region, instance_type, gpu_id, gpu_count, instance_usd_per_h,"
-        " instance_spot_usd_per_h, priced_on_date, source FROM prices"
+        " instance_spot_usd_per_h, priced_on_date, source FROM prices_in_force"
         " ORDER BY gpu_id, instance_usd_per_h / gpu_count NULLS LAST,"
         " instance_spot_usd_per_h / gpu_count NULLS LAST, provider, region, instance_type";
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
@@ -68,14 +73,15 @@ static enum lq_code load_rows(struct lq_loader *loader, struct lq_price *prices,
 }
 
 /* One provider per name, ascending, with the date of its newest row. */
-static enum lq_code load_providers(struct lq_loader *loader, long newest, struct lq_error *err)
+static enum lq_code load_providers(struct lq_loader *loader, struct lq_error *err)
 {
     static const char SELECT_PROVIDERS[] =
-        "SELECT provider, max(priced_on_date), count(*) FROM prices GROUP BY provider"
+        "SELECT provider, max(priced_on_date), count(*), max(is_shipped) FROM prices_in_force"
+        " GROUP BY provider"
         " ORDER BY provider";
     void *list;
     size_t capacity;
-    LQ_TRY(lq_load_list(loader, "(SELECT DISTINCT provider FROM prices)",
+    LQ_TRY(lq_load_list(loader, "(SELECT DISTINCT provider FROM prices_in_force)",
                         sizeof(struct lq_provider), &list, &capacity, err));
     struct lq_provider *providers = list;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
@@ -93,8 +99,10 @@ static enum lq_code load_providers(struct lq_loader *loader, long newest, struct
             .id = lq_load_text(loader, statement, 0, &failed),
             .date = lq_load_text(loader, statement, 1, &failed),
             .prices = (size_t)lq_column_count(statement, 2),
+            .shipped = lq_column_count(statement, 3) != 0,
         };
-        providers[count].stale = last_day(providers[count].date) < newest - STALE_AFTER_DAYS;
+        providers[count].stale =
+            lq_price_is_stale(&loader->snapshot->catalog, providers[count].date);
         count++;
     }
     loader->snapshot->catalog.providers = providers;
@@ -106,13 +114,14 @@ enum lq_code lq_load_prices(struct lq_loader *loader, struct lq_error *err)
 {
     void *list;
     size_t capacity;
-    LQ_TRY(lq_load_list(loader, "prices", sizeof(struct lq_price), &list, &capacity, err));
+    LQ_TRY(lq_load_list(loader, "prices_in_force", sizeof(struct lq_price), &list, &capacity, err));
     struct lq_price *prices = list;
     LQ_TRY(load_rows(loader, prices, capacity, err));
     size_t count = loader->snapshot->catalog.price_count;
-    long newest = newest_day(prices, count);
+    struct lq_catalog *catalog = &loader->snapshot->catalog;
+    catalog->newest_price_day = newest_day(prices, count);
     for (size_t i = 0; i < count; i++) {
-        prices[i].stale = last_day(prices[i].date) < newest - STALE_AFTER_DAYS;
+        prices[i].stale = lq_price_is_stale(catalog, prices[i].date);
     }
-    return load_providers(loader, newest, err);
+    return load_providers(loader, err);
 }

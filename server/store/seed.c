@@ -2,7 +2,7 @@
  * in seed_catalogs.c, seed_xia2024.c and seed_evidence.c. */
 #include "server/store/seed.h"
 
-#include "server/store/csv.h"
+#include "server/csv.h"
 #include "server/store/utc.h"
 
 #include <stdio.h>

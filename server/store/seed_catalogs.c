@@ -1,6 +1,6 @@
 /* GPUs, models, prices and length distributions from their files, converted to base units. */
 #include "core/base/units.h"
-#include "server/store/csv.h"
+#include "server/csv.h"
 #include "server/store/rows.h"
 #include "server/store/seed.h"
 

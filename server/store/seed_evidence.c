@@ -1,6 +1,6 @@
 /* Published figures, each file into a table of the same columns: kept as they were printed, for
  * validation and for priors. */
-#include "server/store/csv.h"
+#include "server/csv.h"
 #include "server/store/seed.h"
 
 #include <stdio.h>

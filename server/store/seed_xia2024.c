@@ -1,7 +1,7 @@
 /* The measurements of Xia et al. 2024 (arXiv 2408.04693) as calibrations and capacities: which
  * model, GPU, method and lengths their labels mean. Conditions: section IV and the repository
  * github.com/stsxxx/finetune@728a01b (PyTorch 2.1, CUDA 11.8, 1000 random queries, one epoch). */
-#include "server/store/csv.h"
+#include "server/csv.h"
 #include "server/store/identity.h"
 #include "server/store/rows.h"
 #include "server/store/seed.h"

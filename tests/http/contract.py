@@ -62,7 +62,8 @@ class Contract:
         return result
 
     def check_request(self, method, path, body):
-        content = self.operation(method, path)["requestBody"]["content"]["application/json"]
+        media = "text/csv" if isinstance(body, str) else "application/json"
+        content = self.operation(method, path)["requestBody"]["content"][media]
         against = self.fault(content["schema"], body)
         assert not against, f"the request to {method} {path} breaks its schema: {against}"
 

@@ -74,6 +74,21 @@ MIXTURE_RUNS = [{"parameters": parameters, "tokens": tokens, "experts": experts,
                     (parameters, tokens, experts) for parameters in (1e8, 7.3e8)
                     for tokens in (2.5e9, 2e10) for experts in (1, 2, 4, 8, 16, 32))]
 
+RATES = {"price_date": "2026-09-15", "source": "contract", "prices": [
+    {"gpu": "H100-SXM-80GB", "gpu_count": 8, "usd_per_gpu_hour": 1.9, "region": "eu",
+     "instance_type": "h100x8"},
+    {"gpu": "A40", "usd_per_gpu_hour": 0.32, "spot_usd_per_gpu_hour": 0.18}]}
+SKYPILOT = """InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,AvailabilityZone
+p4d.24xlarge,A100,8.0,96.0,1152.0,"{'Gpus': [{'Name': 'A100', 'Count': 8.0}]}",21.9576,10.2,us-east-1,us-east-1a
+p4d.24xlarge,A100,8.0,96.0,1152.0,"{'Gpus': [{'Name': 'A100', 'Count': 8.0}]}",21.9576,9.8,us-east-1,us-east-1b
+dl1.24xlarge,Gaudi HL-205,8.0,96.0,768.0,,13.10904,,us-east-1,us-east-1a
+m5.large,,,2.0,8.0,,0.096,0.04,us-east-1,us-east-1a
+"""
+FIRST_LIST = {"version": 1, "prices": 2, "price_date": "2026-09-15", "layout": "json",
+              "content_sha256": "0" * 64, "posted_by": "test", "stored_at": NOON, "ended_at": None}
+SECOND_LIST = {**FIRST_LIST, "version": 2, "price_date": "2026-09-16"}
+SKYPILOT_LIST = {**FIRST_LIST, "prices": 1, "layout": "skypilot"}
+
 EXAMPLES = [
     Example("estimate_calibrated", "Measured on this model, method, GPU and stack",
             "POST", "/v1/estimates", MIXTRAL),
@@ -185,6 +200,32 @@ EXAMPLES = [
             scope="catalog:write"),
     Example("gpu_put_shipped", "A shipped GPU is read-only", "PUT", "/v1/gpus/A40", again="gpu_put",
             status=409, scope="catalog:write"),
+    Example("price_list_put", "Negotiated rates", "PUT", "/v1/prices/my-cloud", RATES, status=201,
+            scope="catalog:write", volatile={"list": FIRST_LIST}),
+    Example("price_list_put_again", "One of them is new", "PUT", "/v1/prices/my-cloud",
+            {**RATES, "price_date": "2026-09-16", "prices": [
+                {**RATES["prices"][0], "usd_per_gpu_hour": 1.85}, RATES["prices"][1]]},
+            scope="catalog:write", volatile={"list": SECOND_LIST}),
+    Example("price_list_put_shipped", "Shipped prices are read-only", "PUT", "/v1/prices/aws",
+            again="price_list_put", status=409, scope="catalog:write"),
+    Example("price_list_put_bad", "An unknown GPU, a price below nothing, another currency", "PUT",
+            "/v1/prices/my-cloud", {"currency": "EUR", "prices": [
+                {"gpu": "H100-SXM-81GB", "usd_per_gpu_hour": 2},
+                {"gpu": "A40", "usd_per_gpu_hour": -1}]},
+            status=400, scope="catalog:write", is_bad=True),
+    Example("price_list_put_skypilot", "A catalog of SkyPilot's, cut to a few rows", "PUT",
+            "/v1/prices/my-aws?price_date=2026-09-15&source=skypilot-catalog", SKYPILOT, status=201,
+            scope="catalog:write", headers={"Content-Type": "text/csv"},
+            volatile={"list": SKYPILOT_LIST}),
+    Example("price_list_shipped", "Shipped prices", "GET", "/v1/prices/cudo-2024?limit=1"),
+    Example("price_list", "Own prices", "GET", "/v1/prices/my-cloud",
+            volatile={"list": SECOND_LIST}),
+    Example("price_list_earlier", "What they were", "GET", "/v1/prices/my-cloud?version=1",
+            volatile={"list": {**FIRST_LIST, "ended_at": NOON}}),
+    Example("price_list_before", "A time before the first version", "GET",
+            "/v1/prices/my-cloud?at=2026-01-31", status=404),
+    Example("price_list_versions", "Both versions", "GET", "/v1/prices/my-cloud/versions",
+            volatile={"versions": [SECOND_LIST, {**FIRST_LIST, "ended_at": NOON}]}),
     Example("scaling_law_given", "Coefficients of one's own", "POST", "/v1/scaling-laws",
             {"name": "my-law", "form": "hoffmann2022", "source": "my-lab",
              "coefficients": {"A": 406.4, "B": 410.7, "E": 1.69, "alpha": 0.34, "beta": 0.28},
@@ -291,12 +332,18 @@ def entries(server):
     return result
 
 
+def represent_text(dumper, text):
+    """Files line by line."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
 def written(server):
     """openapi.yaml with the examples as the server answers now."""
     head, mark, _ = CONTRACT.read_text().partition(MARK)
     assert mark, f"openapi.yaml has no line {MARK!r}"
     dumper = yaml.SafeDumper
     dumper.ignore_aliases = lambda self, data: True
+    dumper.add_representer(str, represent_text)
     text = yaml.dump({"examples": entries(server)}, Dumper=dumper, default_flow_style=None,
                      sort_keys=False, allow_unicode=True, width=96)
     return head + mark + "".join(f"  {line}\n" for line in text.splitlines())

@@ -1,5 +1,5 @@
 /* CSV as RFC 4180 has it, and what is not CSV. */
-#include "server/store/csv.h"
+#include "server/csv.h"
 #include "tests/unit/check_main.h"
 
 #include <stdio.h>
@@ -62,6 +62,50 @@ START_TEST(comments_before_the_header_are_skipped_and_counted)
     read_first("# one, \"two\n# three\na,b\n#1,2\n");
     ck_assert_str_eq(csv.fields[0], "#1");
     ck_assert_uint_eq(csv.line, 4);
+}
+END_TEST
+
+START_TEST(a_byte_order_mark_is_skipped)
+{
+    expect_record("\xEF\xBB\xBF"
+                  "a,b\n1,2\n",
+                  "1", "2");
+    expect_record("\xEF\xBB\xBF# one\na,b\n1,2\n", "1", "2");
+    expect_refusal("\xEF\xBB"
+                   "a,b\n",
+                   6, "t.csv:1: the header is not \"a,b\"");
+}
+END_TEST
+
+START_TEST(any_header_will_do_where_none_is_named)
+{
+    struct lq_error err = {0};
+    bool more = false;
+    ck_assert_int_eq(lq_csv_open(&csv, "t.csv", "x,y,z\n1,2,3\n", 12, NULL, &err), LQ_OK);
+    ck_assert_uint_eq(csv.count, 3);
+    ck_assert_str_eq(csv.fields[2], "z");
+    ck_assert_int_eq(lq_csv_next(&csv, &more, &err), LQ_OK);
+    ck_assert_str_eq(csv.fields[2], "3");
+    ck_assert_int_eq(lq_csv_open(&csv, "t.csv", "", 0, NULL, &err), LQ_OK);
+    ck_assert_uint_eq(csv.count, 0);
+}
+END_TEST
+
+START_TEST(reading_goes_on_behind_a_bad_line)
+{
+    static const char TEXT[] = "a,b\n1\n2,2\n\"3\"x,3\n4,4\n5,5,5\n6,6\n";
+    static const char *const WANTED[] = {NULL, "2", NULL, "4", NULL, "6"};
+    struct lq_error err = {0};
+    ck_assert_int_eq(lq_csv_open(&csv, "t.csv", TEXT, strlen(TEXT), "a,b", &err), LQ_OK);
+    for (size_t i = 0; i < sizeof WANTED / sizeof WANTED[0]; i++) {
+        bool more = false;
+        enum lq_code code = lq_csv_next(&csv, &more, &(struct lq_error){0});
+        ck_assert_int_eq(code, WANTED[i] != NULL ? LQ_OK : LQ_ESYNTAX);
+        ck_assert_uint_eq(csv.line, i + 2);
+        if (WANTED[i] != NULL) {
+            ck_assert_str_eq(csv.fields[1], WANTED[i]);
+        }
+    }
 }
 END_TEST
 
@@ -160,6 +204,9 @@ int main(void)
     tcase_add_test(cases, fields_are_read_with_and_without_quotes);
     tcase_add_test(cases, line_breaks_may_be_crlf_stand_in_quotes_or_lack_at_the_end);
     tcase_add_test(cases, comments_before_the_header_are_skipped_and_counted);
+    tcase_add_test(cases, a_byte_order_mark_is_skipped);
+    tcase_add_test(cases, any_header_will_do_where_none_is_named);
+    tcase_add_test(cases, reading_goes_on_behind_a_bad_line);
     tcase_add_test(cases, records_end_with_the_data);
     tcase_add_test(cases, lines_are_counted_through_quoted_breaks);
     tcase_add_test(cases, malformed_records_are_refused_with_file_and_line);

@@ -118,6 +118,24 @@ START_TEST(json_media_types_are_told_from_others)
 }
 END_TEST
 
+START_TEST(csv_media_types_are_recognised)
+{
+    static const char *const CSV[] = {"text/csv", "Text/CSV ", "text/csv;charset=UTF-8",
+                                      "text/csv; header=present; charset=\"utf-8\""};
+    static const char *const OTHER[] = {
+        "",          "text/plain", "text/csvx", "text/csv+json", "text", "text/csv; charset=latin1",
+        "text/csv x"};
+    for (size_t i = 0; i < sizeof CSV / sizeof CSV[0]; i++) {
+        ck_assert_msg(lq_media_is_csv(CSV[i]), "%s", CSV[i]);
+        ck_assert(!lq_media_is_json(CSV[i]));
+    }
+    for (size_t i = 0; i < sizeof OTHER / sizeof OTHER[0]; i++) {
+        ck_assert_msg(!lq_media_is_csv(OTHER[i]), "%s", OTHER[i]);
+    }
+    ck_assert(!lq_media_is_csv(NULL));
+}
+END_TEST
+
 START_TEST(request_ids_are_short_and_plain)
 {
     char id[66];
@@ -143,6 +161,7 @@ int main(void)
     tcase_add_test(tests, large_heads_are_refused);
     tcase_add_test(tests, body_sizes_are_known_from_the_head);
     tcase_add_test(tests, json_media_types_are_told_from_others);
+    tcase_add_test(tests, csv_media_types_are_recognised);
     tcase_add_test(tests, request_ids_are_short_and_plain);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

@@ -11,8 +11,8 @@ START_TEST(every_row_is_found_by_its_own_method_and_path)
         char path[64];
         const char *param = strstr(LQ_ROUTES[i].path, "{id}");
         int before = param != NULL ? (int)(param - LQ_ROUTES[i].path) : 64;
-        snprintf(path, sizeof path, "%.*s%s", before, LQ_ROUTES[i].path,
-                 param != NULL ? "some%2Fid" : "");
+        snprintf(path, sizeof path, "%.*s%s%s", before, LQ_ROUTES[i].path,
+                 param != NULL ? "some%2Fid" : "", param != NULL ? param + strlen("{id}") : "");
         struct lq_match match;
         ck_assert_int_eq(lq_route_find(LQ_ROUTES[i].method, path, &match, NULL), LQ_OK);
         ck_assert_ptr_eq(match.route, &LQ_ROUTES[i]);
@@ -42,6 +42,19 @@ START_TEST(whatever_stores_needs_a_scope_and_whatever_reads_does_not)
 }
 END_TEST
 
+START_TEST(price_lists_alone_come_as_csv_too)
+{
+    size_t takers = 0;
+    for (size_t i = 0; i < LQ_ROUTE_COUNT; i++) {
+        takers += lq_route_takes_csv(&LQ_ROUTES[i]);
+        ck_assert(!lq_route_takes_csv(&LQ_ROUTES[i]) ||
+                  (strcmp(LQ_ROUTES[i].method, "PUT") == 0 &&
+                   strcmp(LQ_ROUTES[i].path, "/v1/prices/{id}") == 0));
+    }
+    ck_assert_uint_eq(takers, 1);
+}
+END_TEST
+
 START_TEST(unknown_paths_and_methods_are_told_apart)
 {
     struct lq_match match;
@@ -66,6 +79,7 @@ int main(void)
     TCase *tests = tcase_create("route");
     tcase_add_test(tests, every_row_is_found_by_its_own_method_and_path);
     tcase_add_test(tests, whatever_stores_needs_a_scope_and_whatever_reads_does_not);
+    tcase_add_test(tests, price_lists_alone_come_as_csv_too);
     tcase_add_test(tests, unknown_paths_and_methods_are_told_apart);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

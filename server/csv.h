@@ -23,12 +23,14 @@ struct lq_csv {
 };
 
 /* Starts at `data` (borrowed, `size` bytes) and reads the header, which must be `header` letter for
- * letter. Lines that begin with '#' are skipped in front of it.
+ * letter; where that is NULL any will do, and its names are in `fields` until the next record is
+ * read. A byte order mark and lines that begin with '#' are skipped in front of it.
  * Errors: LQ_ESYNTAX with file and line. */
 LQ_MUST_USE enum lq_code lq_csv_open(struct lq_csv *csv, const char *name, const char *data,
                                      size_t size, const char *header, struct lq_error *err);
 
-/* Reads the next record into `fields`; `*more` is false at the end.
+/* Reads the next record into `fields`; `*more` is false at the end. After a failure the reader
+ * stands behind the line where that was, and the next record can be read.
  * Errors: LQ_ESYNTAX (an open quote, text beside quotes, another number of fields, too long). */
 LQ_MUST_USE enum lq_code lq_csv_next(struct lq_csv *csv, bool *more, struct lq_error *err);
 

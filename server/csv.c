@@ -1,5 +1,5 @@
 /* One pass over the bytes; what a column means is for the caller. */
-#include "server/store/csv.h"
+#include "server/csv.h"
 
 #include <errno.h>
 #include <math.h>
@@ -100,12 +100,26 @@ static enum lq_code read_record(struct lq_csv *csv, bool *more, struct lq_error 
     return LQ_OK;
 }
 
+static void skip_line(struct lq_csv *csv)
+{
+    const char *line_end = memchr(csv->next, '\n', (size_t)(csv->end - csv->next));
+    csv->next = line_end != NULL ? line_end + 1 : csv->end;
+    csv->lines++;
+}
+
 static void skip_comments(struct lq_csv *csv)
 {
     while (csv->next < csv->end && *csv->next == '#') {
-        const char *line_end = memchr(csv->next, '\n', (size_t)(csv->end - csv->next));
-        csv->next = line_end != NULL ? line_end + 1 : csv->end;
-        csv->lines++;
+        skip_line(csv);
+    }
+}
+
+/* Spreadsheets put one in front of UTF-8. */
+static void skip_byte_order_mark(struct lq_csv *csv)
+{
+    static const char MARK[] = "\xEF\xBB\xBF";
+    if (csv->end - csv->next >= 3 && memcmp(csv->next, MARK, 3) == 0) {
+        csv->next += 3;
     }
 }
 
@@ -130,10 +144,11 @@ enum lq_code lq_csv_open(struct lq_csv *csv, const char *name, const char *data,
     csv->next = data;
     csv->end = data + size;
     csv->lines = 0;
+    skip_byte_order_mark(csv);
     skip_comments(csv);
     bool more = false;
     LQ_TRY(read_record(csv, &more, err));
-    if (!is_header(csv, header)) {
+    if (header != NULL && !is_header(csv, header)) {
         return lq_fail(err, LQ_ESYNTAX, NULL, "%s:%zu: the header is not \"%s\"", name, csv->line,
                        header);
     }
@@ -143,7 +158,11 @@ enum lq_code lq_csv_open(struct lq_csv *csv, const char *name, const char *data,
 
 enum lq_code lq_csv_next(struct lq_csv *csv, bool *more, struct lq_error *err)
 {
-    LQ_TRY(read_record(csv, more, err));
+    enum lq_code code = read_record(csv, more, err);
+    if (code != LQ_OK) {
+        skip_line(csv);
+        return code;
+    }
     if (*more && csv->count != csv->width) {
         return lq_fail(err, LQ_ESYNTAX, NULL, "%s:%zu: %zu fields in place of %zu", csv->name,
                        csv->line, csv->count, csv->width);
