@@ -12,6 +12,9 @@ const char *const LQ_LEAST_NAMES[] = {"cost", "time", NULL};
 /* Scatter of repeated runs of one job: 1-2 % in Xia et al.'s tables, as in evidence.c. */
 static const double RUN_LOG_SD = 0.02;
 
+/* A chance below this is none: the normal tail that it comes from is not known so far out. */
+static const double NEGLIGIBLE = 1e-9;
+
 static int by_value(double a, double b)
 {
     return (a > b) - (a < b);
@@ -27,8 +30,7 @@ static double second_of(const struct lq_choice *o, enum lq_least objective)
     return objective == LQ_LEAST_COST ? o->duration_s : o->cost_usd;
 }
 
-int lq_choice_order(const struct lq_choice *a, const struct lq_choice *b,
-                    enum lq_least objective)
+int lq_choice_order(const struct lq_choice *a, const struct lq_choice *b, enum lq_least objective)
 {
     int order = by_value(first_of(a, objective), first_of(b, objective));
     if (order == 0) {
@@ -45,7 +47,11 @@ bool lq_choice_allowed(const struct lq_choice *option, const struct lq_bounds *b
 
 double lq_chance_below(double value, double log_sd, double bound)
 {
-    return bound > 0.0 ? lq_normal_below(log(bound / value) / log_sd) : 1.0;
+    if (!(bound > 0.0)) {
+        return 1.0;
+    }
+    const double chance = lq_normal_below(log(bound / value) / log_sd);
+    return chance >= NEGLIGIBLE ? chance : 0.0;
 }
 
 void lq_choice_chances(struct lq_choice *option, const struct lq_bounds *bounds)
@@ -128,9 +134,9 @@ void lq_lengths_scaled(const struct lq_lengths *from, double factor, struct lq_l
         return;
     }
     for (size_t i = 0; i < from->count; i++) {
-        scratch[i] = (struct lq_length_bin){
-            .tokens = scaled_tokens(from, from->bins[i].tokens, factor),
-            .queries = from->bins[i].queries};
+        scratch[i] =
+            (struct lq_length_bin){.tokens = scaled_tokens(from, from->bins[i].tokens, factor),
+                                   .queries = from->bins[i].queries};
     }
     out->bins = scratch;
     out->longest_tokens = scaled_tokens(from, from->longest_tokens, factor);

@@ -39,8 +39,7 @@ struct lq_choice {
 
 /* Negative where `a` stands before `b`: by the objective, then by the other quantity, then by
  * `tie`. */
-int lq_choice_order(const struct lq_choice *a, const struct lq_choice *b,
-                    enum lq_least objective);
+int lq_choice_order(const struct lq_choice *a, const struct lq_choice *b, enum lq_least objective);
 
 /* Whether cost and duration themselves keep the bounds. */
 bool lq_choice_allowed(const struct lq_choice *option, const struct lq_bounds *bounds);
@@ -61,8 +60,9 @@ void lq_compare_front(struct lq_choice *options, size_t n, enum lq_least objecti
  * where the estimate rests on measurements of its own identity. */
 double lq_estimate_own_log_sd(const struct lq_estimate *estimate);
 
-/* Splits the errors: sets shared_log_sd of every option. Options whose error is all their own share nothing; the others share one part, the smallest that
- * any of them has beyond its own, so that a comparison among them alone does not depend on it. */
+/* Splits the errors: sets shared_log_sd of every option. Options whose error is all their own share
+ * nothing; the others share one part, the smallest that any of them has beyond its own, so that a
+ * comparison among them alone does not depend on it. */
 void lq_compare_share(struct lq_choice *options, size_t n);
 
 /* The cheapest option of one trial; workspace of lq_compare_cheapest. */
@@ -96,7 +96,7 @@ struct lq_break_even lq_compare_break_even(const struct lq_choice *winner,
                                            const struct lq_choice *runner_up,
                                            double runner_up_usd_per_gpu_h);
 
-/* d ln(cost) / d ln(input), from costs where the input is divided and multiplied by `factor`. */
+/* d ln(cost) / d ln(input), from the costs at two multiples of the input. */
 double lq_elasticity(double cost_below, double cost_above, double factor_below,
                      double factor_above);
 
@@ -127,6 +127,7 @@ size_t lq_compare_best(const struct lq_choice *options, size_t n, enum lq_least 
 enum lq_change {
     LQ_CHANGE_NONE,
     LQ_CHANGE_CHECKPOINTING,
+    LQ_CHANGE_BATCH,
     LQ_CHANGE_COUNT,
     LQ_CHANGE_LORA,
     LQ_CHANGE_QLORA,
@@ -136,8 +137,8 @@ enum lq_change {
 };
 
 /* The least change of a job that does not fit after which one query per device (or the batch asked
- * for) does: full checkpointing, then LoRA, then QLoRA of rank 16, then rows cut to `*to` tokens;
- * LQ_CHANGE_NONE where none of them is enough. Several devices are tried with sharded weights and
- * with tensor parallelism. */
+ * for) does: full checkpointing, then a batch of `*to` rows, then LoRA, then QLoRA of rank 16, then
+ * rows cut to `*to` tokens; LQ_CHANGE_NONE where none of them is enough. Several devices are tried
+ * with sharded weights and with tensor parallelism. */
 enum lq_change lq_nearest_change(const struct lq_job *job, const struct lq_evidence *evidence,
                                  double *to);

@@ -34,14 +34,25 @@ static bool fits(const struct lq_job *job, const struct lq_evidence *evidence, i
            layout_fits(&laid_out, evidence, row_tokens);
 }
 
-/* The longest row of which the batch fits; 0 if none does. */
-static int64_t longest_row(const struct lq_job *job, const struct lq_evidence *evidence)
+/* The job with another number in it. */
+typedef bool (*fits_with)(const struct lq_job *job, const struct lq_evidence *evidence,
+                          int64_t number);
+
+static bool fits_batch(const struct lq_job *job, const struct lq_evidence *evidence, int64_t batch)
+{
+    struct lq_job smaller = *job;
+    smaller.batch_size = batch;
+    return fits(&smaller, evidence, job->lengths->longest_tokens);
+}
+
+/* The largest number in 1..high with which the job fits; 0 if none does. */
+static int64_t largest(const struct lq_job *job, const struct lq_evidence *evidence,
+                       fits_with does_fit, int64_t high)
 {
     int64_t low = 0;
-    int64_t high = job->lengths->longest_tokens;
     while (low < high) {
         const int64_t middle = low + (high - low + 1) / 2;
-        if (fits(job, evidence, middle)) {
+        if (does_fit(job, evidence, middle)) {
             low = middle;
         } else {
             high = middle - 1;
@@ -69,12 +80,18 @@ enum lq_change lq_nearest_change(const struct lq_job *job, const struct lq_evide
             return LQ_CHANGE_CHECKPOINTING;
         }
     }
+    if (job->batch_size > 1) {
+        *to = (double)largest(job, evidence, fits_batch, job->batch_size - 1);
+        if (*to > 0.0) {
+            return LQ_CHANGE_BATCH;
+        }
+    }
     for (int i = 0; i < 2; i++) {
         variant.method = METHODS[i];
         if (METHODS[i].kind > job->method.kind && fits(&variant, evidence, rows)) {
             return CHANGES[i];
         }
     }
-    *to = (double)longest_row(job, evidence);
+    *to = (double)largest(job, evidence, fits, rows);
     return *to > 0.0 ? LQ_CHANGE_ROWS : LQ_CHANGE_NONE;
 }

@@ -169,6 +169,7 @@ void lq_compare_cheapest(struct lq_choice *options, size_t n, struct lq_contende
         struct lq_choice *o = &options[i];
         const struct lq_contender *c = find(&race, o->trial);
         const bool cheapest = o->cost_usd == options[c->option].cost_usd;
-        o->p_cheapest = cheapest ? c->mass / sum / (double)c->ties : 0.0;
+        const double chance = cheapest ? c->mass / sum / (double)c->ties : 0.0;
+        o->p_cheapest = chance >= NEGLIGIBLE ? chance : 0.0;
     }
 }

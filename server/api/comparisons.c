@@ -103,11 +103,14 @@ static void ask(const struct comparing *c, const struct lq_scenario scenarios[2]
         out->cost_usd[side] = lq_choice_under(t->options, 0, &scenarios[side]).cost_usd;
         out->first[side] = lq_compare_best(t->options, t->option_count, c->document.objective,
                                            &c->document.bounds, &scenarios[side]);
+        const size_t first = out->first[side];
+        out->first_usd[side] = first < t->option_count
+                                   ? lq_choice_under(t->options, first, &scenarios[side]).cost_usd
+                                   : 0.0;
     }
     out->known = true;
     if (out->cost_usd[0] > 0.0 && out->cost_usd[1] > 0.0) {
-        out->elasticity =
-            lq_elasticity(out->cost_usd[0], out->cost_usd[1], FACTORS[0], FACTORS[1]);
+        out->elasticity = lq_elasticity(out->cost_usd[0], out->cost_usd[1], FACTORS[0], FACTORS[1]);
     }
 }
 
@@ -152,8 +155,7 @@ static enum lq_code ask_length(const struct comparing *c, struct lq_sensitivity 
     }
     const size_t n = c->trials.count;
     double *factors = calloc(2 * n, sizeof *factors);
-    struct lq_length_bin *scratch =
-        calloc(c->document.job.job.lengths->count + 1, sizeof *scratch);
+    struct lq_length_bin *scratch = calloc(c->document.job.job.lengths->count + 1, sizeof *scratch);
     if (factors != NULL && scratch != NULL) {
         struct lq_scenario scenarios[2];
         for (size_t side = 0; side < 2; side++) {

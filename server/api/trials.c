@@ -140,8 +140,8 @@ static bool run_gpu(struct running *r, const struct lq_gpu *gpu, size_t device)
     }
     for (size_t i = 0; i < r->document->count_count; i++) {
         const size_t t = out->count++;
-        out->items[t] = (struct lq_trial){
-            .gpu = gpu, .gpu_count = r->document->counts[i], .device = device};
+        out->items[t] =
+            (struct lq_trial){.gpu = gpu, .gpu_count = r->document->counts[i], .device = device};
         if (!run_trial(r, t)) {
             return false;
         }
@@ -161,12 +161,10 @@ static const struct lq_gpu *gpu_at(const struct running *r, size_t i)
 static bool allocate(struct running *r)
 {
     struct lq_trials *out = r->out;
-    const size_t gpus =
-        r->document->gpu_count > 0 ? r->document->gpu_count : r->catalog->gpu_count;
+    const size_t gpus = r->document->gpu_count > 0 ? r->document->gpu_count : r->catalog->gpu_count;
     out->items = calloc(gpus * r->document->count_count + 1, sizeof *out->items);
     out->unpriced = calloc(gpus + 1, sizeof *out->unpriced);
-    out->infeasible =
-        calloc(gpus * (r->document->count_count + 1) + 1, sizeof *out->infeasible);
+    out->infeasible = calloc(gpus * (r->document->count_count + 1) + 1, sizeof *out->infeasible);
     return out->items != NULL && out->unpriced != NULL && out->infeasible != NULL;
 }
 
@@ -217,7 +215,7 @@ static void explain_refusal(const struct lq_job *job, const struct lq_evidence *
     if (item->trial->code == LQ_ENOFIT) {
         change = lq_nearest_change(job, evidence, &to);
     }
-    if (change != LQ_CHANGE_CHECKPOINTING && count > 0) {
+    if (change != LQ_CHANGE_CHECKPOINTING && change != LQ_CHANGE_BATCH && count > 0) {
         change = LQ_CHANGE_COUNT;
         to = (double)count;
     }

@@ -34,11 +34,7 @@ static const struct lq_field FIELDS[] = {
     {.name = "budget_usd", .kind = LQ_FIELD_NUMBER, AT(budget_usd), .min = 1e-6, .max = 1e15},
     {.name = "deadline_s", .kind = LQ_FIELD_NUMBER, AT(deadline_s), .min = 1e-3, .max = 1e12},
     {.name = "objective", .kind = LQ_FIELD_NAME, AT(objective), .names = LQ_LEAST_NAMES},
-    {.name = "limit",
-     .kind = LQ_FIELD_COUNT,
-     AT(limit),
-     .min = 1,
-     .max = LQ_COMPARISON_LIMIT_MAX},
+    {.name = "limit", .kind = LQ_FIELD_COUNT, AT(limit), .min = 1, .max = LQ_COMPARISON_LIMIT_MAX},
     {.name = "cursor", .kind = LQ_FIELD_STRING, AT(cursor), .size = sizeof(char[64])},
 };
 #undef AT
@@ -178,7 +174,7 @@ static json_t *take_own(json_t *job)
 
 /* The job without its GPU; a layout, which divides the devices, needs their one number. */
 static enum lq_code decode_job(json_t *job, const char *any_gpu, const struct lq_lookup *lookup,
-                       struct lq_comparison_document *out, struct lq_faults *faults)
+                               struct lq_comparison_document *out, struct lq_faults *faults)
 {
     json_object_set_new(job, "gpu", json_string(any_gpu));
     if (json_is_object(json_object_get(job, "layout")) && out->count_count > 1) {

@@ -34,8 +34,9 @@ struct lq_comparison_document {
     char cursor[64]; /* "" = the first page */
 };
 
-/* Decodes a request, taking `value` apart. `any_gpu` is the id of a GPU that the catalog has. All bad fields are
- * reported: LQ_EFIELD for bad values, LQ_EREFERENCE for ids the catalog does not know. */
+/* Decodes a request, taking `value` apart. `any_gpu` is the id of a GPU that the catalog has. All
+ * bad fields are reported: LQ_EFIELD for bad values, LQ_EREFERENCE for ids the catalog does not
+ * know. */
 LQ_MUST_USE enum lq_code lq_comparison_decode(json_t *value, const char *any_gpu,
                                               const struct lq_lookup *lookup,
                                               struct lq_comparison_document *out,

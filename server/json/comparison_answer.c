@@ -143,6 +143,9 @@ static json_t *change_encode(const struct lq_infeasible *item, const struct lq_b
     case LQ_CHANGE_CHECKPOINTING:
         return json_pack("{s:s, s:b, s:s}", "field", "gradient_checkpointing", "to", 1, "detail",
                          "full gradient checkpointing would fit");
+    case LQ_CHANGE_BATCH:
+        return json_pack("{s:s, s:I, s:s}", "field", "batch_size", "to", (json_int_t)item->to,
+                         "detail", "so many rows would fit");
     case LQ_CHANGE_COUNT:
         return json_pack("{s:s, s:I, s:s}", "field", "gpu_count", "to", (json_int_t)item->to,
                          "detail", "this number of them does it");
@@ -157,7 +160,8 @@ static json_t *change_encode(const struct lq_infeasible *item, const struct lq_b
                          (json_int_t)item->to, "detail", "rows cut to so many tokens would fit");
     case LQ_CHANGE_BUDGET:
         return json_pack("{s:s, s:f, s:f, s:s}", "field", "budget_usd", "to", item->to, "by",
-                         item->to - bounds->budget_usd, "detail", "the cheapest offer costs so much");
+                         item->to - bounds->budget_usd, "detail",
+                         "the cheapest offer costs so much");
     case LQ_CHANGE_DEADLINE:
         return json_pack("{s:s, s:f, s:f, s:s}", "field", "deadline_s", "to", item->to, "by",
                          item->to - bounds->deadline_s, "detail", "it takes so long");
@@ -172,9 +176,9 @@ static json_t *infeasible_encode(const struct lq_comparison_answer *a)
         const struct lq_infeasible *item = &a->infeasible[i];
         json_t *o = json_object();
         set_text(o, "gpu", item->trial->gpu->id);
-        json_object_set_new_nocheck(o, "gpu_count",
-                                    item->trial->gpu_count > 0 ? json_integer(item->trial->gpu_count)
-                                                               : json_null());
+        json_object_set_new_nocheck(
+            o, "gpu_count",
+            item->trial->gpu_count > 0 ? json_integer(item->trial->gpu_count) : json_null());
         set_text(o, "reason", item->reason);
         set_text(o, "detail", item->trial->detail);
         json_object_set_new_nocheck(o, "change", change_encode(item, &a->document->bounds));
@@ -200,17 +204,21 @@ static json_t *break_even_encode(const struct lq_comparison_answer *a)
     return o;
 }
 
-static json_t *scenario_encode(const struct lq_comparison_answer *a,
-                               const struct lq_sensitivity *s, size_t side)
+static json_t *scenario_encode(const struct lq_comparison_answer *a, const struct lq_sensitivity *s,
+                               size_t side)
 {
+    const double cost = s->cost_usd[side];
     json_t *o = json_object();
     set_real(o, "factor", side == 0 ? 0.75 : 1.25);
-    json_object_set_new_nocheck(o, "cost_usd",
-                                s->cost_usd[side] > 0.0 ? json_real(s->cost_usd[side]) : json_null());
-    const bool any = s->first[side] < a->option_count;
-    json_object_set_new_nocheck(o, "best",
-                                any ? identity_encode(a, s->first[side]) : json_null());
+    json_object_set_new_nocheck(o, "cost_usd", cost > 0.0 ? json_real(cost) : json_null());
     set_flag(o, "changes", s->first[side] != 0);
+    json_t *best = json_null();
+    if (s->first[side] < a->option_count) {
+        best = identity_encode(a, s->first[side]);
+        json_object_del(best, "duration_s"); /* that of today */
+        set_real(best, "cost_usd", s->first_usd[side]);
+    }
+    json_object_set_new_nocheck(o, "best", best);
     return o;
 }
 
@@ -247,8 +255,8 @@ static size_t least(const struct lq_comparison_answer *a, enum lq_least objectiv
 
 static void set_missing(json_t *o, const char *name, double bound, double value)
 {
-    json_object_set_new_nocheck(o, name, bound > 0.0 && value > bound ? json_real(value - bound)
-                                                                      : json_null());
+    json_object_set_new_nocheck(
+        o, name, bound > 0.0 && value > bound ? json_real(value - bound) : json_null());
 }
 
 /* Where nothing keeps the bounds: how far off the cheapest and the fastest are. */

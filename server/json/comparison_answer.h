@@ -47,20 +47,21 @@ struct lq_infeasible {
 struct lq_sensitivity {
     bool known;
     double elasticity;
-    double cost_usd[2]; /* of today's first option; at 0.75 and 1.25; 0: it is not possible then */
-    size_t first[2];    /* index of the first option then; option_count: none keeps the bounds */
+    double cost_usd[2];  /* of today's first option; at 0.75 and 1.25; 0: it is not possible then */
+    size_t first[2];     /* index of the first option then; option_count: none keeps the bounds */
+    double first_usd[2]; /* and what it costs then */
 };
 enum lq_input { LQ_INPUT_PRICE, LQ_INPUT_LENGTH, LQ_INPUT_EPOCHS, LQ_INPUT_COUNT };
 
 /* Everything the answer is made of. Borrowed. */
 struct lq_comparison_answer {
     const struct lq_comparison_document *document;
-    const struct lq_trial *trials; /* that options name */
+    const struct lq_trial *trials;   /* that options name */
     const struct lq_choice *options; /* those that keep the bounds first, ranked; then the others */
     const struct lq_compared_line *lines; /* by an option's `tie` */
     size_t option_count;
     size_t allowed_count;
-    size_t page; /* rank of the first one shown, from 0 */
+    size_t page;             /* rank of the first one shown, from 0 */
     const char *next_cursor; /* "" = none */
     const struct lq_infeasible *infeasible;
     size_t infeasible_count;
