@@ -74,14 +74,15 @@ struct lq_contender {
     double log_cost;
     double shared_log_sd;
     double own_log_sd;
-    double mass; /* probability */
+    double mass;       /* probability */
+    size_t start, end; /* of the k-th device in this list, by cost */
 };
 
 /* Sets p_cheapest of `n` options in any order; they sum to 1. `work` has room for as many as there
  * are trials, trials numbered from 0.
  * ln(cost) of an option = its estimate + shared Z + own X, with Z one standard normal for all and X
- * one for each device. Integrated by fixed quadratures, 16 nodes for Z (1 where all share alike)
- * and 32 for X; good to about 0.005. */
+ * one for each device. Integrated by fixed quadratures, 12 nodes for Z (1 where all share alike)
+ * and 24 for X; good to about 0.01. */
 void lq_compare_cheapest(struct lq_choice *options, size_t n, struct lq_contender *work,
                          size_t trials);
 

@@ -7,7 +7,7 @@
 #include <math.h>
 
 /* Equally likely strata of a normal, met at their medians. */
-enum { SHARED_NODES = 16, OWN_NODES = 32 };
+enum { SHARED_NODES = 12, OWN_NODES = 24 };
 
 /* A share below this changes no printed digit. */
 static const double NEGLIGIBLE = 1e-9;
@@ -15,10 +15,14 @@ static const double NEGLIGIBLE = 1e-9;
 /* Least own spread: options must not be infinitely sharp. */
 static const double SHARP_LOG_SD = 1e-6;
 
+/* Beyond so many standard deviations a device is certain not to matter, or to win. */
+static const double CERTAIN = 5.5;
+
 struct race {
     struct lq_contender *runners; /* those of one device stand together */
     size_t count;
-    double shared; /* the Z of this pass */
+    size_t devices; /* runners[0 .. devices): start and end of each, the cheapest first */
+    double shared;  /* the Z of this pass */
 };
 
 /* Keeps the cheapest option of each trial; returns how many trials have one. */
@@ -58,41 +62,65 @@ static double median_cost(const struct race *race, const struct lq_contender *c)
     return c->log_cost + c->shared_log_sd * race->shared;
 }
 
-/* Index past the last runner of the device that `first` is of. */
-static size_t end_of_device(const struct race *race, size_t first)
+static double device_cost(const struct race *race, size_t start, size_t end)
 {
-    size_t end = first + 1;
-    while (end < race->count && race->runners[end].device == race->runners[first].device) {
-        end++;
+    double least = INFINITY;
+    for (size_t j = start; j < end; j++) {
+        least = fmin(least, race->runners[j].log_cost);
     }
-    return end;
+    return least;
+}
+
+/* Finds where each device's runners are, and puts the cheapest device first: it rules out most of
+ * the others. */
+static void find_devices(struct race *race)
+{
+    struct lq_contender *r = race->runners;
+    race->devices = 0;
+    size_t end = 0;
+    for (size_t start = 0; start < race->count; start = end) {
+        end = start + 1;
+        while (end < race->count && r[end].device == r[start].device) {
+            end++;
+        }
+        const double cost = device_cost(race, start, end);
+        size_t at = race->devices++;
+        for (; at > 0 && device_cost(race, r[at - 1].start, r[at - 1].end) > cost; at--) {
+            r[at].start = r[at - 1].start;
+            r[at].end = r[at - 1].end;
+        }
+        r[at].start = start;
+        r[at].end = end;
+    }
 }
 
 /* Probability that every other device costs more than exp(log_cost): each device's trials miss
  * together, so that the nearest of them decides. */
-static double others_above(const struct race *race, size_t first, double log_cost)
+static double others_above(const struct race *race, size_t device, double log_cost)
 {
     double above = 1.0;
-    size_t end = 0;
-    for (size_t i = 0; i < race->count && above > NEGLIGIBLE; i = end) {
-        end = end_of_device(race, i);
-        if (i == first) {
+    for (size_t d = 0; d < race->devices && above > NEGLIGIBLE; d++) {
+        if (d == device) {
             continue;
         }
         double x = -INFINITY;
-        for (size_t j = i; j < end; j++) {
+        for (size_t j = race->runners[d].start; j < race->runners[d].end; j++) {
             const struct lq_contender *c = &race->runners[j];
             x = fmax(x, (log_cost - median_cost(race, c)) / c->own_log_sd);
         }
-        above *= lq_normal_below(-x);
+        if (x > CERTAIN) {
+            return 0.0;
+        }
+        above *= x < -CERTAIN ? 1.0 : lq_normal_below(-x);
     }
     return above;
 }
 
 /* The device's runners at each of its own nodes: the cheapest there meets all other devices. */
-static void run_device(struct race *race, size_t first, const double *nodes, double weight)
+static void run_device(struct race *race, size_t device, const double *nodes, double weight)
 {
-    const size_t end = end_of_device(race, first);
+    const size_t first = race->runners[device].start;
+    const size_t end = race->runners[device].end;
     for (size_t k = 0; k < OWN_NODES; k++) {
         size_t best = first;
         double least = INFINITY;
@@ -104,7 +132,7 @@ static void run_device(struct race *race, size_t first, const double *nodes, dou
                 best = j;
             }
         }
-        race->runners[best].mass += weight * others_above(race, first, least) / OWN_NODES;
+        race->runners[best].mass += weight * others_above(race, device, least) / OWN_NODES;
     }
 }
 
@@ -134,8 +162,8 @@ static void run(struct race *race)
     fill_nodes(own, OWN_NODES);
     for (size_t k = 0; k < passes; k++) {
         race->shared = shared[k];
-        for (size_t i = 0; i < race->count; i = end_of_device(race, i)) {
-            run_device(race, i, own, 1.0 / (double)passes);
+        for (size_t d = 0; d < race->devices; d++) {
+            run_device(race, d, own, 1.0 / (double)passes);
         }
     }
 }
@@ -160,6 +188,7 @@ void lq_compare_cheapest(struct lq_choice *options, size_t n, struct lq_contende
                          size_t trials)
 {
     struct race race = {.runners = work, .count = gather(options, n, work, trials)};
+    find_devices(&race);
     run(&race);
     double sum = 0.0;
     for (size_t i = 0; i < race.count; i++) {

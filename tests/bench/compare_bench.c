@@ -1,10 +1,15 @@
-/* Times comparisons without HTTP: all priced GPUs with 1, 2, 4 and 8 of each, and one of each alone.
- * For each the trials (estimates, layouts and offers), and the whole call from text to text. Prints
- * medians; the yardstick is the same estimates asked one by one through POST /v1/estimates. */
+/* Times comparisons without HTTP: all priced GPUs with 1, 2, 4 and 8 of each, and one of each
+ * alone. For each the trials (estimates, layouts and offers), and the whole call from text to text.
+ * Prints medians; the yardstick is the same estimates asked one by one through POST /v1/estimates.
+ */
 #include "server/api/comparisons.h"
 #include "server/api/estimates.h"
+#include "server/api/lookup.h"
+#include "server/api/trials.h"
 #include "server/jobs/refit.h"
 #include "server/json/arena.h"
+#include "server/json/comparison.h"
+#include "server/json/field.h"
 #include "server/json/model_config.h"
 #include "server/store/store.h"
 
@@ -27,7 +32,7 @@ enum { REPETITIONS = 31, BODY_MAX = 1 << 20 };
 static double now_s(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -53,6 +58,13 @@ static size_t ask(const struct lq_catalog *catalog, lq_handler handler, const ch
     return reply.body_size;
 }
 
+static void report(const char *name, double ms[REPETITIONS], size_t bytes)
+{
+    qsort(ms, REPETITIONS, sizeof ms[0], by_value);
+    printf("%-44s median %8.3f ms   quartiles %8.3f .. %8.3f   %zu bytes\n", name,
+           ms[REPETITIONS / 2], ms[REPETITIONS / 4], ms[3 * REPETITIONS / 4], bytes);
+}
+
 static void measure(const struct lq_catalog *catalog, const char *name, lq_handler handler,
                     const char *body)
 {
@@ -63,9 +75,7 @@ static void measure(const struct lq_catalog *catalog, const char *name, lq_handl
         bytes = ask(catalog, handler, body);
         ms[r] = 1e3 * (now_s() - start);
     }
-    qsort(ms, REPETITIONS, sizeof ms[0], by_value);
-    printf("%-44s median %8.3f ms   quartiles %8.3f .. %8.3f   %zu bytes\n", name,
-           ms[REPETITIONS / 2], ms[REPETITIONS / 4], ms[3 * REPETITIONS / 4], bytes);
+    report(name, ms, bytes);
 }
 
 /* The same estimates, each asked for by itself: what a script does without comparisons. */
@@ -85,10 +95,39 @@ static void measure_singles(const struct lq_catalog *catalog, const char *job)
     free(body);
 }
 
+/* Estimates and offers alone, decoded and not encoded. */
+static void measure_trials(const struct lq_catalog *catalog, const char *name, const char *body)
+{
+    static struct lq_comparison_document document;
+    struct lq_faults faults = {.count = 0};
+    const struct lq_lookup lookup = lq_catalog_lookup(catalog);
+    json_t *root = lq_parse(body, strlen(body), &faults);
+    if (lq_comparison_decode(root, catalog->gpus[0].gpu.id, &lookup, &document, &faults) != LQ_OK) {
+        fprintf(stderr, "%s: %s\n", faults.items[0].pointer, faults.items[0].detail);
+        exit(EXIT_FAILURE);
+    }
+    double ms[REPETITIONS];
+    struct lq_trials trials;
+    for (int r = 0; r < REPETITIONS; r++) {
+        struct lq_error err = {.code = LQ_OK};
+        const double start = now_s();
+        const enum lq_code code = lq_trials_run(&document, catalog, &trials, &err);
+        ms[r] = 1e3 * (now_s() - start);
+        lq_trials_free(&trials);
+        if (code != LQ_OK) {
+            exit(EXIT_FAILURE);
+        }
+    }
+    report(name, ms, 0);
+    lq_comparison_release(&document);
+    json_decref(root);
+}
+
 static void bench(const struct lq_catalog *catalog)
 {
     printf("asked: under 25 ms for all counts, under 5 ms for single GPUs\n");
     measure(catalog, "Mixtral QLoRA, 1 2 4 8 GPUs, first 50", lq_comparisons_post, "{" JOB "}");
+    measure_trials(catalog, "  of it estimates and offers", "{" JOB "}");
     measure(catalog, "Mixtral QLoRA, spot too, budget, deadline", lq_comparisons_post,
             "{" JOB ", \"spot\": \"both\", \"budget_usd\": 50, \"deadline_s\": 36000}");
     measure(catalog, "Mixtral QLoRA, one GPU", lq_comparisons_post,
