@@ -2,6 +2,7 @@
 #include "server/api/comparisons.h"
 
 #include "server/api/lookup.h"
+#include "server/api/ownership.h"
 #include "server/api/page.h"
 #include "server/api/trials.h"
 #include "server/json/comparison_answer.h"
@@ -24,6 +25,7 @@ struct comparing {
     struct lq_comparison_document document;
     struct lq_trials trials;
     struct lq_comparison_answer answer;
+    struct lq_ownership_answer ownership;
     char next_cursor[64];
 };
 
@@ -239,6 +241,12 @@ static enum lq_code compare(struct comparing *c, struct lq_faults *faults, struc
     find_runner_up(trials, answer);
     LQ_TRY(ask_all(c, err));
     LQ_TRY(find_page(c, faults));
+    if (c->document.ownership.asked && answer->allowed_count > 0) {
+        const struct lq_choice *best = &trials->options[0];
+        LQ_TRY(lq_ownership_find(&c->document.ownership, catalog, best->cost_usd, best->log_sd,
+                                 &c->ownership, err));
+        answer->ownership = &c->ownership;
+    }
     answer->document = &c->document;
     answer->trials = trials->items;
     answer->options = trials->options;

@@ -22,6 +22,9 @@ struct members {
     int objective;
     int64_t limit;
     char cursor[64];
+    const json_t *part; /* of tune or buy, which is decoded from the object itself */
+    double requests_per_month;
+    double utilisation;
 };
 
 #define AT(member) .offset = offsetof(struct members, member)
@@ -35,6 +38,15 @@ static const struct lq_field FIELDS[] = {
     {.name = "deadline_s", .kind = LQ_FIELD_NUMBER, AT(deadline_s), .min = 1e-3, .max = 1e12},
     {.name = "objective", .kind = LQ_FIELD_NAME, AT(objective), .names = LQ_LEAST_NAMES},
     {.name = "limit", .kind = LQ_FIELD_COUNT, AT(limit), .min = 1, .max = LQ_COMPARISON_LIMIT_MAX},
+    {.name = "api", .kind = LQ_FIELD_JSON, AT(part)},
+    {.name = "traffic", .kind = LQ_FIELD_JSON, AT(part)},
+    {.name = "serving", .kind = LQ_FIELD_JSON, AT(part)},
+    {.name = "requests_per_month",
+     .kind = LQ_FIELD_NUMBER,
+     AT(requests_per_month),
+     .min = 1e-3,
+     .max = 1e15},
+    {.name = "utilisation", .kind = LQ_FIELD_NUMBER, AT(utilisation), .min = 0.01, .max = 1.0},
     {.name = "cursor", .kind = LQ_FIELD_STRING, AT(cursor), .size = sizeof(char[64])},
 };
 #undef AT
@@ -192,6 +204,13 @@ static enum lq_code decode_job(json_t *job, const char *any_gpu, const struct lq
     return code;
 }
 
+/* NULL where it is not there or null. */
+static json_t *member(const json_t *object, const char *name)
+{
+    json_t *value = json_object_get(object, name);
+    return json_is_null(value) ? NULL : value;
+}
+
 enum lq_code lq_comparison_decode(json_t *value, const char *any_gpu,
                                   const struct lq_lookup *lookup,
                                   struct lq_comparison_document *out, struct lq_faults *faults)
@@ -209,6 +228,13 @@ enum lq_code lq_comparison_decode(json_t *value, const char *any_gpu,
     decode_counts(&m, out, faults);
     decode_spot(m.spot, out, faults);
     const enum lq_code code = decode_job(value, any_gpu, lookup, out, faults);
+    const struct lq_ownership_members parts = {member(value, "model"), member(own, "api"),
+                                               member(own, "traffic"), member(own, "serving"),
+                                               m.requests_per_month,   m.utilisation};
+    lq_ownership_decode(&parts, lookup, &out->ownership, faults);
+    if (out->ownership.asked) {
+        out->ownership.serving.confidence = out->job.job.confidence;
+    }
     json_decref(own);
     return table != LQ_OK || code != LQ_OK || faults->count > 0 ? faults->items[0].code : LQ_OK;
 }
@@ -216,6 +242,7 @@ enum lq_code lq_comparison_decode(json_t *value, const char *any_gpu,
 void lq_comparison_release(struct lq_comparison_document *document)
 {
     lq_job_release(&document->job);
+    lq_ownership_release(&document->ownership);
 }
 
 static json_t *bound_encode(double bound)

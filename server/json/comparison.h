@@ -4,6 +4,7 @@
 
 #include "core/finetune/compare.h"
 #include "server/json/job.h"
+#include "server/json/ownership.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -30,6 +31,7 @@ struct lq_comparison_document {
     enum lq_spot spot;
     struct lq_bounds bounds;
     enum lq_least objective;
+    struct lq_ownership_document ownership; /* where an API price was given */
     size_t limit;
     char cursor[64]; /* "" = the first page */
 };

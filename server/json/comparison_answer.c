@@ -295,6 +295,8 @@ json_t *lq_comparison_encode(const struct lq_comparison_answer *a)
     json_object_set_new_nocheck(o, "unmet", unmet_encode(a));
     json_object_set_new_nocheck(o, "break_even", break_even_encode(a));
     json_object_set_new_nocheck(o, "sensitivity", sensitivity_encode(a));
+    json_object_set_new_nocheck(
+        o, "tune_or_buy", a->ownership != NULL ? lq_ownership_encode(a->ownership) : json_null());
     json_object_set_new_nocheck(o, "assumptions", lq_comparison_document_encode(a->document));
     json_t *versions = json_object();
     set_text(versions, "code", LQ_VERSION);

@@ -67,6 +67,7 @@ struct lq_comparison_answer {
     size_t infeasible_count;
     size_t runner_up; /* index of the cheapest on another GPU than the cheapest's; n = none */
     size_t cheapest;
+    const struct lq_ownership_answer *ownership; /* NULL: not asked for, or nothing to tune on */
     struct lq_sensitivity sensitivity[LQ_INPUT_COUNT];
     const char *catalog_version;
     const char *prices_version;

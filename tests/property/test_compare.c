@@ -67,8 +67,7 @@ START_TEST(the_front_is_exactly_what_nothing_dominates)
     for (int n = 0; n < CASES; n++) {
         draw(n);
         const enum lq_least objective = random_flag() ? LQ_LEAST_COST : LQ_LEAST_TIME;
-        qsort(options, count, sizeof options[0],
-              objective == LQ_LEAST_COST ? by_cost : by_time);
+        qsort(options, count, sizeof options[0], objective == LQ_LEAST_COST ? by_cost : by_time);
         lq_compare_front(options, count, objective);
         for (size_t i = 0; i < count; i++) {
             bool dominated = false;

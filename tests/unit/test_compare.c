@@ -1,6 +1,6 @@
 /* Options side by side: order, front, chances, what-ifs, and what to change in a job. */
-#include "core/finetune/compare.h"
 #include "core/base/normal.h"
+#include "core/finetune/compare.h"
 #include "tests/unit/check_main.h"
 #include "tests/unit/tiny.h"
 
@@ -56,12 +56,10 @@ END_TEST
 
 START_TEST(the_front_holds_equals_and_nothing_dominated)
 {
-    struct lq_choice o[] = {{.cost_usd = 1.0, .duration_s = 9.0},
-                            {.cost_usd = 1.0, .duration_s = 9.0},
-                            {.cost_usd = 2.0, .duration_s = 9.0},
-                            {.cost_usd = 3.0, .duration_s = 5.0},
-                            {.cost_usd = 3.0, .duration_s = 6.0},
-                            {.cost_usd = 4.0, .duration_s = 4.0}};
+    struct lq_choice o[] = {
+        {.cost_usd = 1.0, .duration_s = 9.0}, {.cost_usd = 1.0, .duration_s = 9.0},
+        {.cost_usd = 2.0, .duration_s = 9.0}, {.cost_usd = 3.0, .duration_s = 5.0},
+        {.cost_usd = 3.0, .duration_s = 6.0}, {.cost_usd = 4.0, .duration_s = 4.0}};
     static const bool WANT[] = {true, true, false, true, false, true};
     lq_compare_front(o, 6, LQ_LEAST_COST);
     for (size_t i = 0; i < 6; i++) {
