@@ -43,8 +43,8 @@ double lq_own_break_even_requests(const struct lq_ownership *o, double months)
 double lq_own_break_even_months(const struct lq_ownership *o, double unused)
 {
     (void)unused;
-    const double saved_usd = o->requests_per_month * o->api_usd_per_request -
-                             lq_own_groups(o) * o->group_usd_per_month;
+    const double saved_usd =
+        o->requests_per_month * o->api_usd_per_request - lq_own_groups(o) * o->group_usd_per_month;
     return saved_usd > 0.0 ? o->tuning_usd / saved_usd : (double)INFINITY;
 }
 

@@ -5,13 +5,13 @@
 /* Prices and capacities, and how far two of them may be off. A group is the GPUs that serve one
  * copy of the model; groups are rented around the clock, as many as the traffic needs. */
 struct lq_ownership {
-    double tuning_usd;                /* once */
-    double tuning_log_sd;             /* of ln(tuning_usd) */
-    double group_usd_per_month;       /* > 0 */
-    double group_requests_per_month;  /* that one group answers; > 0 */
-    double serving_log_sd;            /* of ln(group_requests_per_month) */
-    double api_usd_per_request;       /* bought; > 0 */
-    double requests_per_month;        /* 0 = not said */
+    double tuning_usd;               /* once */
+    double tuning_log_sd;            /* of ln(tuning_usd) */
+    double group_usd_per_month;      /* > 0 */
+    double group_requests_per_month; /* that one group answers; > 0 */
+    double serving_log_sd;           /* of ln(group_requests_per_month) */
+    double api_usd_per_request;      /* bought; > 0 */
+    double requests_per_month;       /* 0 = not said */
 };
 
 /* 365 days of 24 hours in 12 months. */
@@ -26,10 +26,10 @@ double lq_own_usd(const struct lq_ownership *o, double months);
 /* The requests as bought. USD. */
 double lq_buy_usd(const struct lq_ownership *o, double months);
 
-/* The fewest requests per month at which owning costs no more than buying over so many months (> 0);
- * INFINITY where a full group costs more than what it answers costs to buy. With n groups owning
- * costs tuning / months + n M a month, and n is the least for which that is within what n groups'
- * requests cost to buy. */
+/* The fewest requests per month at which owning costs no more than buying over so many months (>
+ * 0); INFINITY where a full group costs more than what it answers costs to buy. With n groups
+ * owning costs tuning / months + n M a month, and n is the least for which that is within what n
+ * groups' requests cost to buy. */
 double lq_own_break_even_requests(const struct lq_ownership *o, double months);
 
 /* Months until owning has cost no more than buying; INFINITY where each month costs more. `unused`

@@ -94,12 +94,12 @@ enum lq_code lq_ownership_find(const struct lq_ownership_document *document,
     f->document = document;
     f->catalog = catalog;
     lq_serving_count(&d->model, &d->format, d->setup.stack, &d->traffic.traffic, &f->load);
-    const struct lq_ownership common = {
-        .tuning_usd = tuning_usd,
-        .tuning_log_sd = tuning_log_sd,
-        .api_usd_per_request = f->load.prompt_tokens * document->usd_per_input_token +
-                               f->load.output_tokens * document->usd_per_output_token,
-        .requests_per_month = document->requests_per_month};
+    const struct lq_ownership common = {.tuning_usd = tuning_usd,
+                                        .tuning_log_sd = tuning_log_sd,
+                                        .api_usd_per_request =
+                                            f->load.prompt_tokens * document->usd_per_input_token +
+                                            f->load.output_tokens * document->usd_per_output_token,
+                                        .requests_per_month = document->requests_per_month};
     *out = (struct lq_ownership_answer){.document = document,
                                         .confidence = d->confidence,
                                         .prompt_tokens = f->load.prompt_tokens,

@@ -1,5 +1,5 @@
-/* The tune-or-buy part of a comparison: prices of bought tokens, traffic, and how the model would be
- * served. */
+/* The tune-or-buy part of a comparison: prices of bought tokens, traffic, and how the model would
+ * be served. */
 #pragma once
 
 #include "core/planning/ownership.h"

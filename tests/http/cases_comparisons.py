@@ -257,3 +257,87 @@ def case_bad_fields_are_named(server):
 def case_no_candidate_is_a_problem(server):
     refused(server, 422, "unpriced", "/providers", "no candidate", gpus=["H100-SXM-80GB"],
             providers=["cudo-2024"])
+
+
+# Tune or buy
+
+BUY = {**SMALL, "gpus": ["A40", "H100-SXM-80GB"], "limit": 1, "serving": {"gpu": "A40"},
+       "api": {"usd_per_million_input_tokens": 0.5, "usd_per_million_output_tokens": 1.5},
+       "traffic": {"prompt_tokens": 161, "output_tokens": 338}}
+
+
+def case_tune_or_buy_adds_up(server):
+    answer = compared(server, BUY, requests_per_month=1e6)
+    got, best = answer["tune_or_buy"], answer["options"][0]
+    assert got["tuning_usd"] == best["cost_usd"], (got, best)
+    assert got["tuning_usd_interval"] == best["interval"]["cost_usd"], (got, best)
+    assert math.isclose(got["api_usd_per_request"], (161 * 0.5 + 338 * 1.5) / 1e6, rel_tol=1e-9)
+    group = got["serving"]
+    assert math.isclose(group["usd_per_month"],
+                        730 * group["usd_per_gpu_hour"] * group["gpu_count"], rel_tol=1e-9), group
+    single = server.post("/v1/servings", {"model": BUY["model"], "gpu": "A40", "traffic": BUY["traffic"],
+                                          "gpu_count": group["gpu_count"]}).json
+    assert group["tokens_per_s"] == single["tokens_per_s"], (group, single)
+    assert math.isclose(group["usd_per_request"] * 1e6 / 338, single["usd_per_million_output_tokens"],
+                        rel_tol=1e-9), (group, single)
+    for row in got["horizons"]:
+        own = got["tuning_usd"] + row["months"] * group["groups"] * group["usd_per_month"]
+        buy = row["months"] * 1e6 * got["api_usd_per_request"]
+        assert math.isclose(row["own_usd"], own, rel_tol=1e-9), row
+        assert math.isclose(row["buy_usd"], buy, rel_tol=1e-9), row
+        assert (row["p_own_cheaper"] > 0.5) == (own < buy), row
+        low, high = row["break_even_requests_per_month_interval"]
+        assert low <= row["break_even_requests_per_month"] <= high, row
+        at = compared(server, BUY, requests_per_month=row["break_even_requests_per_month"])
+        same = next(r for r in at["tune_or_buy"]["horizons"] if r["months"] == row["months"])
+        assert math.isclose(same["own_usd"], same["buy_usd"], rel_tol=1e-6), same
+        assert math.isclose(at["tune_or_buy"]["break_even_months"], row["months"], rel_tol=1e-3), at
+
+
+def case_cheap_tokens_are_always_bought(server):
+    got = compared(server, BUY, requests_per_month=1e6, api={
+        "usd_per_million_input_tokens": 0.001, "usd_per_million_output_tokens": 0.001})["tune_or_buy"]
+    assert got["break_even_months"] is None, got
+    for row in got["horizons"]:
+        assert row["break_even_requests_per_month"] is None and row["p_own_cheaper"] == 0, row
+
+
+def case_traffic_that_was_not_said_leaves_totals_out(server):
+    got = compared(server, BUY)["tune_or_buy"]
+    assert got["requests_per_month"] is None and got["serving"]["groups"] is None, got
+    assert all("own_usd" not in row for row in got["horizons"]), got
+    half = compared(server, BUY, utilisation=0.5)["tune_or_buy"]["serving"]
+    assert math.isclose(half["requests_per_month"], 0.5 * got["serving"]["requests_per_month"],
+                        rel_tol=1e-9), half
+    assert compared(server, SMALL, limit=1)["tune_or_buy"] is None
+    assert compared(server, BUY, budget_usd=0.001)["tune_or_buy"] is None
+
+
+def case_bad_tune_or_buy_is_named(server):
+    api = BUY["api"]
+    refused(server, 400, "invalid-field", "/serving", "names a gpu", api=api)
+    refused(server, 400, "invalid-field", "/serving", "goes with api", serving={"gpu": "A40"})
+    refused(server, 400, "invalid-field", "/traffic", "goes with api", traffic={})
+    refused(server, 400, "invalid-field", "/requests_per_month", "goes with api", requests_per_month=1)
+    refused(server, 400, "invalid-field", "/utilisation", "goes with api", utilisation=0.5)
+    bad = {**BUY, "utilisation": 2}
+    refused(server, 400, "invalid-field", "/utilisation", "0.01", **bad)
+    refused(server, 400, "invalid-field", "/requests_per_month", "", **{**BUY, "requests_per_month": 0})
+    refused(server, 400, "invalid-field", "/api", "cost nothing", **{**BUY, "api": {
+        "usd_per_million_input_tokens": 0, "usd_per_million_output_tokens": 0}})
+    refused(server, 400, "invalid-field", "/api/usd_per_million_output_tokens", "", **{**BUY, "api": {
+        "usd_per_million_input_tokens": 1}})
+    refused(server, 400, "invalid-field", "/api/usd_per_million_input_tokens", "", **{**BUY, "api": {
+        **api, "usd_per_million_input_tokens": -1}})
+    for serving, slug, pointer in (({}, "invalid-field", "/serving/gpu"),
+                                   ({"gpu": "A41"}, "unknown-reference", "/serving/gpu"),
+                                   ({"gpu": "A40", "traffic": {}}, "invalid-field", "/serving"),
+                                   ({"gpu": "A40", "mine": 1}, "invalid-field", "/serving/mine")):
+        refused(server, 400, slug, pointer, "", **{**BUY, "serving": serving})
+    refused(server, 400, "invalid-field", "/traffic/prompt_tokens", "", **{
+        **BUY, "traffic": {"prompt_tokens": 0}})
+    refused(server, 422, "does-not-fit", "/serving/gpu", "no allowed number", **{
+        **BUY, "model": "llama-3.1-70b", "gpus": ["H100-SXM-80GB"],
+        "serving": {"gpu": "A40", "gpu_count": 1}})
+    refused(server, 422, "unpriced", "/serving/gpu", "prices", **{
+        **BUY, "serving": {"gpu": "H100-SXM-80GB", "providers": ["cudo-2024"]}})

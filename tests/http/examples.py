@@ -115,6 +115,13 @@ EXAMPLES = [
             "POST", "/v1/comparisons", {
                 "model": "llama-3.1-8b", "gpus": ["A40", "H100-SXM-80GB"], "gpu_count": 1,
                 "dataset": SMALL["dataset"], "budget_usd": 0.01}),
+    Example("comparison_tune_or_buy", "Tuning and serving oneself beside buying tokens",
+            "POST", "/v1/comparisons", {
+                "model": "llama-3.1-8b", "gpus": ["H100-SXM-80GB"], "gpu_count": 1, "limit": 1,
+                "dataset": SMALL["dataset"], "serving": {"gpu": "A40"}, "utilisation": 0.5,
+                "api": {"usd_per_million_input_tokens": 0.5, "usd_per_million_output_tokens": 1.5},
+                "traffic": {"prompt_tokens": 161, "output_tokens": 338},
+                "requests_per_month": 1e6}, cut={"front": 1}),
     Example("comparison_bad_fields", "An unknown GPU, no count, a spot price perhaps",
             "POST", "/v1/comparisons", {"model": "llama-3.1-8b", "gpus": ["H100-SXM-81GB"],
                                         "gpu_counts": [0], "spot": "maybe", "budget_usd": -1,

@@ -1,12 +1,13 @@
 /* Tune or buy, in figures that can be done by hand. */
-#include "core/planning/ownership.h"
 #include "core/base/normal.h"
+#include "core/planning/ownership.h"
 #include "tests/unit/check_main.h"
 #include "tests/unit/tiny.h"
 
 #include <math.h>
 
-/* Tuning 600 USD; a group answers 1000 requests for 100 USD a month; a request is bought for 0.3. */
+/* Tuning 600 USD; a group answers 1000 requests for 100 USD a month; a request is bought for 0.3.
+ */
 static const struct lq_ownership PLAIN = {.tuning_usd = 600.0,
                                           .group_usd_per_month = 100.0,
                                           .group_requests_per_month = 1000.0,
