@@ -6,8 +6,10 @@ static bool layout_fits(const struct lq_job *job, const struct lq_evidence *evid
                         int64_t row_tokens)
 {
     const struct lq_identity identity = lq_job_identity(job);
-    const struct lq_basis basis = lq_evidence_memory(evidence, &identity);
-    const struct lq_memory_factors factors = lq_fit_memory_factors(basis.fit);
+    const struct lq_applicant applicant = {.identity = &identity,
+                                           .model_class = lq_model_class(job->model)};
+    const struct lq_basis basis = lq_evidence_memory(evidence, &applicant);
+    const struct lq_memory_factors factors = lq_memory_factors_of(&basis.belief);
     const struct lq_memory memory = lq_job_memory(job);
     const int64_t asked = job->batch_size > 0 ? job->batch_size : 1;
     return lq_memory_max_batch(&memory, &factors, job->gpu->memory_bytes, row_tokens) >= asked;
