@@ -90,7 +90,7 @@ double lq_estimate_own_log_sd(const struct lq_estimate *estimate)
 
 void lq_compare_share(struct lq_choice *options, size_t n)
 {
-    double shared = INFINITY; /* variance */
+    double shared = HUGE_VAL; /* variance */
     for (size_t i = 0; i < n; i++) {
         const struct lq_choice *o = &options[i];
         if (o->own_log_sd < o->log_sd) {

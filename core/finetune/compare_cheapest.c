@@ -64,7 +64,7 @@ static double median_cost(const struct race *race, const struct lq_contender *c)
 
 static double device_cost(const struct race *race, size_t start, size_t end)
 {
-    double least = INFINITY;
+    double least = HUGE_VAL;
     for (size_t j = start; j < end; j++) {
         least = fmin(least, race->runners[j].log_cost);
     }
@@ -103,7 +103,7 @@ static double others_above(const struct race *race, size_t device, double log_co
         if (d == device) {
             continue;
         }
-        double x = -INFINITY;
+        double x = -HUGE_VAL;
         for (size_t j = race->runners[d].start; j < race->runners[d].end; j++) {
             const struct lq_contender *c = &race->runners[j];
             x = fmax(x, (log_cost - median_cost(race, c)) / c->own_log_sd);
@@ -123,7 +123,7 @@ static void run_device(struct race *race, size_t device, const double *nodes, do
     const size_t end = race->runners[device].end;
     for (size_t k = 0; k < OWN_NODES; k++) {
         size_t best = first;
-        double least = INFINITY;
+        double least = HUGE_VAL;
         for (size_t j = first; j < end; j++) {
             const struct lq_contender *c = &race->runners[j];
             const double cost = median_cost(race, c) + c->own_log_sd * nodes[k];

@@ -34,7 +34,7 @@ double lq_own_break_even_requests(const struct lq_ownership *o, double months)
     const double saved_usd =
         o->group_requests_per_month * o->api_usd_per_request - o->group_usd_per_month;
     if (!(saved_usd > 0.0)) {
-        return INFINITY;
+        return HUGE_VAL;
     }
     const double groups = fmax(ceil(monthly_usd / saved_usd - ROUNDING), 1.0);
     return (monthly_usd + groups * o->group_usd_per_month) / o->api_usd_per_request;
@@ -45,7 +45,7 @@ double lq_own_break_even_months(const struct lq_ownership *o, double unused)
     (void)unused;
     const double saved_usd =
         o->requests_per_month * o->api_usd_per_request - lq_own_groups(o) * o->group_usd_per_month;
-    return saved_usd > 0.0 ? o->tuning_usd / saved_usd : (double)INFINITY;
+    return saved_usd > 0.0 ? o->tuning_usd / saved_usd : HUGE_VAL;
 }
 
 /* The k-th of SAMPLES equally likely states of what is in doubt. */
