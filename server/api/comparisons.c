@@ -222,8 +222,8 @@ static enum lq_code check_priced(const struct comparing *c, struct lq_faults *fa
     }
     const size_t providers = c->document.job.terms.provider_count;
     return lq_faults_add(faults, LQ_EUNPRICED, providers > 0 ? "/providers" : "/gpus",
-                         "no candidate: %s prices none of the %zu GPUs%s",
-                         providers > 0 ? "the named providers' list" : "the catalog",
+                         "no candidate: %s any of the %zu GPUs%s",
+                         providers > 0 ? "none of the named providers prices" : "nobody prices",
                          c->trials.unpriced_count,
                          c->document.spot == LQ_SPOT_ONLY ? " on spot" : "");
 }
