@@ -45,11 +45,13 @@ static size_t list_offers(const struct lq_demand *demand, const struct lq_catalo
     size_t listed = 0;
     const struct lq_price *prices = lq_catalog_prices(catalog, demand->gpu->id, &listed);
     for (size_t i = 0; i < listed && n < LQ_OFFERS_MAX; i++) {
-        if (!(prices[i].instance_usd_per_h > 0.0) || prices[i].gpu_count < least_gpus ||
+        const double usd_per_h =
+            demand->spot ? prices[i].instance_spot_usd_per_h : prices[i].instance_usd_per_h;
+        if (!(usd_per_h > 0.0) || prices[i].gpu_count < least_gpus ||
             !is_named(demand->terms, &prices[i])) {
-            continue; /* spot only, too small, or not asked for */
+            continue; /* not offered so, too small, or not asked for */
         }
-        const struct lq_offer offer = {prices[i].gpu_count, prices[i].instance_usd_per_h};
+        const struct lq_offer offer = {prices[i].gpu_count, usd_per_h};
         out[n].price = &prices[i];
         out[n].cost = cost_of(demand, &offer, duration_s);
         out[n].instance_gpus = prices[i].gpu_count;

@@ -26,12 +26,13 @@ struct lq_demand {
     int64_t gpu_count;
     const struct lq_terms *terms;
     bool replicated; /* as many as fit share an instance, and none is spread over several */
+    bool spot;       /* at spot prices; a rate of one's own is none */
 };
 
 /* Fills `out` (room for LQ_OFFERS_MAX), cheapest first (then by provider, instance type, region),
- * with the on-demand offers for the GPU: those of the named providers, of all where none is named,
- * or the request's own rate, for `duration_s`. Only where no instance on offer holds all the GPUs
- * are several taken, and then as few as can be. Returns how many; 0 = nobody prices this
+ * with the on-demand (or spot) offers for the GPU: those of the named providers, of all where none
+ * is named, or the request's own rate, for `duration_s`. Only where no instance on offer holds all
+ * the GPUs are several taken, and then as few as can be. Returns how many; 0 = nobody prices this
  * GPU.
  */
 size_t lq_offers_find(const struct lq_demand *demand, const struct lq_catalog *catalog,

@@ -26,7 +26,7 @@ struct planning {
 static double find_price(struct planning *p)
 {
     const struct lq_plan_document *d = &p->document;
-    const struct lq_demand demand = {d->question.serving.gpu, 1, &d->terms, true};
+    const struct lq_demand demand = {d->question.serving.gpu, 1, &d->terms, true, false};
     const size_t n = lq_offers_find(&demand, p->call->catalog, LQ_SECONDS_PER_HOUR, p->offers);
     p->price = (struct lq_plan_price_line){"", "", "", false};
     double least = 0.0;

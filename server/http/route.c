@@ -2,6 +2,7 @@
 #include "server/http/route.h"
 
 #include "server/api/calibrations.h"
+#include "server/api/comparisons.h"
 #include "server/api/datasets.h"
 #include "server/api/estimates.h"
 #include "server/api/fits.h"
@@ -28,6 +29,7 @@
 const struct lq_route LQ_ROUTES[] = {
     /* method, path, handler, scope, body cap */
     {"POST", "/v1/estimates", lq_estimates_post, NULL, MIB},
+    {"POST", "/v1/comparisons", lq_comparisons_post, NULL, MIB},
     {"POST", "/v1/servings", lq_servings_post, NULL, MIB},
     {"POST", "/v1/plans", lq_plans_post, NULL, MIB},
     {"GET", "/v1/models", lq_models_list, NULL, 0},
