@@ -2,8 +2,8 @@
 #include "server/api/estimates.h"
 
 #include "server/api/lookup.h"
-#include "server/api/offers.h"
 #include "server/api/page.h"
+#include "server/api/quotes.h"
 #include "server/json/estimate.h"
 #include "server/json/field.h"
 #include "server/json/problem.h"
@@ -18,44 +18,18 @@ enum { JOBS_MAX = 1000 };
 static json_t *answer_job(const struct lq_call *call, const struct lq_job_document *document,
                           const char *pointer, struct lq_faults *faults)
 {
-    const struct lq_catalog *catalog = call->catalog;
-    const struct lq_evidence evidence = {catalog->fits, catalog->fit_count, catalog->points,
-                                         catalog->point_count};
-    struct lq_estimate estimate;
-    struct lq_error err = {0};
-    if (lq_estimate(&document->job, &evidence, &estimate, &err) != LQ_OK) {
-        lq_faults_take(faults, pointer, &err);
+    struct lq_quoted quoted;
+    if (!lq_quote_job(call->catalog, document, pointer, &quoted, faults)) {
         return NULL;
     }
-    struct lq_offer_quote offers[LQ_OFFERS_MAX];
-    const size_t n = lq_offers(document, catalog, estimate.duration_s, offers);
-    if (n == 0 && document->terms.provider_count > 0) {
-        char at[LQ_POINTER_MAX];
-        snprintf(at, sizeof at, "%s/providers", pointer);
-        lq_faults_add(faults, LQ_EUNPRICED, at, "none of the %zu named providers prices %s",
-                      document->terms.provider_count, document->job.gpu->id);
-        return NULL;
-    }
-    struct lq_cost_line lines[LQ_OFFERS_MAX];
-    for (size_t i = 0; i < n; i++) {
-        lines[i] = lq_offer_line(&offers[i]);
-    }
+    struct lq_quote quote = lq_quote_view(call->catalog, document, &quoted);
     struct lq_suggestion suggestions[LQ_SUGGESTIONS_MAX];
-    int suggestion_count = 0;
     if (document->job.estimator == LQ_ESTIMATOR_DEFAULT) {
         struct lq_job laid_out = document->job;
-        laid_out.layout = estimate.layout;
-        suggestion_count = lq_suggest(&laid_out, &estimate, suggestions);
+        laid_out.layout = quoted.estimate.layout;
+        quote.suggestion_count = lq_suggest(&laid_out, &quoted.estimate, suggestions);
+        quote.suggestions = suggestions;
     }
-    const struct lq_quote quote = {.document = document,
-                                   .estimate = &estimate,
-                                   .costs = lines,
-                                   .cost_count = n,
-                                   .catalog_version = catalog->catalog_version,
-                                   .prices_version = catalog->prices_version,
-                                   .published = &catalog->published,
-                                   .suggestions = suggestions,
-                                   .suggestion_count = suggestion_count};
     return lq_estimate_encode(&quote);
 }
 

@@ -17,6 +17,7 @@
 #include "server/api/scaling_laws.h"
 #include "server/api/servings.h"
 #include "server/api/stacks.h"
+#include "server/api/sweeps.h"
 #include "server/api/validation.h"
 
 #include <stdbool.h>
@@ -29,6 +30,7 @@ const struct lq_route LQ_ROUTES[] = {
     {"POST", "/v1/estimates", lq_estimates_post, NULL, MIB},
     {"POST", "/v1/servings", lq_servings_post, NULL, MIB},
     {"POST", "/v1/plans", lq_plans_post, NULL, MIB},
+    {"POST", "/v1/sweeps", lq_sweeps_post, NULL, MIB},
     {"GET", "/v1/models", lq_models_list, NULL, 0},
     {"GET", "/v1/models/{id}", lq_models_get, NULL, 0},
     {"PUT", "/v1/models/{id}", lq_models_put, "catalog:write", MIB},

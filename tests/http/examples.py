@@ -57,7 +57,9 @@ POINT = {"model": "llama-3.1-8b", "gpu": "H100-SXM-80GB", "method": "lora", "sta
          "batch_size": 4, "sequence_tokens": 512, "queries_per_s": 14.2,
          "peak_memory_bytes": 3.1e10, "measured_at": "2026-07-20T10:00:00Z", "source": "my-lab",
          "device": {"name": "NVIDIA H100 80GB HBM3", "driver": "570.86"}}
-A40_FIT = "xia2024-mixtral-8x7b-qlora-a40-hf-2024-xia2024-math-69eed9c2"
+FIGURES = {"model": "mixtral-8x7b", "gpu": "A40", "method": QLORA, "usd_per_gpu_hour": 1.5,
+           "dataset": {**MATH, "lengths": {"name": "xia2024-cs"}}}
+A40_FIT = "xia2024-mixtral-8x7b-qlora-a40-hf-2024-xia2024-math-0e52c0e7"
 
 NOON = "2026-09-01T12:00:00Z"
 JOB = {"id": "5f0c2b7a9d3e4c18a6b1f2e3d4c5b6a7", "created_at": NOON, "started_at": NOON}
@@ -101,6 +103,26 @@ EXAMPLES = [
                                       "dataset": MATH}, status=422),
     Example("estimate_unpriced", "The named provider does not offer the GPU",
             "POST", "/v1/estimates", {**MIXTRAL, "gpu": "H100-SXM-80GB"}, status=422),
+    Example("sweep_capacity", "Largest batch against memory: Fig. 13 of Xia et al. 2024",
+            "POST", "/v1/sweeps", {
+                "job": {**FIGURES, "active_experts": 2},
+                "axes": [{"name": "gpu_memory_bytes",
+                          "values": [gib * 1024 ** 3 for gib in (40, 48, 80, 100, 120)]}]}),
+    Example("sweep_batch", "Throughput against batch, sparse and dense: a panel of their Fig. 14",
+            "POST", "/v1/sweeps", {
+                "job": FIGURES,
+                "axes": [{"name": "batch_size", "from": 1, "to": 8, "steps": 4, "scale": "log"},
+                         {"name": "active_experts", "values": [2, 8]}]}),
+    Example("sweep_gpus", "Throughput against batch on each GPU: their Fig. 15",
+            "POST", "/v1/sweeps", {
+                "job": {**FIGURES, "dataset": MATH},
+                "axes": [{"name": "batch_size", "values": [1, 3, 17]},
+                         {"name": "gpu", "values": ["A100-40GB-PCIe", "A100-80GB-PCIe",
+                                                    "H100-PCIe-80GB"]}]}),
+    Example("sweep_bad_axes", "An axis that there is not, and a range without an end",
+            "POST", "/v1/sweeps", {"job": FIGURES, "axes": [{"name": "bach_size", "values": [1]},
+                                                            {"name": "epochs", "from": 1}]},
+            status=400, is_bad=True),
     Example("serving_cheapest", "The cheapest number of GPUs for chats",
             "POST", "/v1/servings", {"model": "mixtral-8x7b", "gpu": "A100-80GB-SXM",
                                      "usd_per_gpu_hour": 1.5}),
