@@ -15,7 +15,7 @@ struct sweeping {
     struct lq_lookup lookup;
     struct lq_sweep sweep;
     json_t *series;
-    json_t *assumptions;     /* of the first point whose job could be read, or NULL */
+    json_t *assumptions;      /* of the first point whose job could be read, or NULL */
     struct lq_faults refused; /* of the first point whose job could not */
     size_t problems;
 };
@@ -29,8 +29,8 @@ static bool fits_less_memory(const struct lq_job_document *document, const struc
         return true;
     }
     lq_faults_add(faults, LQ_ENOFIT, "/job/batch_size",
-                  "batch size %lld needs %.0f bytes; the device has %.0f",
-                  (long long)e->batch_size, e->total_bytes, document->job.gpu->memory_bytes);
+                  "batch size %lld needs %.0f bytes; the device has %.0f", (long long)e->batch_size,
+                  e->total_bytes, document->job.gpu->memory_bytes);
     return false;
 }
 

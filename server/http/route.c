@@ -1,6 +1,7 @@
 /* The route table and the search through it. */
 #include "server/http/route.h"
 
+#include "server/api/auth.h"
 #include "server/api/calibrations.h"
 #include "server/api/datasets.h"
 #include "server/api/estimates.h"
@@ -14,6 +15,7 @@
 #include "server/api/plans.h"
 #include "server/api/prices.h"
 #include "server/api/providers.h"
+#include "server/api/receipts.h"
 #include "server/api/scaling_laws.h"
 #include "server/api/servings.h"
 #include "server/api/stacks.h"
@@ -28,6 +30,9 @@
 const struct lq_route LQ_ROUTES[] = {
     /* method, path, handler, scope, body cap */
     {"POST", "/v1/estimates", lq_estimates_post, NULL, MIB},
+    {"GET", "/v1/estimates", lq_receipts_list, LQ_SCOPE_STORING, 0},
+    {"GET", "/v1/estimates/{id}", lq_receipts_get, NULL, 0},
+    {"PUT", "/v1/estimates/{id}/outcome", lq_outcomes_put, LQ_SCOPE_STORING, MIB},
     {"POST", "/v1/servings", lq_servings_post, NULL, MIB},
     {"POST", "/v1/plans", lq_plans_post, NULL, MIB},
     {"POST", "/v1/sweeps", lq_sweeps_post, NULL, MIB},

@@ -39,8 +39,8 @@ static json_t *count(const int64_t *tokens, size_t n)
     for (size_t i = 0, end; i < n; i = end) {
         for (end = i + 1; end < n && tokens[end] == tokens[i]; end++) {
         }
-        json_array_append_new(histogram, json_pack("[I, I]", (json_int_t)tokens[i],
-                                                   (json_int_t)(end - i)));
+        json_array_append_new(histogram,
+                              json_pack("[I, I]", (json_int_t)tokens[i], (json_int_t)(end - i)));
     }
     return histogram;
 }

@@ -60,8 +60,8 @@ static enum lq_code check_size(const struct lq_sweep *sweep, struct lq_faults *f
 {
     const size_t points = lq_sweep_size(sweep, 0) * lq_sweep_size(sweep, 1);
     if (points > LQ_SWEEP_POINTS_MAX) {
-        return lq_faults_add(faults, LQ_ETOOLARGE, "/axes",
-                             "must make at most %d points, got %zu", LQ_SWEEP_POINTS_MAX, points);
+        return lq_faults_add(faults, LQ_ETOOLARGE, "/axes", "must make at most %d points, got %zu",
+                             LQ_SWEEP_POINTS_MAX, points);
     }
     const json_t *lengths = json_object_get(json_object_get(sweep->job, "dataset"), "lengths");
     const size_t bins = json_array_size(json_object_get(lengths, "histogram"));
@@ -84,8 +84,9 @@ enum lq_code lq_sweep_decode(const json_t *root, struct lq_sweep *out, struct lq
     }
     const enum lq_code axes = m.axes != NULL ? decode_axes(m.axes, out, faults) : LQ_OK;
     if (faults->count > 0) {
-        return table != LQ_OK ? table : faults->items[0].code != LQ_OK ? faults->items[0].code
-                                                                       : axes;
+        return table != LQ_OK                   ? table
+               : faults->items[0].code != LQ_OK ? faults->items[0].code
+                                                : axes;
     }
     out->job = lq_sample_condense(m.job);
     return check_size(out, faults);
@@ -153,8 +154,7 @@ json_t *lq_sweep_point_encode(const struct lq_quote *quote)
     set_real(o, "tokens_per_s", e->tokens_per_s);
     set_real(o, "step_s", e->step_s);
     set_real(o, "duration_s", e->duration_s);
-    json_object_set_new(o, "cost_usd",
-                        priced ? json_real(quote->costs[0].cost_usd) : json_null());
+    json_object_set_new(o, "cost_usd", priced ? json_real(quote->costs[0].cost_usd) : json_null());
     json_object_set_new(o, "provider",
                         priced ? json_string(quote->costs[0].provider) : json_null());
     json_object_set_new(o, "memory_bytes", json_integer((json_int_t)(e->total_bytes + 0.5)));
@@ -214,14 +214,19 @@ static json_t *quantities_encode(void)
         const char *name;
         const char *unit;
     } QUANTITIES[] = {
-        {"batch_size", "rows"},  {"max_batch_size", "rows"}, {"queries_per_s", "queries/s"},
-        {"tokens_per_s", "tokens/s"}, {"step_s", "s"},       {"duration_s", "s"},
-        {"cost_usd", "USD"},     {"memory_bytes", "bytes"},
+        {"batch_size", "rows"},
+        {"max_batch_size", "rows"},
+        {"queries_per_s", "queries/s"},
+        {"tokens_per_s", "tokens/s"},
+        {"step_s", "s"},
+        {"duration_s", "s"},
+        {"cost_usd", "USD"},
+        {"memory_bytes", "bytes"},
     };
     json_t *list = json_array();
     for (size_t i = 0; i < sizeof QUANTITIES / sizeof QUANTITIES[0]; i++) {
-        json_array_append_new(list, json_pack("{s:s, s:s}", "name", QUANTITIES[i].name, "unit",
-                                              QUANTITIES[i].unit));
+        json_array_append_new(
+            list, json_pack("{s:s, s:s}", "name", QUANTITIES[i].name, "unit", QUANTITIES[i].unit));
     }
     return list;
 }

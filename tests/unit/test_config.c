@@ -27,6 +27,7 @@ START_TEST(defaults_serve_on_the_loopback)
     ck_assert_int_ge(config.threads, 1);
     ck_assert_int_eq(config.job_threads, config.threads);
     ck_assert_int_eq(config.job_queue, 16);
+    ck_assert_int_eq(config.estimate_retention_days, 365);
     ck_assert(config.log_requests);
     ck_assert_uint_eq(config.origin_count, 0);
     ck_assert(!lq_config_allows_origin(&config, ""));
