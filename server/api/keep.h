@@ -5,7 +5,6 @@
 #include "server/json/estimate.h"
 #include "server/store/receipts.h"
 
-#include <jansson.h>
 #include <stdbool.h>
 
 enum { LQ_KEEP_MAX = 1000 };

@@ -2,9 +2,8 @@
 #pragma once
 
 #include "server/api/call.h"
+#include "server/json/field.h"
 #include "server/store/receipts.h"
-
-#include <jansson.h>
 
 /* Lists the estimates that the caller's token saved, newest first. */
 LQ_MUST_USE enum lq_code lq_receipts_list(struct lq_call *call, struct lq_reply *reply);
