@@ -93,17 +93,14 @@ static double step_queries(const struct lq_job *job, const struct lq_estimate *o
 }
 
 static struct lq_basis choose_basis(const struct lq_job *job, const struct lq_evidence *evidence,
-                                    const struct lq_identity *identity,
-                                    const struct lq_estimate *out)
+                                    const struct lq_identity *identity)
 {
     struct lq_conditions conditions = {.sequence_tokens = job->fixed_tokens};
     snprintf(conditions.lengths, sizeof conditions.lengths, "%s", job->lengths_id);
     char data[LQ_ID_MAX];
     lq_conditions_data(&conditions, data);
-    const struct lq_applicant applicant = {.identity = identity,
-                                           .model_class = lq_model_class(job->model),
-                                           .parts = &out->parts,
-                                           .data = data};
+    const struct lq_applicant applicant = {
+        .identity = identity, .model_class = lq_model_class(job->model), .data = data};
     return lq_evidence_step(evidence, &applicant);
 }
 
@@ -310,9 +307,8 @@ static enum lq_code estimate_layout(const struct lq_job *job, const struct lq_ev
     out->row_tokens = lq_lengths_mean_row(job->lengths, out->batch_size);
     out->step_tokens = (double)out->batch_size * out->row_tokens;
     out->parts = lq_job_step(job, (double)out->batch_size, out->row_tokens);
-    out->basis = choose_basis(job, evidence, &identity, out);
+    out->basis = choose_basis(job, evidence, &identity);
     lq_belief_factors(&out->basis.belief, out->factor);
-    lq_job_bound_factors(job, out->factor);
     lq_step_evaluate(&out->parts, out->factor, &out->step);
     double log_sd = 0.0;
     LQ_TRY(set_rate(job, out, &log_sd, err));

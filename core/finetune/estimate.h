@@ -128,10 +128,6 @@ const struct lq_stack *lq_job_stack(const struct lq_job *job);
  * layout must be set. */
 double lq_job_least_step_s(const struct lq_job *job, double rows, double row_tokens);
 
-/* Raises factors to where the device would run at its peak rates: a fit may have found a stack
- * faster than its shares of peak, but nothing is faster than the peak itself. */
-void lq_job_bound_factors(const struct lq_job *job, double *factor);
-
 /* The physics of a micro-batch of `rows` rows per data rank. The job's layout must be set. */
 struct lq_step_parts lq_job_step(const struct lq_job *job, double rows, double row_tokens);
 /* Counts the job's memory; a job whose layout is still sought holds a replica on each device. */

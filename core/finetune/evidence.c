@@ -58,104 +58,23 @@ const double *lq_evidence_member_log_sd(enum lq_scope scope)
     return NULL;
 }
 
-enum lq_nearness lq_nearness_of(const struct lq_fit *fit, const struct lq_identity *of)
-{
-    const struct lq_identity *own = &fit->identity;
-    const bool same_stack = strcmp(own->stack, of->stack) == 0;
-    switch (fit->scope) {
-    case LQ_SCOPE_ALL:
-        return LQ_NEAR_ANYTHING;
-    case LQ_SCOPE_STACK:
-        return same_stack ? LQ_NEAR_SAME_STACK : LQ_NEAR_NOTHING;
-    case LQ_SCOPE_MODEL:
-        if (own->method.kind != of->method.kind || strcmp(own->model, of->model) != 0) {
-            return LQ_NEAR_NOTHING;
-        }
-        return same_stack ? LQ_NEAR_SAME_MODEL : LQ_NEAR_OTHER_STACK;
-    case LQ_SCOPE_IDENTITY:
-        return lq_identity_equal(own, of) ? LQ_NEAR_OWN : LQ_NEAR_NOTHING;
-    }
-    return LQ_NEAR_NOTHING;
-}
-
-struct lq_belief lq_nearness_carry(const struct lq_fit *fit, enum lq_nearness nearness,
-                                   const double *(*member_log_sd)(enum lq_scope scope))
-{
-    struct lq_belief belief = fit->belief;
-    if (nearness == LQ_NEAR_OTHER_STACK || nearness == LQ_NEAR_ANYTHING) {
-        lq_belief_widen(&belief, member_log_sd(LQ_SCOPE_ALL));
-    }
-    if (nearness == LQ_NEAR_SAME_STACK || nearness == LQ_NEAR_ANYTHING) {
-        lq_belief_widen(&belief, member_log_sd(LQ_SCOPE_STACK));
-    }
-    return belief;
-}
-
-enum lq_basis_kind lq_nearness_kind(const struct lq_fit *fit, enum lq_nearness nearness,
-                                    const struct lq_applicant *applicant)
-{
-    switch (nearness) {
-    case LQ_NEAR_OWN:
-        return LQ_BASIS_CALIBRATED;
-    case LQ_NEAR_SAME_MODEL:
-    case LQ_NEAR_OTHER_STACK:
-        return LQ_BASIS_TRANSFERRED;
-    case LQ_NEAR_SAME_STACK: {
-        const unsigned own = lq_fit_class(applicant->identity->method.kind, applicant->model_class);
-        return (fit->calibrated & own) != 0 ? LQ_BASIS_TRANSFERRED : LQ_BASIS_PRIOR;
-    }
-    case LQ_NEAR_ANYTHING:
-    case LQ_NEAR_NOTHING:
-        break;
-    }
-    return LQ_BASIS_PRIOR;
-}
-
-static double step_variance(const struct lq_belief *belief, const struct lq_step_parts *parts)
-{
-    double factor[LQ_FACTOR_COUNT];
-    struct lq_step_time step;
-    lq_belief_factors(belief, factor);
-    lq_step_evaluate(parts, factor, &step);
-    return lq_belief_variance(belief, step.share);
-}
-
 struct lq_basis lq_evidence_step(const struct lq_evidence *evidence,
                                  const struct lq_applicant *applicant)
 {
-    struct lq_basis best = {.kind = LQ_BASIS_PRIOR, .belief = lq_evidence_doubt()};
-    enum lq_nearness best_nearness = LQ_NEAR_NOTHING;
-    double least = HUGE_VAL;
-    lq_belief_widen(&best.belief, BETWEEN_STACKS);
-    for (size_t i = 0; i < evidence->fit_count; i++) {
-        const struct lq_fit *fit = &evidence->fits[i];
-        const enum lq_nearness nearness = fit->kind == LQ_FIT_STEP_TIME
-                                              ? lq_nearness_of(fit, applicant->identity)
-                                              : LQ_NEAR_NOTHING;
-        if (nearness == LQ_NEAR_NOTHING ||
-            (best_nearness <= LQ_NEAR_SAME_MODEL && nearness >= best_nearness)) {
-            continue;
-        }
-        const struct lq_belief belief = lq_nearness_carry(fit, nearness, lq_evidence_member_log_sd);
-        /* what is the job's own, or its model's, needs no comparison */
-        const double variance =
-            nearness <= LQ_NEAR_SAME_MODEL ? 0.0 : step_variance(&belief, applicant->parts);
-        if (nearness <= LQ_NEAR_SAME_MODEL || variance < least) {
-            least = variance;
-            best_nearness = nearness;
-            best.fit = fit;
-            best.belief = belief;
-        }
+    const struct lq_nearest nearest =
+        lq_nearest_find(evidence, LQ_FIT_STEP_TIME, applicant->identity, applicant->model_class);
+    struct lq_basis basis = {.kind = nearest.kind, .fit = nearest.fit};
+    if (nearest.fit == NULL) {
+        basis.belief = lq_evidence_doubt();
+        lq_belief_widen(&basis.belief, BETWEEN_STACKS);
+        return basis;
     }
-    if (best.fit == NULL) {
-        return best;
+    basis.belief = lq_nearest_carry(&nearest, lq_evidence_member_log_sd);
+    if (basis.kind == LQ_BASIS_CALIBRATED) {
+        const bool same_data = lq_names_contain(basis.fit->data, applicant->data);
+        basis.log_sd = hypot(lq_evidence_scatter(basis.fit), same_data ? 0.0 : DATA_LOG_SD);
     }
-    best.kind = lq_nearness_kind(best.fit, best_nearness, applicant);
-    if (best.kind == LQ_BASIS_CALIBRATED) {
-        const bool same_data = lq_names_contain(best.fit->data, applicant->data);
-        best.log_sd = hypot(lq_evidence_scatter(best.fit), same_data ? 0.0 : DATA_LOG_SD);
-    }
-    return best;
+    return basis;
 }
 
 double lq_evidence_scatter(const struct lq_fit *fit)

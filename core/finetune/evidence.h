@@ -34,8 +34,7 @@ struct lq_basis {
 struct lq_applicant {
     const struct lq_identity *identity;
     unsigned model_class; /* lq_model_class of its model */
-    const struct lq_step_parts *parts;
-    const char *data; /* as lq_conditions_data names it */
+    const char *data;     /* as lq_conditions_data names it */
 };
 
 /* Belief about the step's factors before anything was measured: the constants' own doubt. */
@@ -47,10 +46,9 @@ struct lq_belief lq_evidence_doubt(void);
 const double *lq_evidence_member_log_sd(enum lq_scope scope);
 
 /* The step-time fit that speaks for the job, and what is believed of the job's factors: that of its
- * own identity (calibrated); else of its model on its stack (transferred); else the one with the
- * least variance of the step time among those of its stack, of its model on other stacks
- * (transferred), and of everything measured (prior). A stack's fit counts as transferred where it
- * rests on calibrations of the same kind of method and class of model, else as prior. */
+ * own identity (calibrated); else of its model on its stack (transferred); else of its stack; else
+ * of everything measured. The last two count as transferred where the model was measured with the
+ * same kind of method on another stack, or its like on this one, else as prior. */
 struct lq_basis lq_evidence_step(const struct lq_evidence *evidence,
                                  const struct lq_applicant *applicant);
 
@@ -67,10 +65,8 @@ double lq_basis_log_sd(const struct lq_basis *basis, const struct lq_step_time *
 struct lq_belief lq_evidence_memory_doubt(void);
 const double *lq_evidence_memory_member_log_sd(enum lq_scope scope);
 
-/* The memory fit that speaks for the job whatever its GPU, and what is believed of its factors:
- * that of its own identity (calibrated); else of its model on its stack (transferred); else of its
- * stack (graded as by lq_evidence_step), of its model on another stack (transferred), or of
- * everything measured (prior). `parts` and `data` of the applicant are not read. */
+/* The memory fit that speaks for the job whatever its GPU, chosen and graded in the same way, and
+ * what is believed of its factors. `data` of the applicant is not read. */
 struct lq_basis lq_evidence_memory(const struct lq_evidence *evidence,
                                    const struct lq_applicant *applicant);
 

@@ -57,55 +57,29 @@ double lq_evidence_memory_scatter(const struct lq_fit *own)
                        : FORM_LOG_SD;
 }
 
-/* The nearest memory fit; of several equally near ones (a model's on other stacks) that with the
- * most points. */
-static const struct lq_fit *find_nearest(const struct lq_evidence *evidence,
-                                         const struct lq_identity *identity,
-                                         enum lq_nearness *nearest)
-{
-    const struct lq_fit *found = NULL;
-    *nearest = LQ_NEAR_NOTHING;
-    for (size_t i = 0; i < evidence->fit_count; i++) {
-        const struct lq_fit *fit = &evidence->fits[i];
-        if (fit->kind != LQ_FIT_MEMORY) {
-            continue;
-        }
-        const enum lq_nearness nearness = lq_nearness_of(fit, identity);
-        if (nearness < *nearest ||
-            (nearness == *nearest && found != NULL && fit->points > found->points)) {
-            *nearest = nearness;
-            found = fit;
-        }
-    }
-    return found;
-}
-
 struct lq_basis lq_evidence_memory(const struct lq_evidence *evidence,
                                    const struct lq_applicant *applicant)
 {
     struct lq_identity identity = *applicant->identity;
     memset(identity.gpu, 0, sizeof identity.gpu); /* what a step holds is the same on any */
-    enum lq_nearness nearness = LQ_NEAR_NOTHING;
-    const struct lq_fit *fit = find_nearest(evidence, &identity, &nearness);
-    if (nearness == LQ_NEAR_OWN) {
-        return (struct lq_basis){.kind = LQ_BASIS_CALIBRATED,
-                                 .fit = fit,
-                                 .log_sd = lq_evidence_memory_scatter(fit),
-                                 .belief = fit->belief};
+    const struct lq_nearest nearest =
+        lq_nearest_find(evidence, LQ_FIT_MEMORY, &identity, applicant->model_class);
+    struct lq_basis basis = {.kind = nearest.kind, .fit = nearest.fit};
+    if (nearest.kind == LQ_BASIS_CALIBRATED) {
+        basis.log_sd = lq_evidence_memory_scatter(nearest.fit);
+        basis.belief = nearest.fit->belief;
+        return basis;
     }
-    struct lq_basis basis = {.kind = LQ_BASIS_PRIOR,
-                             .fit = fit,
-                             .log_sd = lq_evidence_memory_scatter(NULL),
-                             .belief = lq_evidence_memory_doubt()};
-    if (fit != NULL) {
-        basis.kind = lq_nearness_kind(fit, nearness, applicant);
-        basis.belief = lq_nearness_carry(fit, nearness, lq_evidence_memory_member_log_sd);
+    basis.log_sd = lq_evidence_memory_scatter(NULL);
+    if (nearest.fit != NULL) {
+        basis.belief = lq_nearest_carry(&nearest, lq_evidence_memory_member_log_sd);
     } else {
+        basis.belief = lq_evidence_memory_doubt();
         lq_belief_widen(&basis.belief, BETWEEN_STACKS);
         lq_belief_widen(&basis.belief, BETWEEN_MODELS);
     }
     lq_belief_widen(&basis.belief, BETWEEN_IDENTITIES);
-    if (nearness > LQ_NEAR_SAME_STACK && lq_stack_find(identity.stack) == NULL) {
+    if (nearest.nearness > LQ_NEAR_SAME_STACK && lq_stack_find(identity.stack) == NULL) {
         basis.log_sd = hypot(basis.log_sd, UNKNOWN_STACK_LOG_SD);
     }
     return basis;

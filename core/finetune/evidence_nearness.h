@@ -3,24 +3,28 @@
 
 #include "core/finetune/evidence.h"
 
-/* The order is that of preference where variance does not decide. */
+/* In the order of preference, which is the same for every job: were it by the variance of the
+ * job's own estimate, two jobs that differ by a token or by a GPU's clock might rest on different
+ * measurements, and more bandwidth might cost time. */
 enum lq_nearness {
     LQ_NEAR_OWN,         /* the job's identity */
     LQ_NEAR_SAME_MODEL,  /* its model and kind of method on its stack */
     LQ_NEAR_SAME_STACK,  /* anything on its stack */
-    LQ_NEAR_OTHER_STACK, /* its model and kind of method on another stack */
     LQ_NEAR_ANYTHING,    /* everything measured */
+    LQ_NEAR_OTHER_STACK, /* its model and kind of method on another stack, where that is all */
     LQ_NEAR_NOTHING      /* nothing in common */
 };
 
-/* How near a fit's group is to an identity. */
-enum lq_nearness lq_nearness_of(const struct lq_fit *fit, const struct lq_identity *identity);
+/* The nearest fit of a kind; of several equally near ones that with the most points. */
+struct lq_nearest {
+    enum lq_nearness nearness;
+    const struct lq_fit *fit;
+    enum lq_basis_kind kind; /* the grade of an answer from it */
+};
+struct lq_nearest lq_nearest_find(const struct lq_evidence *evidence, enum lq_fit_kind kind,
+                                  const struct lq_identity *identity, unsigned model_class);
 
-/* What a fit's belief says of the job: its own, and what members of its group may differ by on the
- * way down to the job. */
-struct lq_belief lq_nearness_carry(const struct lq_fit *fit, enum lq_nearness nearness,
-                                   const double *(*member_log_sd)(enum lq_scope scope));
-
-/* The grade of an answer from that fit. */
-enum lq_basis_kind lq_nearness_kind(const struct lq_fit *fit, enum lq_nearness nearness,
-                                    const struct lq_applicant *applicant);
+/* What the fit's belief says of the job: its own, and what members of its group may differ by on
+ * the way down to the job. */
+struct lq_belief lq_nearest_carry(const struct lq_nearest *nearest,
+                                  const double *(*member_log_sd)(enum lq_scope scope));

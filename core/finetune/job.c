@@ -99,15 +99,6 @@ double lq_job_least_step_s(const struct lq_job *job, double rows, double row_tok
     return step_flop(&work, &shape) / peak;
 }
 
-void lq_job_bound_factors(const struct lq_job *job, double *factor)
-{
-    const double matmul = lq_achievable_share(job->gpu, job->training.precision) *
-                          lq_job_stack(job)->matmul_efficiency;
-    factor[LQ_FACTOR_MATMUL] = fmax(factor[LQ_FACTOR_MATMUL], matmul);
-    factor[LQ_FACTOR_EXPERT] = fmax(factor[LQ_FACTOR_EXPERT], matmul);
-    factor[LQ_FACTOR_SEQUENCE] = fmax(factor[LQ_FACTOR_SEQUENCE], lq_attention_share(job->gpu));
-}
-
 /* Bytes of the whole model that devices may have to send each other. */
 static struct lq_communication count_communication(const struct lq_job *job, double tokens)
 {

@@ -38,12 +38,15 @@ struct sums {
     double device_by[LQ_FACTOR_COUNT]; /* d device_s / d ln(factor) */
 };
 
+/* A fit may have found a stack faster than its shares of peak, but no kernel is faster than the
+ * peak itself: `least_s` of its FLOPs. */
 static void add_cell(const struct lq_step_cell *cell, enum lq_term term, const double *factor,
-                     double *term_s, struct sums *sums)
+                     double least_s, double *term_s, struct sums *sums)
 {
     const enum lq_factor of_compute = lq_step_compute_factor(term);
     const enum lq_factor of_stream = lq_step_stream_factor(term);
-    const double compute_s = cell->compute_s * factor[of_compute];
+    const double free_s = cell->compute_s * factor[of_compute];
+    const double compute_s = fmax(free_s, least_s);
     const double operands_s = cell->operands_s * factor[LQ_FACTOR_TRAFFIC];
     const double stream_s = cell->stream_s * factor[of_stream];
     const double traffic_s = cell->traffic_s * factor[LQ_FACTOR_TRAFFIC];
@@ -52,7 +55,7 @@ static void add_cell(const struct lq_step_cell *cell, enum lq_term term, const d
     sums->device_s += *term_s;
     sums->host_s += cell->call_s * factor[LQ_FACTOR_HOST];
     if (kernel_s > 0.0) {
-        sums->device_by[of_compute] += compute_s * compute_s / kernel_s;
+        sums->device_by[of_compute] += free_s < least_s ? 0.0 : free_s * free_s / kernel_s;
         sums->device_by[LQ_FACTOR_TRAFFIC] += operands_s * operands_s / kernel_s;
     }
     sums->device_by[of_stream] += stream_s;
@@ -122,10 +125,12 @@ void lq_step_evaluate(const struct lq_step_parts *parts, const double *factor,
                       struct lq_step_time *out)
 {
     struct pieces p = {.once = 1.0 / parts->accumulation_steps};
+    const double flop_s = parts->peak_flop_per_s > 0.0 ? 1.0 / parts->peak_flop_per_s : 0.0;
     *out = (struct lq_step_time){.total_s = 0.0};
     for (int t = LQ_TERM_INPUT + 1; t < LQ_TERM_ALL_REDUCE; t++) {
         for (int s = 0; s < LQ_STAGE_COUNT; s++) {
-            add_cell(&parts->cell[t][s], (enum lq_term)t, factor, &out->term_s[t][s],
+            const struct lq_step_cell *cell = &parts->cell[t][s];
+            add_cell(cell, (enum lq_term)t, factor, cell->flop * flop_s, &out->term_s[t][s],
                      s == LQ_STAGE_OPTIMIZER ? &p.optimizer : &p.passes);
         }
     }

@@ -66,10 +66,8 @@ static void predict(struct lq_study *study, const struct lq_point *point, enum l
     char data[LQ_ID_MAX];
     lq_conditions_data(&point->conditions, data);
     const struct lq_model *model = lq_catalog_any_model(study->catalog, point->identity.model);
-    const struct lq_applicant applicant = {.identity = &point->identity,
-                                           .model_class = lq_model_class(model),
-                                           .parts = &o.parts,
-                                           .data = data};
+    const struct lq_applicant applicant = {
+        .identity = &point->identity, .model_class = lq_model_class(model), .data = data};
     const struct lq_evidence evidence = {.fits = study->fits, .fit_count = study->fit_count};
     const struct lq_basis basis = lq_evidence_step(&evidence, &applicant);
     add_prediction(study, point, held_out, &basis);

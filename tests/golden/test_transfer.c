@@ -83,7 +83,6 @@ static double predicted_s(const struct lq_point *point, const struct lq_step_par
     const struct lq_evidence evidence = {.fits = fits, .fit_count = fit_count};
     const struct lq_applicant applicant = {.identity = &point->identity,
                                            .model_class = lq_model_class(model),
-                                           .parts = parts,
                                            .data = point->conditions.lengths};
     const struct lq_basis basis = lq_evidence_step(&evidence, &applicant);
     ck_assert_int_eq(basis.kind, want);

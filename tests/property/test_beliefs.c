@@ -53,6 +53,7 @@ static void random_observations(int stream, int number)
             .parts = lq_job_step(&r.job, rows, (double)random_between(16, 2048)),
             .queries = rows,
             .siblings = 1.0};
+        o->parts.peak_flop_per_s = HUGE_VAL; /* what runs at its peak tells nothing of factors */
         struct lq_step_time step;
         lq_step_evaluate(&o->parts, truth, &step);
         o->step_s = step.total_s * exp(SCATTER * random_normal());

@@ -131,14 +131,22 @@ START_TEST(shares_are_slopes_and_sum_to_one)
             factor[f] = kept * exp(STEP);
             const double up_s = evaluate(&parts).total_s;
             factor[f] = kept * exp(-STEP);
-            const double slope = log(up_s / evaluate(&parts).total_s) / (2.0 * STEP);
+            const double down_s = evaluate(&parts).total_s;
+            const double slope = log(up_s / down_s) / (2.0 * STEP);
+            /* where a kernel just meets its peak, one side alone tells */
+            const double beside = fmin(fabs(step.share[f] - log(up_s / step.total_s) / STEP),
+                                       fabs(step.share[f] - log(step.total_s / down_s) / STEP));
             factor[f] = kept;
-            assert_case(fabs(step.share[f] - slope) < 1e-5, i, "%s: %.9g, slope %.9g",
-                        LQ_FACTOR_NAMES[f], step.share[f], slope);
+            assert_case(fabs(step.share[f] - slope) < 1e-5 || beside < 1e-4, i,
+                        "%s: %.9g, slope %.9g", LQ_FACTOR_NAMES[f], step.share[f], slope);
             assert_case(step.share[f] >= -ROUNDING, i, "%s %g", LQ_FACTOR_NAMES[f], step.share[f]);
             sum += step.share[f];
         }
-        assert_case(fabs(sum - 1.0) < 1e-9, i, "%.12g", sum);
+        assert_case(sum < 1.0 + 1e-9, i, "%.12g", sum); /* no factor moves what runs at its peak */
+        const bool below_peak = factor[LQ_FACTOR_MATMUL] >= 1.0 &&
+                                factor[LQ_FACTOR_EXPERT] >= 1.0 &&
+                                factor[LQ_FACTOR_SEQUENCE] >= 1.0;
+        assert_case(!below_peak || sum > 1.0 - 1e-9, i, "%.12g", sum);
     }
 }
 END_TEST

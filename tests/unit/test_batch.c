@@ -126,9 +126,11 @@ static struct lq_fit memory_fit(const struct lq_job *job, double factor)
 {
     struct lq_fit fit = {.id = "memory",
                          .kind = LQ_FIT_MEMORY,
+                         .scope = LQ_SCOPE_IDENTITY,
                          .identity = lq_job_identity(job),
-                         .coefficients = 3,
-                         .coefficient = {factor, factor, 1.0}};
+                         .points = 9,
+                         .belief = {.factors = LQ_MEMORY_FACTORS}};
+    fit.belief.mean[0] = fit.belief.mean[1] = log(factor);
     fit.identity.gpu[0] = '\0';
     return fit;
 }
@@ -154,6 +156,7 @@ START_TEST(memory_of_other_settings_is_carried_over_and_says_so)
     struct lq_job job = small_job();
     fit_exactly(&job, 6.0, 512.0);
     struct lq_fit fit = memory_fit(&job, 2.0);
+    fit.scope = LQ_SCOPE_MODEL;
     fit.identity.method.rank = 64;
     const struct lq_evidence evidence = {.fits = &fit, .fit_count = 1};
     const struct lq_estimate e = quote(&job, &evidence);

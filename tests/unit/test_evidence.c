@@ -9,14 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A step of matmuls, experts and calls, a second each. */
-static const struct lq_step_parts PARTS = {
-    .cell = {[LQ_TERM_MLP][LQ_STAGE_FORWARD] = {.compute_s = 1.0},
-             [LQ_TERM_EXPERT_MATMUL][LQ_STAGE_FORWARD] = {.compute_s = 1.0},
-             [LQ_TERM_OVERHEAD][LQ_STAGE_FORWARD] = {.call_s = 1.0}},
-    .pipeline_stretch = 1.0,
-    .accumulation_steps = 1.0};
-
 static double variance(const struct lq_belief *belief, int f)
 {
     return belief->covariance[f * LQ_FACTORS_MAX + f];
@@ -47,7 +39,7 @@ static struct lq_fit step_fit(enum lq_scope scope, const struct lq_identity *id,
 static struct lq_basis choose(const struct lq_fit *fits, size_t n, const struct lq_identity *id)
 {
     const struct lq_evidence evidence = {.fits = fits, .fit_count = n};
-    const struct lq_applicant job = {id, 1, &PARTS, "d"};
+    const struct lq_applicant job = {id, 1, "d"};
     return lq_evidence_step(&evidence, &job);
 }
 
@@ -85,12 +77,12 @@ START_TEST(members_of_every_group_differ_in_every_factor)
 END_TEST
 
 /* Fits that may speak for identity(), the one to be preferred first. */
-enum { OWN, OWN_MODEL, OWN_STACK, ELSEWHERE, EVERYTHING, GROUPS };
+enum { OWN, OWN_MODEL, OWN_STACK, EVERYTHING, ELSEWHERE, GROUPS };
 
 static struct lq_fit fit_of(int group, double log_sd)
 {
     static const enum lq_scope SCOPES[] = {LQ_SCOPE_IDENTITY, LQ_SCOPE_MODEL, LQ_SCOPE_STACK,
-                                           LQ_SCOPE_MODEL, LQ_SCOPE_ALL};
+                                           LQ_SCOPE_ALL, LQ_SCOPE_MODEL};
     struct lq_identity id = identity();
     if (group == ELSEWHERE) {
         snprintf(id.stack, sizeof id.stack, "other");
@@ -98,16 +90,16 @@ static struct lq_fit fit_of(int group, double log_sd)
     return step_fit(SCOPES[group], &id, log_sd);
 }
 
-START_TEST(its_own_fit_is_taken_before_its_models_and_that_before_all_others)
+START_TEST(the_nearest_is_taken_however_little_is_known_of_it)
 {
     const struct lq_identity id = identity();
     for (int turned = 0; turned < 2; turned++) {
-        for (int first = OWN; first <= OWN_STACK; first++) {
+        for (int first = OWN; first < GROUPS; first++) {
             struct lq_fit fits[GROUPS];
             size_t n = 0;
-            for (int i = first; i < GROUPS; i++) { /* the nearer, the less is known */
+            for (int i = first; i < GROUPS; i++) {
                 const int group = turned ? GROUPS - 1 - i + first : i;
-                fits[n++] = fit_of(group, group < OWN_STACK ? 0.9 : 0.1 * group);
+                fits[n++] = fit_of(group, 0.9 / (1.0 + group)); /* the nearer, the less */
             }
             const struct lq_basis basis = choose(fits, n, &id);
             ck_assert_ptr_eq(basis.fit, turned ? &fits[n - 1] : &fits[0]);
@@ -120,7 +112,7 @@ START_TEST(a_number_says_how_far_it_was_carried)
 {
     const struct lq_identity id = identity();
     const enum lq_basis_kind kinds[] = {LQ_BASIS_CALIBRATED, LQ_BASIS_TRANSFERRED, LQ_BASIS_PRIOR,
-                                        LQ_BASIS_TRANSFERRED, LQ_BASIS_PRIOR};
+                                        LQ_BASIS_PRIOR, LQ_BASIS_TRANSFERRED};
     for (int group = OWN; group < GROUPS; group++) {
         const struct lq_fit fit = fit_of(group, 0.1);
         const struct lq_basis basis = choose(&fit, 1, &id);
@@ -164,29 +156,27 @@ START_TEST(what_is_carried_over_grows_by_what_lies_between)
 }
 END_TEST
 
-START_TEST(of_what_is_far_away_the_surest_is_taken)
+START_TEST(a_model_that_was_measured_on_another_stack_is_carried_over)
 {
     const struct lq_identity id = identity();
-    const int far[] = {OWN_STACK, ELSEWHERE, EVERYTHING};
-    for (int sure = 0; sure < 3; sure++) {
-        struct lq_fit fits[3];
-        for (int i = 0; i < 3; i++) { /* the distances between are below 1.5 */
-            fits[i] = fit_of(far[i], i == sure ? 0.01 : 3.0);
-        }
-        ck_assert_ptr_eq(choose(fits, 3, &id).fit, &fits[sure]);
+    const int far[] = {OWN_STACK, EVERYTHING};
+    for (int i = 0; i < 2; i++) {
+        struct lq_fit fits[] = {fit_of(far[i], 0.1), fit_of(ELSEWHERE, 0.1)};
+        const struct lq_basis basis = choose(fits, 2, &id);
+        ck_assert_ptr_eq(basis.fit, &fits[0]); /* which knows of the other */
+        ck_assert_int_eq(basis.kind, LQ_BASIS_TRANSFERRED);
+        fits[1].identity.method.kind = LQ_METHOD_FULL;
+        ck_assert_int_eq(choose(fits, 2, &id).kind, LQ_BASIS_PRIOR);
     }
 }
 END_TEST
 
-START_TEST(sureness_is_about_the_step_at_hand)
+START_TEST(of_equally_near_ones_that_with_the_most_points_is_taken)
 {
     const struct lq_identity id = identity();
-    struct lq_fit fits[] = {fit_of(OWN_STACK, 0.1), fit_of(ELSEWHERE, 0.1)};
-    fits[0].belief.covariance[LQ_FACTOR_NETWORK * (LQ_FACTORS_MAX + 1)] = 9.0;
-    fits[1].belief.covariance[LQ_FACTOR_MATMUL * (LQ_FACTORS_MAX + 1)] = 9.0;
-    ck_assert_ptr_eq(choose(fits, 2, &id).fit, &fits[0]); /* nothing is sent */
-    fits[0].belief.covariance[LQ_FACTOR_HOST * (LQ_FACTORS_MAX + 1)] = 81.0;
-    ck_assert_ptr_eq(choose(fits, 2, &id).fit, &fits[1]);
+    struct lq_fit fits[] = {fit_of(ELSEWHERE, 0.1), fit_of(ELSEWHERE, 0.2), fit_of(ELSEWHERE, 0.3)};
+    fits[1].points = 5;
+    ck_assert_ptr_eq(choose(fits, 3, &id).fit, &fits[1]);
 }
 END_TEST
 
@@ -268,12 +258,12 @@ int main(void)
     TCase *tests = tcase_create("evidence");
     tcase_add_test(tests, nothing_measured_leaves_the_constants_and_their_doubt);
     tcase_add_test(tests, members_of_every_group_differ_in_every_factor);
-    tcase_add_test(tests, its_own_fit_is_taken_before_its_models_and_that_before_all_others);
+    tcase_add_test(tests, the_nearest_is_taken_however_little_is_known_of_it);
     tcase_add_test(tests, a_number_says_how_far_it_was_carried);
     tcase_add_test(tests, a_stack_calibrated_with_such_models_and_methods_is_carried_over);
     tcase_add_test(tests, what_is_carried_over_grows_by_what_lies_between);
-    tcase_add_test(tests, of_what_is_far_away_the_surest_is_taken);
-    tcase_add_test(tests, sureness_is_about_the_step_at_hand);
+    tcase_add_test(tests, a_model_that_was_measured_on_another_stack_is_carried_over);
+    tcase_add_test(tests, of_equally_near_ones_that_with_the_most_points_is_taken);
     tcase_add_loop_test(tests, every_part_of_the_identity_counts, 0, CHANGES);
     tcase_add_test(tests, another_method_model_or_stack_is_no_evidence_of_ones_own);
     tcase_add_test(tests, other_data_stays_calibrated_with_a_spread);

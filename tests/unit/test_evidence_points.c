@@ -137,6 +137,23 @@ START_TEST(of_other_gpus_the_one_of_the_likest_name_is_named)
 }
 END_TEST
 
+START_TEST(the_papers_forms_hold_for_one_identity_and_distribution)
+{
+    const struct lq_identity id = identity();
+    struct lq_fit fits[2] = {{.kind = LQ_FIT_XIA2024, .identity = id},
+                             {.kind = LQ_FIT_XIA2024_PRINTED, .identity = id}};
+    snprintf(fits[0].lengths, sizeof fits[0].lengths, "math");
+    snprintf(fits[1].lengths, sizeof fits[1].lengths, "math");
+    const struct lq_evidence evidence = {.fits = fits, .fit_count = 2};
+    ck_assert_ptr_eq(lq_evidence_xia2024(&evidence, LQ_FIT_XIA2024, &id, "math"), &fits[0]);
+    ck_assert_ptr_eq(lq_evidence_xia2024(&evidence, LQ_FIT_XIA2024_PRINTED, &id, "math"), &fits[1]);
+    ck_assert_ptr_null(lq_evidence_xia2024(&evidence, LQ_FIT_XIA2024, &id, "cs"));
+    struct lq_identity other = identity();
+    change(&other, 8);
+    ck_assert_ptr_null(lq_evidence_xia2024(&evidence, LQ_FIT_XIA2024, &other, "math"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("evidence_points");
@@ -147,6 +164,7 @@ int main(void)
     tcase_add_test(tests, rows_of_one_fixed_length_are_alike_whatever_the_rule);
     tcase_add_test(tests, the_nearest_is_of_the_same_identity_before_the_same_model);
     tcase_add_test(tests, of_other_gpus_the_one_of_the_likest_name_is_named);
+    tcase_add_test(tests, the_papers_forms_hold_for_one_identity_and_distribution);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

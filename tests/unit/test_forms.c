@@ -1,4 +1,4 @@
-/* The paper's forms, as fitted and as printed, and the memory model's fitted factor. */
+/* The paper's forms, as fitted and as printed. */
 #include "core/finetune/fit.h"
 #include "core/finetune/xia2024.h"
 #include "tests/unit/check_main.h"
@@ -112,133 +112,6 @@ START_TEST(one_abscissa_determines_no_slope)
 }
 END_TEST
 
-/* 10 bytes are held and lost, and rows of one token take 2 each; what is lost is 4. */
-static const struct lq_memory COUNTED = {.weights_bytes = 6.0,
-                                         .saved_token_bytes = 2.0,
-                                         .context_bytes = 4.0,
-                                         .scope = LQ_MEMORY_DEVICE};
-
-/* The largest batch on a device of `capacity` bytes where factors are what they are. */
-static struct lq_memory_observation largest_batch(double activation, double overhead,
-                                                  double capacity)
-{
-    struct lq_memory_factors truth = LQ_MEMORY_FACTORS_ONE;
-    truth.activation = activation;
-    truth.overhead = overhead;
-    return (struct lq_memory_observation){
-        .memory = COUNTED,
-        .kind = LQ_MEMORY_LARGEST,
-        .batch_size = (double)lq_memory_max_batch(&COUNTED, &truth, capacity, 1),
-        .row_tokens = 1.0,
-        .held_bytes = capacity};
-}
-
-static struct lq_memory_observation peak(double batch, double bytes)
-{
-    return (struct lq_memory_observation){.memory = COUNTED,
-                                          .kind = LQ_MEMORY_PEAK,
-                                          .batch_size = batch,
-                                          .row_tokens = 1.0,
-                                          .held_bytes = bytes};
-}
-
-static struct lq_fit fit_memory(const struct lq_memory_observation *o, size_t n)
-{
-    struct lq_fit fit = {.coefficients = 0};
-    struct lq_error err = {0};
-    ck_assert_int_eq(lq_fit_memory(o, n, &fit, &err), LQ_OK);
-    return fit;
-}
-
-START_TEST(largest_batches_tell_activations_from_overhead)
-{
-    const double capacity[] = {40.0, 48.0, 80.0, 21.0, 241.0};
-    struct lq_memory_observation o[5];
-    for (int i = 0; i < 5; i++) {
-        o[i] = largest_batch(1.3, 1.8, capacity[i]);
-    }
-    const struct lq_fit fit = fit_memory(o, 5);
-    const struct lq_memory_factors factors = lq_fit_memory_factors(&fit);
-    for (int i = 0; i < 5; i++) { /* clean data are all reproduced, within what is allowed */
-        const double batch = (double)lq_memory_max_batch(&COUNTED, &factors, o[i].held_bytes, 1);
-        ck_assert_double_eq_tol(batch, o[i].batch_size, 1.0);
-    }
-    ck_assert_int_eq(fit.kind, LQ_FIT_MEMORY);
-    ck_assert_int_eq(fit.objective, LQ_OBJECTIVE_MINIMAX);
-    ck_assert_int_eq(fit.coefficients, 3);
-    ck_assert_uint_eq(fit.points, 5);
-    ck_assert_double_eq(fit.prior[0], 1.0);
-    ck_assert_double_eq(fit.prior[2], 1.0);
-    ck_assert_double_lt(fit.mape, 0.05);
-}
-END_TEST
-
-START_TEST(one_largest_batch_is_met)
-{
-    for (double activation = 0.5; activation < 3.0; activation += 0.1) {
-        const struct lq_memory_observation o = largest_batch(activation, 1.0, 60.0);
-        const struct lq_fit fit = fit_memory(&o, 1);
-        const struct lq_memory_factors factors = lq_fit_memory_factors(&fit);
-        const double batch = (double)lq_memory_max_batch(&COUNTED, &factors, 60.0, 1);
-        ck_assert_msg(fabs(batch - o.batch_size) <= fmax(1.0, 0.15 * o.batch_size),
-                      "batch %g: factors %g and %g give %g", o.batch_size, factors.activation,
-                      factors.overhead, batch);
-    }
-}
-END_TEST
-
-START_TEST(a_peak_is_met_exactly)
-{
-    const struct lq_memory_observation o = peak(4.0, 21.0);
-    const struct lq_fit fit = fit_memory(&o, 1);
-    const struct lq_memory_factors factors = lq_fit_memory_factors(&fit);
-    assert_close("peak", lq_memory_total_bytes(&COUNTED, &factors, 4.0, 1.0), 21.0, 1e-4);
-    ck_assert_double_gt(factors.activation, 1.1); /* both move, neither alone */
-    ck_assert_double_gt(factors.overhead, 1.1);
-}
-END_TEST
-
-START_TEST(contradicting_peaks_are_missed_by_the_same_ratio)
-{
-    const struct lq_memory_observation o[] = {peak(10.0, 30.0), peak(10.0, 50.0)};
-    const struct lq_fit fit = fit_memory(o, 2);
-    assert_close("residual", fit.residual_log, 0.5 * log(5.0 / 3.0), 1e-2);
-    ck_assert_double_gt(fit.belief.covariance[0], 0.0);
-    ck_assert_double_gt(fit.belief.covariance[LQ_FACTORS_MAX + 1], 0.0);
-    ck_assert_double_eq_tol(fit.bias, 0.0, 1e-2);
-}
-END_TEST
-
-START_TEST(a_batch_that_did_not_fit_bounds_from_one_side)
-{
-    struct lq_memory_observation o = peak(20.0, 60.0);
-    o.kind = LQ_MEMORY_TOO_LARGE; /* counted at 50: it took more */
-    const struct lq_fit more = fit_memory(&o, 1);
-    struct lq_memory_factors factors = lq_fit_memory_factors(&more);
-    ck_assert_double_ge(lq_memory_total_bytes(&COUNTED, &factors, 20.0, 1.0), 60.0 * 0.98);
-    o.held_bytes = 40.0; /* as counted: nothing to learn */
-    const struct lq_fit same = fit_memory(&o, 1);
-    factors = lq_fit_memory_factors(&same);
-    ck_assert_double_eq_tol(factors.activation, 1.0, 1e-3);
-    ck_assert_double_eq_tol(factors.overhead, 1.0, 1e-3);
-}
-END_TEST
-
-START_TEST(observations_that_say_nothing_are_left_out)
-{
-    struct lq_memory_observation o[] = {peak(4.0, 5.0), peak(4.0, 20.0), peak(0.0, 20.0),
-                                        peak(4.0, 21.0)};
-    o[1].row_tokens = 0.0;
-    struct lq_fit fit = {.coefficients = 0};
-    struct lq_error err = {0};
-    ck_assert_int_eq(lq_fit_memory(o, 3, &fit, &err), LQ_EFIT);
-    err = (struct lq_error){0};
-    ck_assert_int_eq(lq_fit_memory(o, 0, &fit, &err), LQ_EFIT);
-    ck_assert_uint_eq(fit_memory(o, 4).points, 1);
-    ck_assert_double_eq(lq_fit_memory_factors(NULL).activation, 1.0);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("forms");
@@ -249,12 +122,6 @@ int main(void)
     tcase_add_loop_test(tests, a_form_gives_back_the_coefficients_of_clean_data, 0, 2);
     tcase_add_test(tests, a_dense_model_has_sparsity_one);
     tcase_add_test(tests, one_abscissa_determines_no_slope);
-    tcase_add_test(tests, largest_batches_tell_activations_from_overhead);
-    tcase_add_test(tests, one_largest_batch_is_met);
-    tcase_add_test(tests, a_peak_is_met_exactly);
-    tcase_add_test(tests, contradicting_peaks_are_missed_by_the_same_ratio);
-    tcase_add_test(tests, a_batch_that_did_not_fit_bounds_from_one_side);
-    tcase_add_test(tests, observations_that_say_nothing_are_left_out);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
