@@ -82,11 +82,11 @@ enum lq_code lq_sweep_decode(const json_t *root, struct lq_sweep *out, struct lq
     if (m.job != NULL && !json_is_object(m.job)) {
         lq_faults_add(faults, LQ_EFIELD, "/job", "must be an object");
     }
-    const enum lq_code axes = m.axes != NULL ? decode_axes(m.axes, out, faults) : LQ_OK;
-    if (faults->count > 0) {
-        return table != LQ_OK                   ? table
-               : faults->items[0].code != LQ_OK ? faults->items[0].code
-                                                : axes;
+    if (m.axes != NULL) {
+        (void)decode_axes(m.axes, out, faults); /* what is wrong stands in the faults */
+    }
+    if (table != LQ_OK || faults->count > 0) {
+        return faults->items[0].code;
     }
     out->job = lq_sample_condense(m.job);
     return check_size(out, faults);
