@@ -79,6 +79,11 @@ static bool parse_job_queue(const char *text, struct lq_config *out)
     return parse_number(text, LQ_JOB_QUEUE_MAX, &out->job_queue);
 }
 
+static bool parse_retention(const char *text, struct lq_config *out)
+{
+    return parse_number(text, LQ_RETENTION_DAYS_MAX, &out->estimate_retention_days);
+}
+
 /* scheme://host[:port], as browsers send it: nothing behind the host. */
 static bool is_origin(const char *text)
 {
@@ -126,6 +131,8 @@ static const struct setting {
      "origins such as https://example.org whose pages may call; repeatable"},
     {"db", "LLMQUOTE_DB", "PATH", "llmquote.db", parse_db,
      "the database file; made where there is none"},
+    {"estimate-retention-days", "LLMQUOTE_ESTIMATE_RETENTION_DAYS", "1..36500", "365",
+     parse_retention, "days that saved estimates are kept"},
     {"job-queue", "LLMQUOTE_JOB_QUEUE", "1..1024", "16", parse_job_queue,
      "long fits that may wait for a thread; more are refused"},
     {"job-threads", "LLMQUOTE_JOB_THREADS", "1..64|cores", "cores", parse_job_threads,

@@ -7,7 +7,13 @@
 #include <stddef.h>
 #include <stdio.h>
 
-enum { LQ_ORIGINS_MAX = 16, LQ_ORIGIN_MAX = 128, LQ_THREADS_MAX = 64, LQ_JOB_QUEUE_MAX = 1024 };
+enum {
+    LQ_ORIGINS_MAX = 16,
+    LQ_ORIGIN_MAX = 128,
+    LQ_THREADS_MAX = 64,
+    LQ_JOB_QUEUE_MAX = 1024,
+    LQ_RETENTION_DAYS_MAX = 36500
+};
 
 struct lq_config {
     char host[256]; /* without brackets */
@@ -16,6 +22,7 @@ struct lq_config {
     int threads;
     int job_threads; /* that do long fits, beside those */
     int job_queue;   /* jobs that may wait for one */
+    int estimate_retention_days;
     bool log_requests;
     char origins[LQ_ORIGINS_MAX][LQ_ORIGIN_MAX]; /* that may read answers across origins */
     size_t origin_count;

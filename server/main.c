@@ -7,13 +7,16 @@
 #include "server/json/arena.h"
 #include "server/json/model_config.h"
 #include "server/log.h"
+#include "server/store/receipts.h"
 #include "server/store/store.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     STOP_PATIENCE_MS = 10 * 1000,
@@ -41,11 +44,42 @@ static sigset_t block_stop_signals(void)
     return signals;
 }
 
+/* Deletes saved estimates whose time is over; what fails today is tried again tomorrow. */
+static void expire(const struct lq_config *config, struct lq_store *store)
+{
+    struct lq_error err = {0};
+    size_t deleted = 0;
+    if (lq_store_expire_estimates(store, config->estimate_retention_days, &deleted, &err) !=
+        LQ_OK) {
+        lq_log_event("error", "expiry-failed", NULL, "%s", err.detail);
+    } else if (deleted > 0) {
+        lq_log_event("info", "expired", NULL, "%zu estimates older than %d days", deleted,
+                     config->estimate_retention_days);
+    }
+}
+
+/* Waits for a signal to stop, and tidies up once a day. */
+static int wait_for_stop(const struct lq_config *config, struct lq_store *store,
+                         const sigset_t *signals)
+{
+    static const struct timespec DAY = {.tv_sec = 24 * 3600};
+    for (;;) {
+        const int received = sigtimedwait(signals, NULL, &DAY);
+        if (received > 0) {
+            return received;
+        }
+        if (errno == EAGAIN) {
+            expire(config, store);
+        }
+    }
+}
+
 static int serve(const struct lq_config *config, struct lq_store *store, struct lq_queue *queue,
                  const sigset_t *signals)
 {
     struct lq_error err = {0};
     struct lq_http *http = NULL;
+    expire(config, store);
     if (lq_http_start(config, store, queue, &http, &err) != LQ_OK) {
         return fail(LQ_EXIT_FAILED, &err);
     }
@@ -53,8 +87,7 @@ static int serve(const struct lq_config *config, struct lq_store *store, struct 
     fflush(stdout);
     lq_log_event("info", "started", NULL, "%s %s on %s with %s", "llmquote-server", LQ_VERSION,
                  lq_http_address(http), config->db);
-    int received = 0;
-    sigwait(signals, &received);
+    const int received = wait_for_stop(config, store, signals);
     lq_log_event("info", "stopping", NULL, "%s", strsignal(received));
     lq_http_stop(http, STOP_PATIENCE_MS);
     lq_log_event("info", "stopped", NULL, "all requests answered or given up");

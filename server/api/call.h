@@ -25,6 +25,7 @@ struct lq_request {
     const char *body;  /* NUL-terminated behind body_size bytes */
     size_t body_size;
     const char *content_type;    /* media type with parameters, or NULL */
+    const char *authorization;   /* header, or NULL; checked where the route has a scope */
     const char *idempotency_key; /* header, or NULL */
     const char *if_none_match;   /* header, or NULL */
     const char *token_name;      /* name of the token that was checked, NULL where none is needed */

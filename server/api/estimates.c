@@ -1,9 +1,10 @@
 /* Answers fine-tuning jobs: decode, one core call, offers, encode. */
 #include "server/api/estimates.h"
 
+#include "server/api/keep.h"
 #include "server/api/lookup.h"
-#include "server/api/offers.h"
 #include "server/api/page.h"
+#include "server/api/quotes.h"
 #include "server/json/estimate.h"
 #include "server/json/field.h"
 #include "server/json/problem.h"
@@ -14,67 +15,54 @@
 
 enum { JOBS_MAX = 1000 };
 
+/* A request while it is answered. */
+struct answering {
+    struct lq_call *call;
+    struct lq_keep keep;
+};
+
 /* The answer of a decoded job as a new value; NULL with faults. */
-static json_t *answer_job(const struct lq_call *call, const struct lq_job_document *document,
-                          const char *pointer, struct lq_faults *faults)
+static json_t *answer_job(struct answering *a, const json_t *value,
+                          const struct lq_job_document *document, const char *pointer,
+                          struct lq_faults *faults)
 {
-    const struct lq_catalog *catalog = call->catalog;
-    const struct lq_evidence evidence = {catalog->fits, catalog->fit_count, catalog->points,
-                                         catalog->point_count};
-    struct lq_estimate estimate;
-    struct lq_error err = {0};
-    if (lq_estimate(&document->job, &evidence, &estimate, &err) != LQ_OK) {
-        lq_faults_take(faults, pointer, &err);
+    const struct lq_catalog *catalog = a->call->catalog;
+    struct lq_quoted quoted;
+    if (!lq_quote_job(catalog, document, pointer, &quoted, faults)) {
         return NULL;
     }
-    struct lq_offer_quote offers[LQ_OFFERS_MAX];
-    const size_t n = lq_offers(document, catalog, estimate.duration_s, offers);
-    if (n == 0 && document->terms.provider_count > 0) {
-        char at[LQ_POINTER_MAX];
-        snprintf(at, sizeof at, "%s/providers", pointer);
-        lq_faults_add(faults, LQ_EUNPRICED, at, "none of the %zu named providers prices %s",
-                      document->terms.provider_count, document->job.gpu->id);
-        return NULL;
-    }
-    struct lq_cost_line lines[LQ_OFFERS_MAX];
-    for (size_t i = 0; i < n; i++) {
-        lines[i] = lq_offer_line(&offers[i]);
-    }
+    struct lq_quote quote = lq_quote_view(catalog, document, &quoted);
     struct lq_suggestion suggestions[LQ_SUGGESTIONS_MAX];
-    int suggestion_count = 0;
     if (document->job.estimator == LQ_ESTIMATOR_DEFAULT) {
         struct lq_job laid_out = document->job;
-        laid_out.layout = estimate.layout;
-        suggestion_count = lq_suggest(&laid_out, &estimate, suggestions);
+        laid_out.layout = quoted.estimate.layout;
+        quote.suggestion_count = lq_suggest(&laid_out, &quoted.estimate, suggestions);
+        quote.suggestions = suggestions;
     }
-    const struct lq_quote quote = {.document = document,
-                                   .estimate = &estimate,
-                                   .costs = lines,
-                                   .cost_count = n,
-                                   .catalog_version = catalog->catalog_version,
-                                   .prices_version = catalog->prices_version,
-                                   .published = &catalog->published,
-                                   .suggestions = suggestions,
-                                   .suggestion_count = suggestion_count};
-    return lq_estimate_encode(&quote);
+    json_t *answer = lq_estimate_encode(&quote);
+    if (!lq_keep_add(&a->keep, value, answer, &quote)) {
+        lq_faults_add(faults, LQ_EINTERNAL, NULL, "out of memory");
+    }
+    return answer;
 }
 
 /* Decodes and answers one job; NULL with faults. */
-static json_t *answer_value(const struct lq_call *call, const json_t *value, const char *pointer,
+static json_t *answer_value(struct answering *a, const json_t *value, const char *pointer,
                             struct lq_faults *faults)
 {
     struct lq_job_document document;
     json_t *answer = NULL;
-    const struct lq_lookup lookup = lq_catalog_lookup(call->catalog);
+    const struct lq_lookup lookup = lq_catalog_lookup(a->call->catalog);
     if (lq_job_decode(value, pointer, &lookup, &document, faults) == LQ_OK) {
-        answer = answer_job(call, &document, pointer, faults);
+        answer = answer_job(a, value, &document, pointer, faults);
     }
     lq_job_release(&document);
     return answer;
 }
 
-static enum lq_code answer_jobs(struct lq_call *call, const json_t *root, struct lq_reply *reply)
+static enum lq_code answer_jobs(struct answering *a, const json_t *root, struct lq_reply *reply)
 {
+    struct lq_call *call = a->call;
     const json_t *jobs = NULL;
     const struct lq_field field = {.name = "jobs", .kind = LQ_FIELD_JSON, .required = true};
     LQ_TRY(lq_decode(root, "", &field, 1, &jobs, call->faults));
@@ -90,16 +78,35 @@ static enum lq_code answer_jobs(struct lq_call *call, const json_t *root, struct
         char pointer[32];
         struct lq_faults faults = {.count = 0};
         snprintf(pointer, sizeof pointer, "/jobs/%zu", i);
-        json_t *answer = answer_value(call, job, pointer, &faults);
+        json_t *answer = answer_value(a, job, pointer, &faults);
         if (answer == NULL && faults.count == 0) {
             lq_faults_add(&faults, LQ_EINTERNAL, NULL, "out of memory");
         }
         json_array_append_new(results,
                               answer != NULL ? answer : lq_problem_new(&faults, call->request->id));
     }
+    const enum lq_code code = lq_keep_end(call, &a->keep);
+    if (code != LQ_OK) {
+        json_decref(results);
+        return code;
+    }
     json_t *object = json_object();
     json_object_set_new(object, "results", results);
     return lq_reply_computed(call, object, reply);
+}
+
+static enum lq_code answer_one(struct answering *a, const json_t *root, struct lq_reply *reply)
+{
+    json_t *answer = answer_value(a, root, "", a->call->faults);
+    if (answer == NULL) {
+        return a->call->faults->items[0].code;
+    }
+    const enum lq_code code = lq_keep_end(a->call, &a->keep);
+    if (code != LQ_OK) {
+        json_decref(answer);
+        return code;
+    }
+    return lq_reply_computed(a->call, answer, reply);
 }
 
 enum lq_code lq_estimates_post(struct lq_call *call, struct lq_reply *reply)
@@ -108,15 +115,14 @@ enum lq_code lq_estimates_post(struct lq_call *call, struct lq_reply *reply)
     if (root == NULL) {
         return call->faults->items[0].code;
     }
-    enum lq_code code = LQ_OK;
-    const json_t *jobs = json_object_get(root, "jobs");
-    if (jobs != NULL && !json_is_null(jobs)) {
-        code = answer_jobs(call, root, reply);
-    } else {
-        json_t *answer = answer_value(call, root, "", call->faults);
-        code =
-            answer != NULL ? lq_reply_computed(call, answer, reply) : call->faults->items[0].code;
+    struct answering a = {.call = call};
+    enum lq_code code = lq_keep_begin(call, root, &a.keep);
+    if (code == LQ_OK) {
+        const json_t *jobs = json_object_get(root, "jobs");
+        const bool listed = jobs != NULL && !json_is_null(jobs);
+        code = listed ? answer_jobs(&a, root, reply) : answer_one(&a, root, reply);
     }
+    lq_keep_release(&a.keep);
     json_decref(root);
     return code;
 }

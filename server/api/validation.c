@@ -3,6 +3,7 @@
 #include "server/api/validation.h"
 
 #include "server/api/page.h"
+#include "server/api/receipts.h"
 #include "server/jobs/validate.h"
 #include "server/jobs/validate_grades.h"
 #include "server/jobs/validate_serving.h"
@@ -194,11 +195,14 @@ static json_t *grades_encode(const struct lq_grade_validations *v)
     return list;
 }
 
+/* The data's version and the outcomes': these move no estimate, and so are no part of it. */
+enum { VERSION_MAX = sizeof((struct lq_catalog *)0)->data_version + LQ_OUTCOMES_VERSION_MAX };
+
 /* The last answer, kept because it takes the time of hundreds of fits and only new data changes it.
  * One at a time is computed; who comes meanwhile waits for it. */
 static struct {
     pthread_mutex_t lock;
-    char version[sizeof((struct lq_catalog *)0)->data_version];
+    char version[VERSION_MAX];
     char *text;
     size_t size;
 } last = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -227,18 +231,25 @@ static enum lq_code compute(struct lq_call *call, struct lq_reply *reply)
     json_object_set_new(object, "grades", grades_encode(&grades));
     lq_grade_validations_release(&grades);
     json_object_set_new(object, "published", lq_published_encode(&call->catalog->published));
+    json_t *outcomes = NULL;
+    const enum lq_code code = lq_outcomes_validate(call, &outcomes);
+    if (code != LQ_OK) {
+        json_decref(object);
+        return code;
+    }
+    json_object_set_new(object, "outcomes", outcomes);
     return lq_reply_computed(call, object, reply);
 }
 
 /* Keeps a copy of the answer; without memory for one the next call computes again. */
-static void keep(const struct lq_catalog *catalog, const struct lq_reply *reply)
+static void keep(const char *version, const struct lq_reply *reply)
 {
     free(last.text);
     last.text = malloc(reply->body_size + 1);
     last.size = reply->body_size;
     if (last.text != NULL) {
         memcpy(last.text, reply->body, reply->body_size);
-        snprintf(last.version, sizeof last.version, "%s", catalog->data_version);
+        snprintf(last.version, sizeof last.version, "%s", version);
     }
 }
 
@@ -258,17 +269,24 @@ static enum lq_code answer_kept(struct lq_call *call, struct lq_reply *reply)
 enum lq_code lq_validation_get(struct lq_call *call, struct lq_reply *reply)
 {
     LQ_TRY(lq_query_check(call, (const char *const[]){NULL}));
-    if (lq_reply_unchanged(call, call->catalog->data_version, reply)) {
+    char outcomes[LQ_OUTCOMES_VERSION_MAX];
+    struct lq_error err = {0};
+    if (lq_store_outcomes_version(call->store, outcomes, &err) != LQ_OK) {
+        return lq_call_fail(call, &err);
+    }
+    char version[VERSION_MAX];
+    snprintf(version, sizeof version, "%s.%s", call->catalog->data_version, outcomes);
+    if (lq_reply_unchanged(call, version, reply)) {
         return LQ_OK;
     }
     pthread_mutex_lock(&last.lock);
     enum lq_code code = LQ_OK;
-    if (last.text != NULL && strcmp(last.version, call->catalog->data_version) == 0) {
+    if (last.text != NULL && strcmp(last.version, version) == 0) {
         code = answer_kept(call, reply);
     } else {
         code = compute(call, reply);
         if (code == LQ_OK) {
-            keep(call->catalog, reply);
+            keep(version, reply);
         }
     }
     pthread_mutex_unlock(&last.lock);

@@ -1,7 +1,7 @@
 /* The life of one request: admitted by its head, fed its body, answered, logged. */
 #include "server/http/exchange.h"
 
-#include "server/http/auth.h"
+#include "server/api/auth.h"
 #include "server/http/respond.h"
 #include "server/json/problem.h"
 #include "server/log.h"
@@ -138,6 +138,7 @@ enum lq_code lq_exchange_admit(struct lq_exchange *exchange, const char *method,
     exchange->request.method = exchange->method;
     exchange->request.path = exchange->text;
     exchange->request.content_type = head->content_type;
+    exchange->request.authorization = head->authorization;
     exchange->request.idempotency_key = head->idempotency_key;
     exchange->request.if_none_match = head->if_none_match;
     if (head->request_id != NULL && lq_request_id_is_valid(head->request_id)) {

@@ -1,6 +1,7 @@
 /* The route table and the search through it. */
 #include "server/http/route.h"
 
+#include "server/api/auth.h"
 #include "server/api/calibrations.h"
 #include "server/api/comparisons.h"
 #include "server/api/datasets.h"
@@ -16,9 +17,11 @@
 #include "server/api/price_lists.h"
 #include "server/api/prices.h"
 #include "server/api/providers.h"
+#include "server/api/receipts.h"
 #include "server/api/scaling_laws.h"
 #include "server/api/servings.h"
 #include "server/api/stacks.h"
+#include "server/api/sweeps.h"
 #include "server/api/validation.h"
 
 #include <stdbool.h>
@@ -30,8 +33,12 @@ const struct lq_route LQ_ROUTES[] = {
     /* method, path, handler, scope, body cap */
     {"POST", "/v1/estimates", lq_estimates_post, NULL, MIB},
     {"POST", "/v1/comparisons", lq_comparisons_post, NULL, MIB},
+    {"GET", "/v1/estimates", lq_receipts_list, LQ_SCOPE_STORING, 0},
+    {"GET", "/v1/estimates/{id}", lq_receipts_get, NULL, 0},
+    {"PUT", "/v1/estimates/{id}/outcome", lq_outcomes_put, LQ_SCOPE_STORING, MIB},
     {"POST", "/v1/servings", lq_servings_post, NULL, MIB},
     {"POST", "/v1/plans", lq_plans_post, NULL, MIB},
+    {"POST", "/v1/sweeps", lq_sweeps_post, NULL, MIB},
     {"GET", "/v1/models", lq_models_list, NULL, 0},
     {"GET", "/v1/models/{id}", lq_models_get, NULL, 0},
     {"PUT", "/v1/models/{id}", lq_models_put, "catalog:write", MIB},

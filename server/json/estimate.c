@@ -153,7 +153,7 @@ static json_t *costs_encode(const struct lq_quote *quote)
     return list;
 }
 
-static json_t *interval_encode(const struct lq_quote *quote)
+json_t *lq_quote_interval_encode(const struct lq_quote *quote)
 {
     const struct lq_estimate *e = quote->estimate;
     const struct lq_estimate_interval *in = &e->interval;
@@ -319,7 +319,7 @@ json_t *lq_estimate_encode(const struct lq_quote *quote)
     json_object_set_new_nocheck(o, "memory", memory_encode(job, e));
     set_real(o, "duration_s", e->duration_s);
     json_object_set_new_nocheck(o, "cost", costs_encode(quote));
-    json_object_set_new_nocheck(o, "interval", interval_encode(quote));
+    json_object_set_new_nocheck(o, "interval", lq_quote_interval_encode(quote));
     json_object_set_new_nocheck(o, "basis", throughput_basis_encode(quote));
     json_object_set_new_nocheck(o, "suggested_calibrations", suggestions_encode(quote));
     json_object_set_new_nocheck(o, "assumptions", lq_job_encode(quote->document));

@@ -43,3 +43,6 @@ struct lq_quote {
 
 /* The answer as a new object, members in the order of the contract. */
 json_t *lq_estimate_encode(const struct lq_quote *quote);
+
+/* The answer's `interval`: level and bounds of every quantity that has them. */
+json_t *lq_quote_interval_encode(const struct lq_quote *quote);

@@ -88,10 +88,9 @@ static enum lq_code find_duplicate(struct lq_statement *find, const char *conten
     return LQ_OK;
 }
 
-static enum lq_code insert_points(struct lq_database *database, struct ingest *ingest,
-                                  struct lq_error *err)
+enum lq_code lq_points_insert(struct lq_database *database, const struct lq_batch *batch,
+                              char (*ids)[LQ_ID_MAX], size_t *duplicates, struct lq_error *err)
 {
-    const struct lq_batch *batch = ingest->batch;
     struct lq_statement *insert LQ_AUTO(lq_statement_close) = NULL;
     struct lq_statement *find LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(database, LQ_POINT_INSERT, &insert, err));
@@ -102,9 +101,9 @@ static enum lq_code insert_points(struct lq_database *database, struct ingest *i
     for (size_t i = 0; i < batch->count; i++) {
         char content[LQ_SHA256_HEX];
         digest_point(&batch->points[i], content);
-        snprintf(ingest->ids[i], LQ_ID_MAX, "cal-%.16s", content);
+        snprintf(ids[i], LQ_ID_MAX, "cal-%.16s", content);
         struct lq_point point = batch->points[i].point;
-        memcpy(point.id, ingest->ids[i], sizeof point.id);
+        memcpy(point.id, ids[i], sizeof point.id);
         point.shipped = false;
         lq_point_bind(insert, &(struct lq_point_row){.point = &point,
                                                      .content = content,
@@ -115,8 +114,8 @@ static enum lq_code insert_points(struct lq_database *database, struct ingest *i
                                                      .stored_at = now});
         LQ_TRY(lq_statement_run(insert, err));
         if (lq_database_changes(database) == 0) {
-            LQ_TRY(find_duplicate(find, content, ingest->ids[i], err));
-            ingest->duplicates++;
+            LQ_TRY(find_duplicate(find, content, ids[i], err));
+            (*duplicates)++;
         }
     }
     return LQ_OK;
@@ -210,7 +209,7 @@ static enum lq_code add_points(struct lq_database *database, void *context, bool
     if (replayed) {
         return LQ_OK;
     }
-    LQ_TRY(insert_points(database, ingest, err));
+    LQ_TRY(lq_points_insert(database, ingest->batch, ingest->ids, &ingest->duplicates, err));
     *rebuild = ingest->duplicates < ingest->batch->count;
     return has_key ? keep_receipt(database, ingest, err) : LQ_OK;
 }

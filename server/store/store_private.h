@@ -38,3 +38,9 @@ LQ_MUST_USE enum lq_code lq_store_write(struct lq_store *store, lq_change change
 /* The read connection, locked until it is given back. */
 struct lq_database *lq_store_lock_reader(struct lq_store *store);
 void lq_store_unlock_reader(struct lq_store *store);
+
+/* Inside a write transaction: stores points under ids made of their content; those that are there
+ * already are counted. */
+LQ_MUST_USE enum lq_code lq_points_insert(struct lq_database *database,
+                                          const struct lq_batch *batch, char (*ids)[LQ_ID_MAX],
+                                          size_t *duplicates, struct lq_error *err);

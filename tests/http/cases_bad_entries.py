@@ -17,7 +17,7 @@ MIB = 1024 * 1024
 def case_wrong_paths_methods_and_media_types_are_refused(server):
     for path in ("/v1/estimate", "/v2/models", "/v1/models/a/b", "/v1/calibrations/"):
         expect_problem(server.get(path), 404, "not-found")
-    for method, path, allow in (("GET", "/v1/estimates", "POST"), ("POST", "/v1/models", "GET"),
+    for method, path, allow in (("GET", "/v1/servings", "POST"), ("POST", "/v1/models", "GET"),
                                 ("DELETE", "/v1/gpus/A40", "GET, HEAD, PUT"),
                                 ("PUT", "/v1/calibrations", "POST"), ("POST", "/healthz", "GET"),
                                 ("POST", "/v1/prices/x", "GET, HEAD, PUT, DELETE")):

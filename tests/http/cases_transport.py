@@ -97,7 +97,7 @@ def case_unknown_paths_are_404(server):
 
 
 def case_other_methods_are_405_with_allow(server):
-    answer = server.get("/v1/estimates")
+    answer = server.get("/v1/servings")
     expect_problem(answer, 405, "method-not-allowed")
     assert answer.header("Allow") == "POST, OPTIONS"
     answer = server.request("PATCH", "/v1/models/x", {})
@@ -286,12 +286,12 @@ def case_named_origins_may_read_answers_and_others_may_not(server):
 
 def case_preflights_are_answered(server):
     headers = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
-    answer = server.request("OPTIONS", "/v1/estimates", None, headers)
+    answer = server.request("OPTIONS", "/v1/servings", None, headers)
     assert answer.status == 204 and answer.body == b""
     assert answer.header("Access-Control-Allow-Origin") == "https://a.example"
     assert "POST" in answer.header("Access-Control-Allow-Methods")
     assert "Content-Type" in answer.header("Access-Control-Allow-Headers")
-    answer = server.request("OPTIONS", "/v1/estimates", None, {"Origin": "https://evil.example"})
+    answer = server.request("OPTIONS", "/v1/servings", None, {"Origin": "https://evil.example"})
     assert answer.status == 204 and answer.header("Access-Control-Allow-Origin") is None
     assert answer.header("Allow") == "POST, OPTIONS"
     expect_problem(server.request("OPTIONS", "/nothing"), 404, "not-found")

@@ -36,7 +36,7 @@ class Example:
     headers: dict = dataclasses.field(default_factory=dict)
     cut: dict = dataclasses.field(default_factory=dict)  # list -> entries shown; object -> its cut
     is_bad: bool = False  # the request breaks its schema: shown in words only
-    follows: str = None  # asked at the Location that this one was answered with
+    follows: str = None  # asked at the Location (or id) that this one was answered with
     volatile: dict = dataclasses.field(default_factory=dict)  # members that differ each time -> shown
 
 
@@ -57,10 +57,14 @@ POINT = {"model": "llama-3.1-8b", "gpu": "H100-SXM-80GB", "method": "lora", "sta
          "batch_size": 4, "sequence_tokens": 512, "queries_per_s": 14.2,
          "peak_memory_bytes": 3.1e10, "measured_at": "2026-07-20T10:00:00Z", "source": "my-lab",
          "device": {"name": "NVIDIA H100 80GB HBM3", "driver": "570.86"}}
+FIGURES = {"model": "mixtral-8x7b", "gpu": "A40", "method": QLORA, "usd_per_gpu_hour": 1.5,
+           "dataset": {**MATH, "lengths": {"name": "xia2024-cs"}}}
 A40_FIT = "xia2024-mixtral-8x7b-qlora-a40-hf-2024-xia2024-math-0e52c0e7"
 
 NOON = "2026-09-01T12:00:00Z"
 JOB = {"id": "5f0c2b7a9d3e4c18a6b1f2e3d4c5b6a7", "created_at": NOON, "started_at": NOON}
+SAVED = {"id": JOB["id"], "saved_at": NOON, "expires_at": "2027-09-01T12:00:00Z",
+         "recorded_at": "2026-09-03T08:00:00Z"}
 CANCELLED = {**JOB, "progress": 0.25, "finished_at": NOON}
 DENSE_RUNS = [{"parameters": parameters, "tokens": tokens, "loss": loss}
               for parameters, tokens, loss in (
@@ -145,6 +149,39 @@ EXAMPLES = [
             "POST", "/v1/comparisons", {"model": "llama-3.1-8b", "gpus": ["H100-SXM-80GB"],
                                         "providers": ["cudo-2024"], "dataset": SMALL["dataset"]},
             status=422),
+    Example("estimate_saved", "Kept under an id", "POST", "/v1/estimates",
+            {**MIXTRAL, "save": True}, scope="calibrations:write", volatile=SAVED),
+    Example("outcome", "Twelve per cent longer than estimated", "PUT",
+            "/v1/estimates/{id}/outcome",
+            {"hours": 38.5, "cost_usd": 30.4, "note": "one restart"}, status=201,
+            follows="estimate_saved", scope="calibrations:write", volatile=SAVED),
+    Example("outcome_again", "It was told before", "PUT", "/v1/estimates/{id}/outcome",
+            again="outcome", status=409, follows="estimate_saved", scope="calibrations:write",
+            volatile={"detail": "the outcome was recorded at 2026-09-03T08:00:00Z, and is so once"}),
+    Example("saved_estimate", "What was asked, answered, and happened", "GET",
+            "/v1/estimates/{id}", follows="estimate_saved", volatile=SAVED),
+    Example("estimates_page", "The estimates of one's own token", "GET", "/v1/estimates?limit=1",
+            scope="calibrations:write", volatile=SAVED),
+    Example("sweep_capacity", "Largest batch against memory: Fig. 13 of Xia et al. 2024",
+            "POST", "/v1/sweeps", {
+                "job": {**FIGURES, "active_experts": 2},
+                "axes": [{"name": "gpu_memory_bytes",
+                          "values": [gib * 1024 ** 3 for gib in (40, 48, 80, 100, 120)]}]}),
+    Example("sweep_batch", "Throughput against batch, sparse and dense: a panel of their Fig. 14",
+            "POST", "/v1/sweeps", {
+                "job": FIGURES,
+                "axes": [{"name": "batch_size", "from": 1, "to": 8, "steps": 4, "scale": "log"},
+                         {"name": "active_experts", "values": [2, 8]}]}),
+    Example("sweep_gpus", "Throughput against batch on each GPU: their Fig. 15",
+            "POST", "/v1/sweeps", {
+                "job": {**FIGURES, "dataset": MATH},
+                "axes": [{"name": "batch_size", "values": [1, 3, 17]},
+                         {"name": "gpu", "values": ["A100-40GB-PCIe", "A100-80GB-PCIe",
+                                                    "H100-PCIe-80GB"]}]}),
+    Example("sweep_bad_axes", "An axis that there is not, and a range without an end",
+            "POST", "/v1/sweeps", {"job": FIGURES, "axes": [{"name": "bach_size", "values": [1]},
+                                                            {"name": "epochs", "from": 1}]},
+            status=400, is_bad=True),
     Example("serving_cheapest", "The cheapest number of GPUs for chats",
             "POST", "/v1/servings", {"model": "mixtral-8x7b", "gpu": "A100-80GB-SXM",
                                      "usd_per_gpu_hour": 1.5}),
@@ -322,9 +359,13 @@ def ask(server, example):
     if example.scope is not None:
         headers.update(server.bearer(example.scope))
     locations = server.__dict__.setdefault("locations", {})
-    path = locations[example.follows] if example.follows else example.path
+    path = example.path
+    if example.follows:  # what stands behind the id is asked for below it
+        path = locations[example.follows] + path.partition("{id}")[2]
     answer = server.request(example.method, path, body_of(example), headers)
     locations[example.name] = answer.header("Location")
+    if answer.status == 200 and path == "/v1/estimates" and "id" in answer.json:
+        locations[example.name] = f"{path}/{answer.json['id']}"
     return answer
 
 
@@ -335,12 +376,20 @@ def cut(value, kept):
     return {key: cut(item, kept[key]) if key in kept else item for key, item in value.items()}
 
 
+def pinned(value, volatile):
+    """The value with members that differ each time as they are shown, wherever they stand."""
+    if isinstance(value, list):
+        return [pinned(item, volatile) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: volatile[key] if key in volatile else pinned(item, volatile)
+            for key, item in value.items()}
+
+
 def shown(example, value):
     """The answer with its long lists cut, and as it is shown where it differs each time."""
-    if not example.cut and not example.volatile:
-        return value
-    assert not example.volatile.keys() - value.keys(), example.volatile.keys() - value.keys()
-    return {key: example.volatile.get(key, item) for key, item in cut(value, example.cut).items()}
+    value = cut(value, example.cut) if example.cut else value
+    return pinned(value, example.volatile) if example.volatile else value
 
 
 def entries(server):

@@ -27,6 +27,7 @@ START_TEST(defaults_serve_on_the_loopback)
     ck_assert_int_ge(config.threads, 1);
     ck_assert_int_eq(config.job_threads, config.threads);
     ck_assert_int_eq(config.job_queue, 16);
+    ck_assert_int_eq(config.estimate_retention_days, 365);
     ck_assert(config.log_requests);
     ck_assert_uint_eq(config.origin_count, 0);
     ck_assert(!lq_config_allows_origin(&config, ""));
@@ -98,6 +99,10 @@ START_TEST(jobs_have_threads_and_a_bound_of_their_own)
     ck_assert_str_eq(err.detail, "--job-threads takes 1..64|cores, got \"0\"");
     ck_assert_int_eq(load(&config, TEXT("--job-queue=1025"), NULL, &err), LQ_EFIELD);
     ck_assert_str_eq(err.detail, "--job-queue takes 1..1024, got \"1025\"");
+    ck_assert_int_eq(load(&config, TEXT("--estimate-retention-days=30"), NULL, &err), LQ_OK);
+    ck_assert_int_eq(config.estimate_retention_days, 30);
+    ck_assert_int_eq(load(&config, TEXT("--estimate-retention-days=0"), NULL, &err), LQ_EFIELD);
+    ck_assert_str_eq(err.detail, "--estimate-retention-days takes 1..36500, got \"0\"");
 }
 END_TEST
 
