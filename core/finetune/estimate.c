@@ -368,9 +368,11 @@ enum lq_code lq_estimate(const struct lq_job *job, const struct lq_evidence *evi
                          struct lq_estimate *out, struct lq_error *err)
 {
     if (job->gpu_count > 1 && !(lq_network_intra_bytes_per_s(job->gpu, true) > 0.0)) {
-        return lq_fail(err, LQ_EIMPOSSIBLE, "/gpu_count",
-                       "the interconnect of %s is not known, so that %lld of them cannot be joined",
-                       job->gpu->id, (long long)job->gpu_count);
+        return lq_fail(
+            err, LQ_EIMPOSSIBLE, "/gpu_count",
+            "the interconnect of %s is not known, so that %lld of them cannot be joined: "
+            "its entry needs interconnect_bytes_per_s",
+            job->gpu->id, (long long)job->gpu_count);
     }
     if (job->layout.data > 0) {
         return estimate_layout(job, evidence, out, err);
