@@ -8,7 +8,7 @@ struct lq_access {
     const char *id;
     const char *method;
     const char *route; /* the table's path, or NULL */
-    const char *path;  /* as it came */
+    const char *path;  /* as it came; the route where that tells a secret */
     int status;        /* 0: the client went away before there was one */
     double duration_ms;
     size_t bytes;

@@ -5,9 +5,11 @@
 #include "server/api/ownership.h"
 #include "server/api/page.h"
 #include "server/api/trials.h"
+#include "server/jobs/refit.h"
 #include "server/json/comparison_answer.h"
 #include "server/store/catalog.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +28,7 @@ struct comparing {
     struct lq_trials trials;
     struct lq_comparison_answer answer;
     struct lq_ownership_answer ownership;
-    char next_cursor[64];
+    char next_cursor[80];
 };
 
 static int by_cost(const void *a, const void *b)
@@ -189,12 +191,28 @@ static enum lq_code ask_all(struct comparing *c, struct lq_error *err)
     return ask_length(c, &c->answer.sensitivity[LQ_INPUT_LENGTH], err);
 }
 
-/* A cursor is the version of all data and the rank that the next page begins behind. */
+/* Of the ranking that a page is cut from. */
+static uint64_t sign_ranking(const struct comparing *c)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < c->answer.allowed_count; i++) {
+        const struct lq_choice *option = &c->trials.options[i];
+        const double figures[] = {option->cost_usd, option->duration_s, option->log_sd,
+                                  option->p_in_budget, option->p_in_time};
+        hash = lq_sign_bytes(hash, figures, sizeof figures);
+    }
+    return hash;
+}
+
+/* A cursor is the version of all data, what the ranking is, and the rank that the next page begins
+ * behind. */
 static enum lq_code find_page(struct comparing *c, struct lq_faults *faults)
 {
     const struct lq_comparison_document *d = &c->document;
-    const char *version = c->call->catalog->data_version;
-    const size_t length = strlen(version);
+    char version[48];
+    const int written = snprintf(version, sizeof version, "%s.%08" PRIx32,
+                                 c->call->catalog->data_version, (uint32_t)sign_ranking(c));
+    const size_t length = (size_t)written;
     struct lq_comparison_answer *answer = &c->answer;
     if (d->cursor[0] != '\0') {
         const char *rank_at = d->cursor + length + 1;

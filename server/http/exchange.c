@@ -260,11 +260,12 @@ void lq_exchange_end(struct lq_exchange *exchange, bool delivered)
     }
     struct lq_service *service = exchange->service;
     if (service->config->log_requests) {
+        const struct lq_route *route = exchange->match.route;
         lq_log_request(&(struct lq_access){
             .id = exchange->request.id,
             .method = exchange->method,
-            .route = exchange->match.route != NULL ? exchange->match.route->path : NULL,
-            .path = exchange->text,
+            .route = route != NULL ? route->path : NULL,
+            .path = route != NULL && lq_route_is_secret(route) ? route->path : exchange->text,
             .status = delivered ? exchange->answer.status : 0,
             .duration_ms = elapsed_ms(&exchange->start),
             .bytes = exchange->answer.body_size,

@@ -132,6 +132,12 @@ bool lq_route_takes_csv(const struct lq_route *route)
     return route->handler == lq_price_lists_put;
 }
 
+bool lq_route_is_secret(const struct lq_route *route)
+{
+    return route->handler == lq_receipts_list || route->handler == lq_receipts_get ||
+           route->handler == lq_outcomes_put;
+}
+
 void lq_route_print(FILE *out)
 {
     for (size_t i = 0; i < LQ_ROUTE_COUNT; i++) {

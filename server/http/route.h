@@ -36,5 +36,8 @@ LQ_MUST_USE enum lq_code lq_route_find(const char *method, const char *path, str
 /* Whether the route takes its body as text/csv too. */
 bool lq_route_takes_csv(const struct lq_route *route);
 
+/* Whether the path or query tells what only its owner may know, and is not to be logged. */
+bool lq_route_is_secret(const struct lq_route *route);
+
 /* Writes "METHOD path" per line, in the order of the table. */
 void lq_route_print(FILE *out);

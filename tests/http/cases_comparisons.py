@@ -189,6 +189,9 @@ def case_pages_go_on_where_the_last_one_ended(server):
     assert first["options"] + second["options"] == whole
     for cursor in ("nonsense", first["next_cursor"][:-2] + "999999", first["next_cursor"] + "x"):
         refused(server, 400, "invalid-field", "/cursor", "begin again", cursor=cursor)
+    for other in ({"objective": "time"}, {"epochs": 3}, {"spot": "both"}):
+        refused(server, 400, "invalid-field", "/cursor", "begin again",
+                cursor=first["next_cursor"], **other)
     assert len(compared(server, SMALL)["options"]) == 50
 
 

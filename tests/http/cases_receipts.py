@@ -63,6 +63,17 @@ def case_ids_differ_each_time(server):
     assert len(keys) == 20
 
 
+def case_ids_are_not_logged(server):
+    key = save(server)["id"]
+    kept(server, key)
+    tell(server, key, {"hours": 1})
+    cursor = listed(server, "?limit=1")["next_cursor"]
+    listed(server, f"?limit=1&cursor={cursor}")
+    log = server.log()
+    assert key not in log and cursor not in log
+    assert "/v1/estimates/{id}" in [line.get("path") for line in server.log_lines()]
+
+
 def case_requests_asked_again_give_the_same_answer(server):
     answer = save(server, {**JOB, "dataset": {"lengths": {"sample": [9, 300, 9, 77]}}})
     document = kept(server, answer.pop("id"))
