@@ -62,7 +62,7 @@ static void add_cell(const struct lq_step_cell *cell, enum lq_term term, const d
     sums->device_by[LQ_FACTOR_TRAFFIC] += traffic_s;
 }
 
-/* What the host adds to the device's time: hypot(device, host) - device, shared among the stages
+/* What the host adds to the device's time: beside(device, host) - device, shared among the stages
  * and the two overhead terms in proportion to their calls. */
 static void share_overhead(const struct lq_step_parts *parts, double exposed_s, double call_s,
                            struct lq_step_time *out)

@@ -89,8 +89,8 @@ struct lq_step_parts lq_step_count(const struct lq_work_table *work,
                                    const struct lq_step_shape *shape);
 
 /* Seconds with factors applied (`factor` has LQ_FACTOR_COUNT entries > 0). Host and device run side
- * by side: in forward and backward their times add as squares, and what exceeds the device's is the
- * overhead terms'. The optimizer's share of a micro-batch is 1 / accumulation_steps. */
+ * by side: in forward and backward their times add as a norm (1.6), and what exceeds the device's
+ * is the overhead terms'. The optimizer's share of a micro-batch is 1 / accumulation_steps. */
 void lq_step_evaluate(const struct lq_step_parts *parts, const double *factor,
                       struct lq_step_time *out);
 

@@ -16,8 +16,9 @@ static const char *const NAMES[][LQ_MEMORY_FACTORS] = {
 };
 
 static const char *const FORMULAS[] = {
-    [LQ_FIT_STEP_TIME] = "step_s = input + ((forward + backward)^1.5 + host^1.5)^(2/3) + optimizer "
-                         "+ network, each the physics' seconds times its factor",
+    [LQ_FIT_STEP_TIME] =
+        "step_s = input + ((forward + backward)^1.6 + host^1.6)^(1/1.6) + optimizer "
+        "+ network, each the physics' seconds times its factor",
     [LQ_FIT_XIA2024] = "queries_per_s = a + c * ln(batch) / (sparsity * c3)",
     [LQ_FIT_XIA2024_PRINTED] = "queries_per_s = c2 * ln(batch / (sparsity * c3)) + c4",
     [LQ_FIT_MEMORY] =
