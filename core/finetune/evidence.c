@@ -45,17 +45,11 @@ struct lq_belief lq_evidence_doubt(void)
 
 const double *lq_evidence_member_log_sd(enum lq_scope scope)
 {
-    switch (scope) {
-    case LQ_SCOPE_ALL:
-        return BETWEEN_STACKS;
-    case LQ_SCOPE_STACK:
-        return BETWEEN_MODELS;
-    case LQ_SCOPE_MODEL:
-        return BETWEEN_IDENTITIES;
-    case LQ_SCOPE_IDENTITY:
-        break;
-    }
-    return NULL;
+    static const double *const BETWEEN[] = {[LQ_SCOPE_ALL] = BETWEEN_STACKS,
+                                            [LQ_SCOPE_STACK] = BETWEEN_MODELS,
+                                            [LQ_SCOPE_MODEL] = BETWEEN_IDENTITIES,
+                                            [LQ_SCOPE_IDENTITY] = NULL};
+    return BETWEEN[scope];
 }
 
 struct lq_basis lq_evidence_step(const struct lq_evidence *evidence,

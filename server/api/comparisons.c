@@ -1,11 +1,11 @@
 /* Answers comparisons: decode, one estimate per trial, rank, page, encode. */
 #include "server/api/comparisons.h"
 
+#include "core/base/hash.h"
 #include "server/api/lookup.h"
 #include "server/api/ownership.h"
 #include "server/api/page.h"
 #include "server/api/trials.h"
-#include "server/jobs/refit.h"
 #include "server/json/comparison_answer.h"
 #include "server/store/catalog.h"
 
@@ -194,12 +194,12 @@ static enum lq_code ask_all(struct comparing *c, struct lq_error *err)
 /* Of the ranking that a page is cut from. */
 static uint64_t sign_ranking(const struct comparing *c)
 {
-    uint64_t hash = 0;
+    uint64_t hash = LQ_HASH_START;
     for (size_t i = 0; i < c->answer.allowed_count; i++) {
         const struct lq_choice *option = &c->trials.options[i];
         const double figures[] = {option->cost_usd, option->duration_s, option->log_sd,
                                   option->p_in_budget, option->p_in_time};
-        hash = lq_sign_bytes(hash, figures, sizeof figures);
+        hash = lq_hash_bytes(hash, figures, sizeof figures);
     }
     return hash;
 }

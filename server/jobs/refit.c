@@ -3,6 +3,7 @@
  */
 #include "server/jobs/refit.h"
 
+#include "core/base/hash.h"
 #include "core/base/names.h"
 #include "core/finetune/estimate.h"
 #include "core/finetune/memory.h"
@@ -192,15 +193,6 @@ bool lq_point_is_calibration(const struct lq_catalog *catalog, const struct lq_p
     return point >= catalog->points && point < catalog->points + catalog->point_count;
 }
 
-uint64_t lq_sign_bytes(uint64_t hash, const void *data, size_t size)
-{
-    const unsigned char *byte = data;
-    for (size_t i = 0; i < size; i++) {
-        hash = (hash ^ byte[i]) * 1099511628211ULL; /* FNV-1a */
-    }
-    return hash;
-}
-
 uint64_t lq_sign_identity(const struct lq_identity *id)
 {
     char text[512];
@@ -210,13 +202,13 @@ uint64_t lq_sign_identity(const struct lq_identity *id)
                         (long long)id->method.rank, id->method.targets,
                         (int)id->method.quantization, (int)id->method.train_embeddings,
                         (int)id->precision, (int)id->optimizer, (int)id->checkpointing);
-    const uint64_t hash = lq_sign_bytes(14695981039346656037ULL, text, (size_t)size);
+    const uint64_t hash = lq_hash_bytes(LQ_HASH_START, text, (size_t)size);
     size = snprintf(text, sizeof text, "|%d|%d|%u|%lld|%lld|%lld|%lld|%lld|%d|%lld|%lld",
                     (int)id->attention, (int)id->master_weights, id->options,
                     (long long)layout->data, (long long)layout->tensor, (long long)layout->pipeline,
                     (long long)layout->expert, (long long)layout->context, layout->zero_stage,
                     (long long)lq_layout_shards(layout), (long long)layout->nodes);
-    return lq_sign_bytes(hash, text, (size_t)size);
+    return lq_hash_bytes(hash, text, (size_t)size);
 }
 
 uint64_t lq_sign_point(uint64_t hash, const struct lq_point *point, struct lq_fit *fit)
@@ -228,8 +220,8 @@ uint64_t lq_sign_point(uint64_t hash, const struct lq_point *point, struct lq_fi
     if (strcmp(point->measured_at, fit->newest_at) > 0) {
         snprintf(fit->newest_at, sizeof fit->newest_at, "%s", point->measured_at);
     }
-    hash = lq_sign_bytes(hash, point->id, strlen(point->id));
-    return lq_sign_bytes(hash, &point->queries_per_s, sizeof point->queries_per_s);
+    hash = lq_hash_bytes(hash, point->id, strlen(point->id));
+    return lq_hash_bytes(hash, &point->queries_per_s, sizeof point->queries_per_s);
 }
 
 /* Points of one identity and distribution. */
@@ -266,7 +258,7 @@ static void fit_form(const struct lq_catalog *catalog, const struct group *group
         for (size_t i = 0; i < group->count; i++) {
             hash = lq_sign_point(hash, group->points[i], fit);
         }
-        name_fit(fit, lq_sign_bytes(hash, fit->prior, sizeof fit->prior));
+        name_fit(fit, lq_hash_bytes(hash, fit->prior, sizeof fit->prior));
     } else {
         fits->count--;
     }

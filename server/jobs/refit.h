@@ -54,4 +54,3 @@ bool lq_point_is_calibration(const struct lq_catalog *catalog, const struct lq_p
  * A point also adds to what the fit tells of its points (sources, data, newest). */
 uint64_t lq_sign_identity(const struct lq_identity *identity);
 uint64_t lq_sign_point(uint64_t hash, const struct lq_point *point, struct lq_fit *fit);
-uint64_t lq_sign_bytes(uint64_t hash, const void *data, size_t size);

@@ -1,6 +1,7 @@
 /* What was seen of memory, and what it is to core's fit. How it is grouped is in scopes.c. */
 #include "server/jobs/refit_memory.h"
 
+#include "core/base/hash.h"
 #include "core/base/names.h"
 #include "core/finetune/estimate.h"
 #include "core/finetune/evidence.h"
@@ -188,10 +189,10 @@ static uint64_t describe(const struct lq_scope_group *group, struct lq_fit *fit)
         lq_names_add(fit->sources, sizeof fit->sources, s->source);
         const double seen[] = {(double)s->seen.kind, (double)s->active_experts, s->seen.batch_size,
                                s->seen.row_tokens, s->seen.held_bytes};
-        hash = lq_sign_bytes(hash, s->gpu, strlen(s->gpu));
-        hash = lq_sign_bytes(hash, seen, sizeof seen);
+        hash = lq_hash_bytes(hash, s->gpu, strlen(s->gpu));
+        hash = lq_hash_bytes(hash, seen, sizeof seen);
     }
-    return lq_sign_bytes(hash, fit->prior, sizeof fit->prior);
+    return lq_hash_bytes(hash, fit->prior, sizeof fit->prior);
 }
 
 static enum lq_code fit_group(const struct lq_scope_group *group, struct lq_fit *out,

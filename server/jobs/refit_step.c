@@ -1,6 +1,7 @@
 /* What measured steps are to fits of the step time. How they are grouped is in scopes.c. */
 #include "server/jobs/refit_step.h"
 
+#include "core/base/hash.h"
 #include "core/finetune/evidence.h"
 #include "server/jobs/refit.h"
 
@@ -58,7 +59,7 @@ static uint64_t describe(const struct lq_scope_group *group, struct lq_fit *fit)
         }
         hash = lq_sign_point(hash, p, fit);
     }
-    return lq_sign_bytes(hash, fit->prior, sizeof fit->prior);
+    return lq_hash_bytes(hash, fit->prior, sizeof fit->prior);
 }
 
 static enum lq_code fit_group(const struct lq_scope_group *group, struct lq_fit *out,

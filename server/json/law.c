@@ -1,6 +1,7 @@
 /* Encodes laws, shipped and users' alike, and decodes the ones that users post. */
 #include "server/json/law.h"
 
+#include "core/base/hash.h"
 #include "server/json/field.h"
 #include "server/json/suggest.h"
 
@@ -12,13 +13,9 @@
 
 /* ---- encode ---- */
 
-/* FNV-1a, as the catalogs' versions are. */
 static uint64_t mix(uint64_t hash, const char *text)
 {
-    for (; *text != '\0'; text++) {
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-    }
-    return (hash ^ ';') * UINT64_C(0x100000001b3);
+    return lq_hash_bytes(lq_hash_bytes(hash, text, strlen(text)), ";", 1);
 }
 
 static uint64_t mix_number(uint64_t hash, double number)
@@ -30,7 +27,7 @@ static uint64_t mix_number(uint64_t hash, double number)
 
 void lq_law_version(const struct lq_law *law, char version[LQ_LAW_VERSION_SIZE])
 {
-    uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), law->form->name);
+    uint64_t hash = mix(LQ_HASH_START, law->form->name);
     hash = mix(hash, LQ_LAW_MEANING_NAMES[law->meaning]);
     hash = mix(hash, LQ_LAW_EMBEDDINGS_NAMES[law->embeddings]);
     hash = mix(hash, LQ_LAW_FLOP_NAMES[law->flop]);

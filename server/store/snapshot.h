@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "server/store/catalog.h"
 #include "server/store/pool.h"
 #include "server/store/statement.h"

@@ -1,6 +1,8 @@
 /* The one file that calls SQLite. What the statements say stands with those who need them. */
 #include "server/store/statement.h"
 
+#include "core/base/hash.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -289,28 +291,20 @@ double lq_column_number(const struct lq_statement *statement, int column)
     return sqlite3_column_double(statement->handle, column);
 }
 
-static void mix(uint64_t *hash, const void *data, size_t size)
-{
-    const unsigned char *bytes = data;
-    for (size_t i = 0; i < size; i++) {
-        *hash = (*hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-    }
-}
-
 void lq_statement_hash(const struct lq_statement *statement, uint64_t *hash)
 {
     for (int i = 0; i < sqlite3_column_count(statement->handle); i++) {
         int type = sqlite3_column_type(statement->handle, i);
-        mix(hash, &type, sizeof type);
+        *hash = lq_hash_bytes(*hash, &type, sizeof type);
         if (type == SQLITE_INTEGER) {
             int64_t count = lq_column_count(statement, i);
-            mix(hash, &count, sizeof count);
+            *hash = lq_hash_bytes(*hash, &count, sizeof count);
         } else if (type == SQLITE_FLOAT) {
             double number = lq_column_number(statement, i);
-            mix(hash, &number, sizeof number);
+            *hash = lq_hash_bytes(*hash, &number, sizeof number);
         } else {
             const char *text = lq_column_text(statement, i);
-            mix(hash, text, strlen(text) + 1);
+            *hash = lq_hash_bytes(*hash, text, strlen(text) + 1);
         }
     }
 }

@@ -73,5 +73,4 @@ int64_t lq_column_count(const struct lq_statement *statement, int column);
 double lq_column_number(const struct lq_statement *statement, int column);
 
 /* Mixes all columns of the current row into a 64-bit FNV-1a hash that starts at LQ_HASH_START. */
-#define LQ_HASH_START UINT64_C(0xcbf29ce484222325)
 void lq_statement_hash(const struct lq_statement *statement, uint64_t *hash);
