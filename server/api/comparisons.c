@@ -191,14 +191,14 @@ static enum lq_code ask_all(struct comparing *c, struct lq_error *err)
     return ask_length(c, &c->answer.sensitivity[LQ_INPUT_LENGTH], err);
 }
 
-/* Of the ranking that a page is cut from. */
+/* Of the ranking that a page is cut from, to seven digits: the last ones are the machine's. */
 static uint64_t sign_ranking(const struct comparing *c)
 {
     uint64_t hash = LQ_HASH_START;
     for (size_t i = 0; i < c->answer.allowed_count; i++) {
         const struct lq_choice *option = &c->trials.options[i];
-        const double figures[] = {option->cost_usd, option->duration_s, option->log_sd,
-                                  option->p_in_budget, option->p_in_time};
+        const float figures[] = {(float)option->cost_usd, (float)option->duration_s,
+                                 (float)option->log_sd};
         hash = lq_hash_bytes(hash, figures, sizeof figures);
     }
     return hash;
