@@ -354,7 +354,7 @@ START_TEST(what_determines_nothing_is_refused)
     torn.covariance[LQ_FACTORS_MAX] = 1.0;
     err = (struct lq_error){0};
     ck_assert_int_eq(lq_regress(&regression, &torn, &after, NULL, &err), LQ_EFIT);
-    const struct line endless = {.x = {1.0, 1.0}, .y = INFINITY};
+    const struct line endless = {.x = {1.0, 1.0}, .y = HUGE_VAL};
     const struct lq_belief from = prior();
     regression.context = &endless;
     err = (struct lq_error){0};
