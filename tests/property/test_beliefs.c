@@ -103,8 +103,8 @@ static void evaluate_nothing(const void *context, size_t i, const double *factor
     (void)context;
     (void)i;
     (void)factor;
-    *log_ratio = NAN; /* must not be asked */
-    gradient[0] = NAN;
+    *log_ratio = (double)NAN; /* must not be asked */
+    gradient[0] = (double)NAN;
 }
 
 START_TEST(without_measurements_the_posterior_is_the_prior)

@@ -34,8 +34,8 @@ static const struct {
     {{1.0, 1.0, 1.0}, 3, 4, "4 of them, got 3"},
     {{1.0}, 1, 0, "0 of them, got 1"},
     {{1.0, -1.0, 1.0}, 3, 3, "entry 1 must be 0 or more, got -1"},
-    {{1.0, 1.0, NAN}, 3, 3, "entry 2"},
-    {{1.0, INFINITY, 1.0}, 3, 3, "entry 1"},
+    {{1.0, 1.0, (double)NAN}, 3, 3, "entry 2"},
+    {{1.0, HUGE_VAL, 1.0}, 3, 3, "entry 1"},
     {{0.0, 0.0, 0.0}, 3, 3, "all zero"},
     {{1.5e308, 1.5e308, 1.0}, 3, 3, "too large"},
     {{1.0}, 1, LQ_EXPERTS_MAX + 1, "1025 of them"},
@@ -63,7 +63,7 @@ START_TEST(a_variance_is_at_most_that_of_one_busy_expert)
     ck_assert_double_eq(load.variance, 1875.0);
     const double all[] = {1.0, 0.0, 0.0, 0.0};
     assert_close("the same by shares", load_of(all, 4).variance, 1875.0, 1e-12);
-    const double wrong[] = {1876.0, -1.0, NAN};
+    const double wrong[] = {1876.0, -1.0, (double)NAN};
     for (int i = 0; i < 3; i++) {
         err = (struct lq_error){0};
         ck_assert_int_eq(lq_expert_load_vary(wrong[i], 4, &load, &err), LQ_EFIELD);
