@@ -27,6 +27,9 @@
     X(LQ_EFIT, "fit-failed", "The data do not determine the coefficients")                         \
     X(LQ_EBUSY, "busy", "Too many requests")                                                       \
     X(LQ_ESTORE, "store-unavailable", "The database cannot be used")                               \
+    X(LQ_EDEVICE, "device-failed", "The device cannot do what was asked of it")                    \
+    X(LQ_EFILE, "file-unusable", "A file cannot be read, written or understood")                   \
+    X(LQ_EPEER, "server-unreachable", "The server cannot be reached or does not answer as one")    \
     X(LQ_ENUMBER, "not-a-number", "A computed quantity is not finite")                             \
     X(LQ_EINTERNAL, "internal", "Internal error")
 

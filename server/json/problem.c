@@ -47,6 +47,9 @@ int lq_problem_status(enum lq_code code)
     case LQ_ESTORE:
         return 503;
     case LQ_ENUMBER:
+    case LQ_EDEVICE: /* this one and the next two are the worker's */
+    case LQ_EFILE:
+    case LQ_EPEER:
     case LQ_EINTERNAL:
     case LQ_CODE_COUNT:
         return 500;

@@ -22,6 +22,10 @@ MAY_INCLUDE = {
     "server/jobs": SERVER_BELOW_API,
     "server/api": SERVER_BELOW_API + ["server/jobs", "migrations"],  # openapi.yaml as bytes
     "server/http": SERVER_BELOW_API + ["server/api"],
+    "kernels": CORE[:1],  # backend.h: one header between the worker and its backends
+    "kernels/cpu": CORE[:1] + ["kernels"],
+    "kernels/layer": CORE[:3] + ["kernels"],
+    "kernels/worker": CORE[:3] + ["kernels", "kernels/layer"],
     "server": SERVER_BELOW_API + ["server/jobs", "server/api", "server/http"],
 }
 # Headers that every room of server/ may include: they stand below all of them.
@@ -32,7 +36,9 @@ LIBRARIES = {
     "microhttpd.h": ["server/http/http.c"],
     "sqlite3.h": ["server/store/store*.[ch]", "server/store/migrate*.[ch]",
                   "server/store/statement*.[ch]"],
-    "jansson.h": ["server/json/*"],
+    "jansson.h": ["server/json/*", "kernels/worker/document*.[ch]"],
+    "curl/curl.h": ["kernels/worker/http.c"],
+    "cblas.h": ["kernels/cpu/linear.c"],
     "cminpack.h": ["core/*"],
 }
 CORE_SYSTEM = {"assert.h", "float.h", "inttypes.h", "limits.h", "math.h", "stdarg.h", "stdbool.h",
@@ -41,8 +47,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
 def includes(root):
-    """(file, quote, included) of every include directive in core and server."""
-    for path in files(root, {".c", ".h"}, ("core", "server")):
+    """(file, quote, included) of every include directive in core, server and kernels."""
+    for path in files(root, {".c", ".h"}, ("core", "server", "kernels")):
         for quote, name in INCLUDE.findall((root / path).read_text()):
             yield str(path), quote, name
 

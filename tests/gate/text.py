@@ -27,7 +27,7 @@ def each_line(root, paths, offends):
 
 def main():
     root = pathlib.Path(sys.argv[1])
-    sources = files(root, C, ("core", "server", "tests"))
+    sources = files(root, C, ("core", "server", "kernels", "tests"))
     texts = files(root, TEXT) + [path for path in (pathlib.Path("dev"), pathlib.Path(".ci/run"))
                                  if (root / path).exists()]
     long = {path: len((root / path).read_text().splitlines()) for path in sources

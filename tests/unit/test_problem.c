@@ -35,6 +35,9 @@ START_TEST(every_code_has_its_status)
         [LQ_EBUSY] = 429,
         [LQ_ESTORE] = 503,
         [LQ_ENUMBER] = 500,
+        [LQ_EDEVICE] = 500,
+        [LQ_EFILE] = 500,
+        [LQ_EPEER] = 500,
         [LQ_EINTERNAL] = 500,
     };
     for (int code = 0; code < LQ_CODE_COUNT; code++) {

@@ -1,0 +1,63 @@
+/* Inside of the CPU backend: the open device, its threads, and one declaration per operation. */
+#pragma once
+
+#include "kernels/backend.h"
+
+#include <stdint.h>
+
+struct lq_pool;
+
+/* This machine as a device. Everything computes with fp32. */
+struct lq_device {
+    struct lq_pool *pool;
+    struct lq_tally tally;
+    size_t allocated_bytes;
+    size_t peak_bytes;
+};
+
+/* Work on items begin <= i < end by the thread of that number (0 <= thread < threads). */
+typedef void lq_range_fn(void *context, int64_t begin, int64_t end, int thread);
+
+/* `threads` >= 1 threads, the calling one among them. Errors: LQ_EDEVICE. */
+LQ_MUST_USE enum lq_code lq_pool_open(int threads, struct lq_pool **out, struct lq_error *err);
+void lq_pool_close(struct lq_pool *pool);
+int lq_pool_threads(const struct lq_pool *pool);
+
+/* Splits 0 <= i < n into one contiguous range per thread, of at least `grain` items each (fewer
+ * threads where n is small), runs them and returns when all are done. Which range a thread takes
+ * depends on n, grain and the number of threads alone, so sums are the same every time. */
+void lq_parallel(struct lq_device *device, int64_t n, int64_t grain, lq_range_fn *run,
+                 void *context);
+
+/* Counts work; a thread of the caller, never one of the pool. */
+void lq_cpu_count(struct lq_device *device, struct lq_tally work);
+
+enum lq_code lq_cpu_linear(struct lq_device *, const struct lq_op_linear *, struct lq_error *);
+enum lq_code lq_cpu_add(struct lq_device *, const struct lq_op_add *, struct lq_error *);
+enum lq_code lq_cpu_blocks(struct lq_device *, const struct lq_op_blocks *, struct lq_error *);
+enum lq_code lq_cpu_sort(struct lq_device *, const struct lq_op_permutation *, struct lq_error *);
+enum lq_code lq_cpu_dequantize(struct lq_device *, const struct lq_op_dequantization *,
+                               struct lq_error *);
+enum lq_code lq_cpu_adamw(struct lq_device *, const struct lq_op_adamw *, struct lq_error *);
+enum lq_code lq_cpu_norm(struct lq_device *, const struct lq_op_norm *, enum lq_pass,
+                         struct lq_error *);
+enum lq_code lq_cpu_rotation(struct lq_device *, const struct lq_op_rotation *, enum lq_pass,
+                             struct lq_error *);
+enum lq_code lq_cpu_attention(struct lq_device *, const struct lq_op_attention *, enum lq_pass,
+                              struct lq_error *);
+enum lq_code lq_cpu_router(struct lq_device *, const struct lq_op_router *, enum lq_pass,
+                           struct lq_error *);
+enum lq_code lq_cpu_gather(struct lq_device *, const struct lq_op_permutation *, enum lq_pass,
+                           struct lq_error *);
+enum lq_code lq_cpu_combine(struct lq_device *, const struct lq_op_permutation *, enum lq_pass,
+                            struct lq_error *);
+enum lq_code lq_cpu_activation(struct lq_device *, const struct lq_op_activation *, enum lq_pass,
+                               struct lq_error *);
+enum lq_code lq_cpu_convolution(struct lq_device *, const struct lq_op_convolution *, enum lq_pass,
+                                struct lq_error *);
+enum lq_code lq_cpu_scan(struct lq_device *, const struct lq_op_scan *, enum lq_pass,
+                         struct lq_error *);
+enum lq_code lq_cpu_loss(struct lq_device *, const struct lq_op_loss *, enum lq_pass,
+                         struct lq_error *);
+enum lq_code lq_cpu_lookup(struct lq_device *, const struct lq_op_lookup *, enum lq_pass,
+                           struct lq_error *);
