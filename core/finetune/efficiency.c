@@ -144,6 +144,7 @@ const struct lq_stack LQ_STACKS[] = {
     {.id = "litgpt-2023", .description = "LitGPT, torch 2.1", TIME, LITGPT_MEMORY},
     {.id = "llmquote-worker",
      .description = "llmquote's own calibration worker",
+     .own_kernels = true,
      TIME,
      NATIVE_MEMORY},
     {.id = "torchtitan",

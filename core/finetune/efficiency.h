@@ -21,6 +21,7 @@ struct lq_stack {
     const char *description;
     bool serves_only; /* it trains nothing */
     uint32_t options; /* bit mask of lq_option: what it does unless told otherwise */
+    bool own_kernels; /* the calibration worker's: its operations are counted as it runs them */
     /* time */
     double matmul_efficiency;         /* of the achievable matrix rate, in matmuls */
     double bandwidth_efficiency;      /* of the memory bandwidth, in streaming kernels */

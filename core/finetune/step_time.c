@@ -35,19 +35,33 @@ static struct rates rates_of(const struct lq_step_device *device)
     };
 }
 
-/* Tokens a score sees: the row, or the window where that is shorter. Layers of one kind are summed
- * already, so that windows are a weighted mean of the kinds' own. */
-static double mean_keys(const struct lq_model *model, double keys)
+/* Twice the scores computed per query of one layer: causal kernels skip what a query does not see
+ * (t of the tokens up to the t-th, at most the window); eager attention masks after computing all.
+ */
+static double keys_seen(const struct lq_mixer *mixer, enum lq_attention attention, double keys)
 {
+    if (attention == LQ_ATTENTION_EAGER) {
+        return keys;
+    }
+    const double window = (double)mixer->window_tokens;
+    if (window > 0.0 && window < keys) {
+        return 2.0 * window - window * (window - 1.0) / keys;
+    }
+    return keys + 1.0;
+}
+
+/* Layers of one kind are summed already, so that this is a weighted mean of the kinds' own. */
+static double mean_keys(const struct lq_step_device *device, double keys)
+{
+    const struct lq_model *model = device->model;
     double layers = 0.0;
     double sum = 0.0;
     for (int i = 0; i < model->layer_kinds; i++) {
         const struct lq_mixer *mixer = &model->layers[i].mixer;
         if (mixer->kind == LQ_MIXER_ATTENTION || mixer->kind == LQ_MIXER_MLA) {
-            const double window = (double)mixer->window_tokens;
-            const double seen = window > 0.0 && window < keys ? window : keys;
             layers += (double)model->layers[i].count;
-            sum += (double)model->layers[i].count * seen;
+            sum += (double)model->layers[i].count *
+                   keys_seen(mixer, device->training->attention, keys);
         }
     }
     return layers > 0.0 ? sum / layers : 0.0;
@@ -163,7 +177,7 @@ struct lq_step_parts lq_step_count(const struct lq_work_table *work,
                                    const struct lq_step_shape *shape)
 {
     const struct rates rates = rates_of(device);
-    const double keys = mean_keys(device->model, shape->keys);
+    const double keys = mean_keys(device, shape->keys);
     const struct routing routing = routing_of(device, shape);
     bool fallback = false;
     struct lq_step_parts parts = {

@@ -2,46 +2,17 @@
  * per element in work_traffic.h. */
 #include "core/finetune/work.h"
 
-#include "core/finetune/memory.h"
+#include "core/finetune/work_parts.h"
 #include "core/finetune/work_traffic.h"
 
 #include <stdbool.h>
 
-const char *const LQ_TERM_NAMES[] = {
-    [LQ_TERM_INPUT] = "input",
-    [LQ_TERM_EMBEDDING] = "embedding",
-    [LQ_TERM_NORM] = "norm",
-    [LQ_TERM_ATTENTION] = "attention",
-    [LQ_TERM_ATTENTION_SCORES] = "attention_scores",
-    [LQ_TERM_MAMBA] = "mamba",
-    [LQ_TERM_MAMBA_SCAN] = "mamba_scan",
-    [LQ_TERM_MLP] = "mlp",
-    [LQ_TERM_ROUTER] = "router",
-    [LQ_TERM_EXPERT_DEQUANTIZATION] = "expert_dequantization",
-    [LQ_TERM_EXPERT_MATMUL] = "expert_matmul",
-    [LQ_TERM_EXPERT_PERMUTATION] = "expert_permutation",
-    [LQ_TERM_EXPERT_LORA] = "expert_lora",
-    [LQ_TERM_SHARED_EXPERT] = "shared_expert",
-    [LQ_TERM_DEQUANTIZATION] = "dequantization",
-    [LQ_TERM_LORA] = "lora",
-    [LQ_TERM_HEAD] = "head",
-    [LQ_TERM_OVERHEAD] = "overhead",
-    [LQ_TERM_EXPERT_OVERHEAD] = "expert_overhead",
-    [LQ_TERM_OPTIMIZER] = "optimizer",
-    [LQ_TERM_ALL_REDUCE] = "all_reduce",
-    [LQ_TERM_WEIGHT_GATHER] = "weight_gather",
-    [LQ_TERM_TENSOR_PARALLEL] = "tensor_parallel",
-    [LQ_TERM_EXPERT_EXCHANGE] = "expert_exchange",
-    [LQ_TERM_CONTEXT_EXCHANGE] = "context_exchange",
-    [LQ_TERM_HOST_TRANSFER] = "host_transfer",
-    [LQ_TERM_PIPELINE] = "pipeline",
-    [LQ_TERM_COUNT] = NULL,
-};
-
 /* Everything that counting needs, and the table it fills. */
 struct count {
     const struct lq_work_job *job;
-    const struct lq_accesses *accesses;
+    const struct lq_accesses *accesses; /* of a forward pass */
+    const struct lq_accesses *backward; /* of backward, in units of backward_passes */
+    double backward_passes;
     const struct lq_calls *calls;
     double recomputed;    /* share of a forward pass that runs again before backward */
     double layers;        /* layers of this kind on a pipeline stage, on average */
@@ -52,24 +23,6 @@ struct count {
     bool quantized;
     struct lq_work_table table;
 };
-
-bool lq_term_is_routed(enum lq_term term)
-{
-    return term == LQ_TERM_EXPERT_MATMUL || term == LQ_TERM_EXPERT_DEQUANTIZATION ||
-           term == LQ_TERM_EXPERT_OVERHEAD || term == LQ_TERM_EXPERT_LORA ||
-           term == LQ_TERM_EXPERT_PERMUTATION;
-}
-
-bool lq_term_is_moe(enum lq_term term)
-{
-    return lq_term_is_routed(term) || term == LQ_TERM_ROUTER || term == LQ_TERM_SHARED_EXPERT ||
-           term == LQ_TERM_EXPERT_EXCHANGE;
-}
-
-bool lq_term_is_network(enum lq_term term)
-{
-    return term >= LQ_TERM_ALL_REDUCE && term < LQ_TERM_COUNT;
-}
 
 /* Selective checkpointing recomputes what is cheap: everything but matmuls and attention
  * (torchtitan and Megatron-LM, arXiv 2205.05198), and a part of the matmuls. ASSUMED half of a
@@ -125,17 +78,36 @@ static void add_calls(struct count *c, enum lq_term term, double calls)
     stages[LQ_STAGE_BACKWARD].calls += calls * c->layers * BACKWARD_CALLS;
 }
 
-/* Per-token bytes of `elements` touched `accesses` times in forward, twice that in backward. */
-static void add_traffic(struct count *c, enum lq_term term, double elements, double accesses)
+/* Per-token bytes of `elements`: the kind of accesses that lies at `member` of both tables. */
+#define PASSES(member)                                                                             \
+    (struct passes)                                                                                \
+    {                                                                                              \
+        c->accesses->member, c->backward->member                                                   \
+    }
+struct passes {
+    double forward; /* accesses per element */
+    double backward;
+};
+
+static void add_passes(struct count *c, enum lq_term term, const struct lq_work *once,
+                       struct passes passes)
 {
-    const struct lq_work work = {.token_bytes = elements * accesses * c->element_bytes};
-    add(c, term, &work, BACKWARD_PASSES);
+    struct lq_work *stages = c->table.term[term];
+    add_scaled(&stages[LQ_STAGE_FORWARD], once, passes.forward * c->layers);
+    add_scaled(&stages[LQ_STAGE_RECOMPUTATION], once, passes.forward * c->layers * c->recomputed);
+    add_scaled(&stages[LQ_STAGE_BACKWARD], once, passes.backward * c->layers * c->backward_passes);
 }
 
-static void add_expert_traffic(struct count *c, enum lq_term term, double elements, double accesses)
+static void add_traffic(struct count *c, enum lq_term term, double elements, struct passes passes)
 {
-    const struct lq_work work = {.expert_token_bytes = elements * accesses * c->element_bytes};
-    add(c, term, &work, BACKWARD_PASSES);
+    add_passes(c, term, &(struct lq_work){.token_bytes = elements * c->element_bytes}, passes);
+}
+
+static void add_expert_traffic(struct count *c, enum lq_term term, double elements,
+                               struct passes passes)
+{
+    add_passes(c, term, &(struct lq_work){.expert_token_bytes = elements * c->element_bytes},
+               passes);
 }
 
 static enum lq_term matrix_term(const struct lq_matrix *matrix)
@@ -161,16 +133,26 @@ static enum lq_term matrix_term(const struct lq_matrix *matrix)
 static void add_adapter(struct count *c, const struct lq_matrix *matrix)
 {
     const double copies = matrix->routed ? 1.0 : (double)matrix->count;
-    const double features = (double)(matrix->rows + matrix->cols) * copies / c->tensor;
-    const double flop = 2.0 * (double)c->job->method->rank * features;
-    const double bytes = ((double)matrix->cols * c->accesses->lora_input +
-                          (double)matrix->rows * c->accesses->lora_output) *
-                         copies * c->element_bytes / c->tensor;
-    if (matrix->routed) {
-        add(c, LQ_TERM_EXPERT_LORA,
-            &(struct lq_work){.expert_token_flop = flop, .expert_token_bytes = bytes}, 2.0);
-    } else {
-        add(c, LQ_TERM_LORA, &(struct lq_work){.token_flop = flop, .token_bytes = bytes}, 2.0);
+    const double share = copies / c->tensor;
+    const double rank = (double)c->job->method->rank;
+    const double flop = 2.0 * rank * (double)(matrix->rows + matrix->cols) * share;
+    const struct {
+        double elements;
+        struct passes passes;
+    } sides[] = {{(double)matrix->cols * share, PASSES(lora_input)},
+                 {(double)matrix->rows * share, PASSES(lora_output)},
+                 {rank * copies, PASSES(lora_rank)}};
+    const enum lq_term term = matrix->routed ? LQ_TERM_EXPERT_LORA : LQ_TERM_LORA;
+    add(c, term,
+        matrix->routed ? &(struct lq_work){.expert_token_flop = flop}
+                       : &(struct lq_work){.token_flop = flop},
+        2.0);
+    for (int i = 0; i < 3; i++) {
+        if (matrix->routed) {
+            add_expert_traffic(c, term, sides[i].elements, sides[i].passes);
+        } else {
+            add_traffic(c, term, sides[i].elements, sides[i].passes);
+        }
     }
 }
 
@@ -198,8 +180,9 @@ static void add_matrix(struct count *c, const struct lq_matrix *matrix)
         add_adapter(c, matrix);
     }
     add_calls(c, matrix->routed ? LQ_TERM_EXPERT_OVERHEAD : LQ_TERM_OVERHEAD,
-              copies * (c->calls->linear + (adapted ? c->calls->lora : 0.0) +
-                        (c->quantized ? c->calls->quantized : 0.0)));
+              (matrix->routed && c->calls->grouped ? 1.0 : copies) *
+                  (c->calls->linear + (adapted ? c->calls->lora : 0.0) +
+                   (c->quantized ? c->calls->quantized : 0.0)));
 }
 
 /* Eager attention writes, masks, casts to fp32, normalises, casts back and reads every score of
@@ -237,8 +220,8 @@ static void add_attention(struct count *c, const struct lq_mixer *mixer)
         query_key = 2.0 * (double)(mixer->heads * (mixer->nope_size + mixer->rope_size));
         value = 2.0 * (double)(mixer->heads * mixer->value_size);
     }
-    add_traffic(c, LQ_TERM_ATTENTION, query_key / c->tensor, c->accesses->query_key);
-    add_traffic(c, LQ_TERM_ATTENTION, value / c->tensor, c->accesses->value);
+    add_traffic(c, LQ_TERM_ATTENTION, query_key / c->tensor, PASSES(query_key));
+    add_traffic(c, LQ_TERM_ATTENTION, value / c->tensor, PASSES(value));
     add_calls(c, LQ_TERM_OVERHEAD, c->calls->attention);
     add_scores(c, mixer);
 }
@@ -252,29 +235,31 @@ static void add_mamba(struct count *c, const struct lq_mixer *mixer)
     const struct lq_work scan = {.token_flop = channels * (9.0 * (double)mixer->state_size +
                                                            2.0 * (double)mixer->conv_size)};
     add(c, LQ_TERM_MAMBA_SCAN, &scan, BACKWARD_PASSES);
-    add_traffic(c, LQ_TERM_MAMBA, channels, c->accesses->mamba);
+    add_traffic(c, LQ_TERM_MAMBA, channels, PASSES(mamba));
+    add_traffic(c, LQ_TERM_MAMBA, (double)mixer->state_size, PASSES(scan_state));
     add_calls(c, LQ_TERM_OVERHEAD, c->calls->mamba);
 }
 
 static void add_ffn(struct count *c, const struct lq_ffn *ffn)
 {
-    const double accesses = ffn->gated ? c->accesses->gated : c->accesses->plain;
+    const struct passes activation = ffn->gated ? PASSES(gated) : PASSES(plain);
     const double hidden = (double)c->job->model->hidden_size;
     switch (ffn->kind) {
     case LQ_FFN_NONE:
         break;
     case LQ_FFN_DENSE:
-        add_traffic(c, LQ_TERM_MLP, (double)ffn->intermediate_size / c->tensor, accesses);
+        add_traffic(c, LQ_TERM_MLP, (double)ffn->intermediate_size / c->tensor, activation);
         add_calls(c, LQ_TERM_OVERHEAD, c->calls->mlp);
         break;
     case LQ_FFN_MOE:
         add_expert_traffic(c, LQ_TERM_EXPERT_PERMUTATION,
-                           (double)ffn->intermediate_size / c->tensor, accesses);
-        add_expert_traffic(c, LQ_TERM_EXPERT_PERMUTATION, hidden, c->accesses->permuted);
-        add_traffic(c, LQ_TERM_SHARED_EXPERT, (double)ffn->shared_size / c->tensor, accesses);
+                           (double)ffn->intermediate_size / c->tensor, activation);
+        add_expert_traffic(c, LQ_TERM_EXPERT_PERMUTATION, hidden, PASSES(permuted));
+        add_traffic(c, LQ_TERM_EXPERT_PERMUTATION, hidden, PASSES(combined));
+        add_traffic(c, LQ_TERM_SHARED_EXPERT, (double)ffn->shared_size / c->tensor, activation);
         /* softmax and top-k; and its matmul, which reads more than it computes */
-        add_traffic(c, LQ_TERM_ROUTER, (double)ffn->experts, 2.0 * c->accesses->norm);
-        add_traffic(c, LQ_TERM_ROUTER, hidden, 1.0);
+        add_traffic(c, LQ_TERM_ROUTER, (double)ffn->experts, PASSES(router));
+        add_traffic(c, LQ_TERM_ROUTER, hidden, PASSES(routed));
         add(c, LQ_TERM_ROUTER, &(struct lq_work){.latency_s = ROUTER_LATENCY_S}, 1.0);
         add_calls(c, LQ_TERM_EXPERT_OVERHEAD, (double)ffn->experts / c->expert * c->calls->expert);
         add_calls(c, LQ_TERM_EXPERT_OVERHEAD, c->calls->router);
@@ -297,8 +282,9 @@ static void add_layer(struct count *c, const struct lq_layer *layer)
     add_ffn(c, &layer->ffn);
     const double norms = (layer->mixer.kind != LQ_MIXER_NONE ? 1.0 : 0.0) +
                          (layer->ffn.kind != LQ_FFN_NONE ? 1.0 : 0.0);
-    add_traffic(c, LQ_TERM_NORM, norms * (double)c->job->model->hidden_size,
-                c->accesses->norm + c->accesses->residual);
+    const double normed = norms * (double)c->job->model->hidden_size;
+    add_traffic(c, LQ_TERM_NORM, normed, PASSES(norm));
+    add_traffic(c, LQ_TERM_NORM, normed, PASSES(residual));
     add_calls(c, LQ_TERM_OVERHEAD,
               norms * c->calls->norm + (c->job->layout->zero_stage == 3 ? c->calls->shard : 0.0));
 }
@@ -314,13 +300,14 @@ static void add_ends(struct count *c)
     add(c, LQ_TERM_HEAD,
         &(struct lq_work){.token_flop = 2.0 * cells, .weight_bytes = cells * c->element_bytes},
         trained ? 2.0 : 1.0);
-    const struct lq_work logits = {.token_bytes = (double)model->vocab_size / c->tensor *
-                                                  c->accesses->logit * c->element_bytes};
-    add(c, LQ_TERM_HEAD, &logits, 1.0);
+    const struct lq_work logits = {.token_bytes =
+                                       (double)model->vocab_size / c->tensor * c->element_bytes};
+    add_passes(c, LQ_TERM_HEAD, &logits,
+               (struct passes){c->accesses->logit, c->backward->logit / c->backward_passes});
     add_calls(c, LQ_TERM_OVERHEAD, c->calls->head);
-    const struct lq_work lookup = {.token_bytes =
-                                       2.0 * (double)model->hidden_size * c->element_bytes};
-    add(c, LQ_TERM_EMBEDDING, &lookup, trained ? BACKWARD_PASSES : 0.0);
+    const struct lq_work lookup = {.token_bytes = (double)model->hidden_size * c->element_bytes};
+    add_passes(c, LQ_TERM_EMBEDDING, &lookup,
+               (struct passes){c->accesses->embedded, trained ? c->backward->embedded : 0.0});
     if (trained) {
         /* the gradient of the whole table is zeroed and then added to */
         c->table.term[LQ_TERM_EMBEDDING][LQ_STAGE_BACKWARD].stream_bytes +=
@@ -328,63 +315,32 @@ static void add_ends(struct count *c)
     }
 }
 
-/* Eager optimizers run one kernel per elementary operation over all states: AdamW reads or writes
- * 20 elements per weight where 7 would do (torch.optim foreach implementation, 2.1). */
-static const double EAGER_OPTIMIZER_ACCESSES = 20.0 / 7.0;
-
-/* Tensors an optimizer steps through: two per adapted matrix, or all of them. */
-static double trained_tensors(const struct count *c)
+/* Which kernels run: the worker's own, compiled ones, or one per operation. */
+static void choose_kernels(struct count *c)
 {
-    double tensors = 0.0;
-    for (int i = 0; i < c->job->model->layer_kinds; i++) {
-        const struct lq_layer *layer = &c->job->model->layers[i];
-        struct lq_matrix matrices[LQ_MATRICES_MAX];
-        const int n = lq_layer_matrices(c->job->model, layer, matrices);
-        for (int j = 0; j < n; j++) {
-            const double copies =
-                (double)(layer->count * matrices[j].count) / (matrices[j].routed ? c->expert : 1.0);
-            if (c->full) {
-                tensors += copies;
-            } else if (is_adapted(c, matrices[j].target)) {
-                tensors += 2.0 * copies;
-            }
-        }
+    const bool fused = (c->job->training->options & LQ_OPTION_BIT(LQ_OPTION_COMPILE)) != 0;
+    if (c->job->stack->own_kernels) {
+        c->accesses = &WORKER_ACCESSES;
+        c->backward = &WORKER_BACKWARD;
+        c->backward_passes = 1.0;
+        c->calls = &WORKER_CALLS;
+        return;
     }
-    return tensors / (double)c->job->layout->pipeline;
-}
-
-/* Reads and writes the trained weights, reads the gradients, reads and writes the states; sharded
- * by ZeRO. Fused and quantised optimizers touch every element once. */
-static void add_optimizer(struct count *c)
-{
-    const struct lq_training *training = c->job->training;
-    const struct lq_trained trained =
-        lq_trained_count(c->job->model, c->job->method, training, c->job->stack);
-    const struct lq_layout *layout = c->job->layout;
-    double local = trained.parameters / (double)(layout->tensor * layout->pipeline);
-    if (layout->zero_stage > 0) {
-        local /= (double)lq_layout_shards(layout);
-    }
-    const bool fused = (training->options & LQ_OPTION_BIT(LQ_OPTION_COMPILE)) != 0 ||
-                       training->optimizer == LQ_OPTIMIZER_ADAMW_8BIT ||
-                       training->optimizer == LQ_OPTIMIZER_PAGED_ADAMW_8BIT;
-    const double bytes = 3.0 * trained.weight_bytes + 2.0 * trained.optimizer_bytes;
-    struct lq_work *work = &c->table.term[LQ_TERM_OPTIMIZER][LQ_STAGE_OPTIMIZER];
-    work->stream_bytes = local * bytes * (fused ? 1.0 : EAGER_OPTIMIZER_ACCESSES);
-    work->calls = trained_tensors(c) * c->calls->tensor;
+    c->accesses = fused ? &FUSED_ACCESSES : &EAGER_ACCESSES;
+    c->backward = c->accesses;
+    c->backward_passes = BACKWARD_PASSES;
+    c->calls = fused ? &FUSED_CALLS : &EAGER_CALLS;
 }
 
 struct lq_work_table lq_work_count(const struct lq_work_job *job)
 {
-    const bool fused = (job->training->options & LQ_OPTION_BIT(LQ_OPTION_COMPILE)) != 0;
     struct count c = {.job = job,
-                      .accesses = fused ? &FUSED_ACCESSES : &EAGER_ACCESSES,
-                      .calls = fused ? &FUSED_CALLS : &EAGER_CALLS,
                       .element_bytes = lq_precision_bytes(job->training->precision),
                       .tensor = (double)job->layout->tensor,
                       .expert = (double)job->layout->expert,
                       .full = job->method->kind == LQ_METHOD_FULL,
                       .quantized = job->method->quantization != LQ_QUANTIZATION_NONE};
+    choose_kernels(&c);
     const double stages = (double)job->layout->pipeline;
     for (int i = 0; i < job->model->layer_kinds; i++) {
         c.recomputed = recomputed_share(job->training->checkpointing);
@@ -392,6 +348,6 @@ struct lq_work_table lq_work_count(const struct lq_work_job *job)
         add_layer(&c, &job->model->layers[i]);
     }
     add_ends(&c);
-    add_optimizer(&c);
+    c.table.term[LQ_TERM_OPTIMIZER][LQ_STAGE_OPTIMIZER] = lq_work_optimizer(job, c.calls->tensor);
     return c.table;
 }

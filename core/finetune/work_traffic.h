@@ -1,7 +1,10 @@
 /* How often element-wise operations touch memory and how many calls the host issues, per layer and
- * forward pass; backward does BACKWARD_PASSES times both. Counts are of reads and writes of one
- * element in the training precision: what eager PyTorch does, and what compiled kernels leave. */
+ * forward pass; backward does BACKWARD_PASSES times both where no count of its own is given. Counts
+ * are of reads and writes of one element in the training precision: what eager PyTorch does, what
+ * compiled kernels leave, and what the calibration worker's own layer does. */
 #pragma once
+
+#include <stdbool.h>
 
 /* Accesses per element (read or write of 16 bit; an fp32 one counts two). Counted from the
  * operations of Transformers 4.36 (2023) and of what torch.compile fuses; the profile of Mixtral's
@@ -14,10 +17,16 @@ struct lq_accesses {
     double gated;      /* per intermediate element of a gated network */
     double plain;      /* per intermediate element of one without gate */
     double permuted;   /* per hidden element and active expert: gather, weight, scatter */
+    double combined;   /* per hidden element: the experts' sum, where not counted above */
+    double router;     /* per logit of the router: softmax, top-k */
+    double routed;     /* per hidden element of the router's input */
     double mamba;      /* per inner element of a Mamba layer */
+    double scan_state; /* per token and state: the scan's own inputs */
     double lora_input; /* per input element of an adapter: dropout, cast */
     double lora_output;
-    double logit; /* per logit: casts, log-softmax, loss; backward once more */
+    double lora_rank; /* per element between an adapter's two matrices */
+    double logit;     /* per logit: casts, log-softmax, loss */
+    double embedded;  /* per hidden element of the embedding's output */
 };
 
 static const struct lq_accesses EAGER_ACCESSES = {.norm = 12.0,
@@ -27,10 +36,13 @@ static const struct lq_accesses EAGER_ACCESSES = {.norm = 12.0,
                                                   .gated = 7.0,
                                                   .plain = 5.0,
                                                   .permuted = 6.0,
+                                                  .router = 24.0,
+                                                  .routed = 1.0,
                                                   .mamba = 14.0,
                                                   .lora_input = 3.0,
                                                   .lora_output = 2.0,
-                                                  .logit = 10.0};
+                                                  .logit = 10.0,
+                                                  .embedded = 2.0};
 static const struct lq_accesses FUSED_ACCESSES = {.norm = 3.0,
                                                   .residual = 1.0,
                                                   .query_key = 4.0,
@@ -38,10 +50,47 @@ static const struct lq_accesses FUSED_ACCESSES = {.norm = 3.0,
                                                   .gated = 5.0,
                                                   .plain = 3.0,
                                                   .permuted = 5.0,
+                                                  .router = 6.0,
+                                                  .routed = 1.0,
                                                   .mamba = 8.0,
                                                   .lora_input = 1.0,
                                                   .lora_output = 2.0,
-                                                  .logit = 5.0};
+                                                  .logit = 5.0,
+                                                  .embedded = 2.0};
+
+/* Counted from kernels/layer: each operation reads and writes its operands once
+ * (kernels/backend.h). A test holds them against what the worker's layer really does. */
+static const struct lq_accesses WORKER_ACCESSES = {.norm = 2.0,
+                                                   .residual = 3.0,
+                                                   .query_key = 3.0,
+                                                   .value = 1.0,
+                                                   .gated = 3.0,
+                                                   .plain = 2.0,
+                                                   .permuted = 3.0,
+                                                   .combined = 1.0,
+                                                   .router = 1.0,
+                                                   .mamba = 8.0,
+                                                   .scan_state = 2.0,
+                                                   .lora_input = 1.0,
+                                                   .lora_output = 2.0,
+                                                   .lora_rank = 2.0,
+                                                   .logit = 1.0,
+                                                   .embedded = 2.0};
+static const struct lq_accesses WORKER_BACKWARD = {.norm = 4.0,
+                                                   .query_key = 4.0,
+                                                   .value = 2.0,
+                                                   .gated = 5.0,
+                                                   .plain = 3.0,
+                                                   .permuted = 4.0,
+                                                   .combined = 1.0,
+                                                   .router = 2.0,
+                                                   .mamba = 13.0,
+                                                   .scan_state = 4.0,
+                                                   .lora_input = 3.0,
+                                                   .lora_output = 2.0,
+                                                   .lora_rank = 4.0,
+                                                   .logit = 2.0,
+                                                   .embedded = 3.0};
 
 /* Operations the host issues per forward pass, Python and dispatch together, in units of one
  * element-wise operation (struct lq_stack's call_s). */
@@ -58,6 +107,7 @@ struct lq_calls {
     double head;   /* projection, casts, loss */
     double tensor; /* one trained tensor in the optimizer */
     double shard;  /* gathering and freeing a layer's sharded weights */
+    bool grouped;  /* all experts' matmuls are one */
 };
 
 /* Counted from the same sources. lora and quantized: PEFT 0.7 and bitsandbytes 0.42 (2024) take
@@ -88,6 +138,19 @@ static const struct lq_calls FUSED_CALLS = {.attention = 8.0,
                                             .head = 6.0,
                                             .tensor = 0.3,
                                             .shard = 20.0};
+
+/* Counted from kernels/layer: a call is one operation of the backend. */
+static const struct lq_calls WORKER_CALLS = {.attention = 3.0,
+                                             .mamba = 3.0,
+                                             .norm = 2.0,
+                                             .mlp = 1.0,
+                                             .linear = 1.0,
+                                             .lora = 2.0,
+                                             .quantized = 1.0,
+                                             .router = 5.0,
+                                             .head = 3.0,
+                                             .tensor = 1.0,
+                                             .grouped = true};
 
 /* 30 us: the router's kernels on the device, however few the tokens: a matmul with a column per
  * expert, softmax or sigmoid, top-k. Xia et al. 2024, Fig. 6, A40, batch 1: 29 to 37 us for both

@@ -75,7 +75,7 @@ START_TEST(seconds_are_work_over_what_the_stack_gets_out_of_the_device)
     assert_close("operands", CELL(p, MLP).operands_s, WORK(MLP).weight_bytes / BYTES, 1e-12);
     assert_close("traffic", CELL(p, MLP).traffic_s, 20.0 * WORK(MLP).token_bytes / BYTES, 1e-12);
     assert_close("scores", CELL(p, ATTENTION_SCORES).compute_s,
-                 20.0 * 10.0 * WORK(ATTENTION_SCORES).score_flop / SCORES, 1e-12);
+                 20.0 * 11.0 * WORK(ATTENTION_SCORES).score_flop / SCORES, 1e-12);
     assert_close("permutation", CELL(p, EXPERT_PERMUTATION).traffic_s,
                  20.0 * 2.0 * WORK(EXPERT_PERMUTATION).expert_token_bytes / BYTES, 1e-12);
     assert_close("calls", CELL(p, OVERHEAD).call_s, WORK(OVERHEAD).calls, 1e-12);
@@ -97,7 +97,7 @@ START_TEST(flops_and_bytes_are_kept_beside_the_seconds)
     assert_close("bytes", CELL(p, MLP).bytes, 20.0 * WORK(MLP).token_bytes + WORK(MLP).weight_bytes,
                  1e-12);
     assert_close("scores", CELL(p, ATTENTION_SCORES).flop,
-                 200.0 * WORK(ATTENTION_SCORES).score_flop, 1e-12);
+                 220.0 * WORK(ATTENTION_SCORES).score_flop, 1e-12);
 }
 END_TEST
 
@@ -119,6 +119,8 @@ START_TEST(eager_scores_move_bytes_for_every_pair)
     const struct lq_step_parts p = count(&FULL);
     assert_close("scores", CELL(p, ATTENTION_SCORES).traffic_s,
                  200.0 * WORK(ATTENTION_SCORES).score_bytes / BYTES, 1e-12);
+    assert_close("FLOPs", CELL(p, ATTENTION_SCORES).flop,
+                 200.0 * WORK(ATTENTION_SCORES).score_flop, 1e-12);
 }
 END_TEST
 
@@ -137,7 +139,8 @@ START_TEST(a_window_bounds_what_scores_see)
 {
     struct lq_model model = tiny_dense();
     const int64_t windows[] = {0, 4, 40};
-    const double keys[] = {10.0, 4.0, 10.0};
+    /* twice the pairs a row of 10 computes over its tokens: 55, with the window 10 + 6 * 4 */
+    const double keys[] = {11.0, 6.8, 11.0};
     for (int i = 0; i < 3; i++) {
         model.layers[0].mixer.window_tokens = windows[i];
         const struct lq_step_parts p = count_loaded(&model, &FULL, &SHAPE, NULL);
@@ -151,7 +154,7 @@ START_TEST(a_window_bounds_what_scores_see)
     model.layers[1].count = 1;
     const struct lq_step_parts p = count_loaded(&model, &FULL, &SHAPE, NULL);
     assert_close("mean", CELL(p, ATTENTION_SCORES).flop,
-                 20.0 * (3.0 * 4.0 + 10.0) / 4.0 * WORK(ATTENTION_SCORES).score_flop, 1e-12);
+                 20.0 * (3.0 * 6.8 + 11.0) / 4.0 * WORK(ATTENTION_SCORES).score_flop, 1e-12);
 }
 END_TEST
 
@@ -161,7 +164,7 @@ START_TEST(scores_run_at_16_bit_where_matmuls_run_at_8)
     training.precision = LQ_PRECISION_FP8;
     const struct lq_step_parts p = count(&FULL);
     assert_close("scores", CELL(p, ATTENTION_SCORES).compute_s,
-                 200.0 * WORK(ATTENTION_SCORES).score_flop / SCORES, 1e-12);
+                 220.0 * WORK(ATTENTION_SCORES).score_flop / SCORES, 1e-12);
     assert_close("matmul", CELL(p, MLP).compute_s,
                  20.0 * WORK(MLP).token_flop / (2.0 * MATMUL * 0.65), 1e-12);
     ck_assert_double_eq(p.peak_flop_per_s, 200.0);
