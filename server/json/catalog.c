@@ -3,6 +3,7 @@
 #include "server/json/catalog.h"
 
 #include "server/json/field.h"
+#include "server/json/layer_kind.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -61,6 +62,7 @@ json_t *lq_model_encode(const struct lq_model *model, const struct lq_parameters
     json_object_set_new(object, "experts", count_encode(lq_model_experts(model)));
     json_object_set_new(object, "active_experts", count_encode(lq_model_active_experts(model)));
     json_object_set_new(object, "context_tokens", count_encode(model->context_tokens));
+    json_object_set_new(object, "layer_kinds", lq_layer_kinds_encode(model));
     return object;
 }
 

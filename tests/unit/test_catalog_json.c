@@ -1,5 +1,6 @@
 /* Catalog documents: unknown figures are null, and what is encoded can be put back. */
 #include "server/json/catalog.h"
+#include "server/json/layer_kind.h"
 #include "tests/unit/check_main.h"
 
 #include <stdlib.h>
@@ -91,6 +92,35 @@ START_TEST(a_dense_model_has_null_experts)
 }
 END_TEST
 
+START_TEST(layers_are_listed_by_kind_with_the_sizes_they_have)
+{
+    const struct lq_model model = {
+        .id = "mixed",
+        .hidden_size = 8,
+        .vocab_size = 10,
+        .layer_kinds = 2,
+        .layers = {{.count = 3,
+                    .mixer = {.kind = LQ_MIXER_MAMBA, .inner_size = 16, .state_size = 4},
+                    .norm_parameters = 8},
+                   {.count = 1,
+                    .mixer = {.kind = LQ_MIXER_ATTENTION, .heads = 4, .kv_heads = 2},
+                    .ffn = {.kind = LQ_FFN_MOE, .gated = true, .experts = 6}}}};
+    json_t *kinds = lq_layer_kinds_encode(&model);
+    char *text = json_dumps(kinds, JSON_COMPACT);
+    ck_assert_str_eq(
+        text, "[{\"count\":3,\"mixer\":{\"kind\":\"mamba\",\"inner_size\":16,"
+              "\"state_size\":4,\"conv_size\":0,\"dt_rank\":0,\"small_parameters\":0},"
+              "\"ffn\":{\"kind\":\"none\"},\"norm_parameters\":8},"
+              "{\"count\":1,\"mixer\":{\"kind\":\"attention\",\"heads\":4,\"kv_heads\":2,"
+              "\"head_size\":0,\"window_tokens\":0,\"bias_parameters\":0},"
+              "\"ffn\":{\"kind\":\"moe\",\"gated\":true,\"intermediate_size\":0,\"experts\":6,"
+              "\"active_experts\":0,\"shared_size\":0,\"bias_parameters\":0,"
+              "\"router_parameters\":0,\"shared_bias_parameters\":0},\"norm_parameters\":0}]");
+    free(text);
+    json_decref(kinds);
+}
+END_TEST
+
 START_TEST(quantities_are_integers_where_they_are_whole)
 {
     json_t *whole = lq_quantity_encode(149.7e12);
@@ -125,6 +155,7 @@ int main(void)
     tcase_add_test(tests, a_gpu_in_the_wrong_units_is_refused_figure_by_figure);
     tcase_add_test(tests, a_gpu_needs_memory_bandwidth_and_a_16_bit_rate);
     tcase_add_test(tests, a_dense_model_has_null_experts);
+    tcase_add_test(tests, layers_are_listed_by_kind_with_the_sizes_they_have);
     tcase_add_test(tests, quantities_are_integers_where_they_are_whole);
     tcase_add_test(tests, empty_bins_are_left_out_of_a_histogram);
     suite_add_tcase(suite, tests);
