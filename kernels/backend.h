@@ -54,9 +54,8 @@ enum lq_pass { LQ_PASS_FORWARD, LQ_PASS_BACKWARD };
 /* y = scale * x w^T and its two gradients. Rows of x and y are tokens; with `groups` > 1 rows
  * offsets[g] <= row < offsets[g + 1] use w[g] (offsets[0] = 0, offsets[groups] = tokens).
  * accumulate adds to what is written. Tally: 2 tokens outputs inputs FLOPs; unless `adapter`
- * outputs inputs E weight bytes for each group with rows; with it
- * tokens (inputs + outputs (accumulate ? 2 : 1)) E traffic (of INPUT the inputs count twice, of
- * WEIGHT neither). */
+ * outputs inputs E weight bytes for each group with rows; with it traffic of tokens (inputs +
+ * outputs) E, what accumulates (y of FORWARD, x of INPUT) twice. */
 enum lq_linear_pass {
     LQ_LINEAR_FORWARD, /* writes y [tokens, outputs] */
     LQ_LINEAR_INPUT,   /* writes x [tokens, inputs] = scale * y w: y holds its gradient */

@@ -110,24 +110,6 @@ static void add_expert_traffic(struct count *c, enum lq_term term, double elemen
                passes);
 }
 
-static enum lq_term matrix_term(const struct lq_matrix *matrix)
-{
-    const uint32_t bit = LQ_TARGET_BIT(matrix->target);
-    if (matrix->routed) {
-        return LQ_TERM_EXPERT_MATMUL;
-    }
-    if ((bit & LQ_TARGETS_EXPERTS) != 0) {
-        return LQ_TERM_SHARED_EXPERT;
-    }
-    if ((bit & LQ_TARGETS_ATTENTION) != 0) {
-        return LQ_TERM_ATTENTION;
-    }
-    if ((bit & LQ_TARGETS_MAMBA) != 0) {
-        return LQ_TERM_MAMBA;
-    }
-    return matrix->target == LQ_TARGET_ROUTER ? LQ_TERM_ROUTER : LQ_TERM_MLP;
-}
-
 /* An adapter's two matmuls (their weights' gradients, too), the casts on the way in and the sum on
  * the way out. */
 static void add_adapter(struct count *c, const struct lq_matrix *matrix)
@@ -158,7 +140,7 @@ static void add_adapter(struct count *c, const struct lq_matrix *matrix)
 
 static void add_matrix(struct count *c, const struct lq_matrix *matrix)
 {
-    const enum lq_term term = matrix_term(matrix);
+    const enum lq_term term = lq_matrix_term(matrix);
     const double share = matrix->target == LQ_TARGET_ROUTER ? 1.0 : 1.0 / c->tensor;
     const double copies = (double)matrix->count / (matrix->routed ? c->expert : 1.0);
     const double cells = (double)matrix->rows * (double)matrix->cols * share;
@@ -237,6 +219,7 @@ static void add_mamba(struct count *c, const struct lq_mixer *mixer)
     add(c, LQ_TERM_MAMBA_SCAN, &scan, BACKWARD_PASSES);
     add_traffic(c, LQ_TERM_MAMBA, channels, PASSES(mamba));
     add_traffic(c, LQ_TERM_MAMBA, (double)mixer->state_size, PASSES(scan_state));
+    add_traffic(c, LQ_TERM_MAMBA, (double)mixer->dt_rank, PASSES(scan_rank));
     add_calls(c, LQ_TERM_OVERHEAD, c->calls->mamba);
 }
 

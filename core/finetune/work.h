@@ -86,6 +86,9 @@ struct lq_work_job {
  * computes half of the scores; traffic and calls per operation in work_traffic.h. */
 struct lq_work_table lq_work_count(const struct lq_work_job *job);
 
+/* The term that the matmuls of a layer's matrix are counted under. */
+enum lq_term lq_matrix_term(const struct lq_matrix *matrix);
+
 /* True for the terms that make up the mixture-of-experts part (Xia et al. 2024, Fig. 5). */
 bool lq_term_is_moe(enum lq_term term);
 /* True for terms whose fixed work is that of routed experts, in proportion to those hit. */

@@ -49,3 +49,21 @@ bool lq_term_is_network(enum lq_term term)
 {
     return term >= LQ_TERM_ALL_REDUCE && term < LQ_TERM_COUNT;
 }
+
+enum lq_term lq_matrix_term(const struct lq_matrix *matrix)
+{
+    const uint32_t bit = LQ_TARGET_BIT(matrix->target);
+    if (matrix->routed) {
+        return LQ_TERM_EXPERT_MATMUL;
+    }
+    if ((bit & LQ_TARGETS_EXPERTS) != 0) {
+        return LQ_TERM_SHARED_EXPERT;
+    }
+    if ((bit & LQ_TARGETS_ATTENTION) != 0) {
+        return LQ_TERM_ATTENTION;
+    }
+    if ((bit & LQ_TARGETS_MAMBA) != 0) {
+        return LQ_TERM_MAMBA;
+    }
+    return matrix->target == LQ_TARGET_ROUTER ? LQ_TERM_ROUTER : LQ_TERM_MLP;
+}

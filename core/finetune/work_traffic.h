@@ -22,6 +22,7 @@ struct lq_accesses {
     double routed;     /* per hidden element of the router's input */
     double mamba;      /* per inner element of a Mamba layer */
     double scan_state; /* per token and state: the scan's own inputs */
+    double scan_rank;  /* per element of the low-rank step size */
     double lora_input; /* per input element of an adapter: dropout, cast */
     double lora_output;
     double lora_rank; /* per element between an adapter's two matrices */
@@ -69,8 +70,9 @@ static const struct lq_accesses WORKER_ACCESSES = {.norm = 2.0,
                                                    .permuted = 3.0,
                                                    .combined = 1.0,
                                                    .router = 1.0,
-                                                   .mamba = 8.0,
-                                                   .scan_state = 2.0,
+                                                   .mamba = 12.0,
+                                                   .scan_state = 6.0,
+                                                   .scan_rank = 2.0,
                                                    .lora_input = 1.0,
                                                    .lora_output = 2.0,
                                                    .lora_rank = 2.0,
@@ -84,8 +86,9 @@ static const struct lq_accesses WORKER_BACKWARD = {.norm = 4.0,
                                                    .permuted = 4.0,
                                                    .combined = 1.0,
                                                    .router = 2.0,
-                                                   .mamba = 13.0,
-                                                   .scan_state = 4.0,
+                                                   .mamba = 17.0,
+                                                   .scan_state = 8.0,
+                                                   .scan_rank = 2.0,
                                                    .lora_input = 3.0,
                                                    .lora_output = 2.0,
                                                    .lora_rank = 4.0,
