@@ -32,6 +32,26 @@ void lq_parallel(struct lq_device *device, int64_t n, int64_t grain, lq_range_fn
 /* Counts work; a thread of the caller, never one of the pool. */
 void lq_cpu_count(struct lq_device *device, struct lq_tally work);
 
+/* c = scale op(a) op(b), added to c with `accumulate`, for matrices inside larger ones. Runs on the
+ * calling thread alone, which may be one of the pool, so that attention can use it block by block.
+ * op(a) is [m, k], op(b) [k, n], c [m, n]; strides are elements from one stored row to the next. */
+struct lq_cpu_product {
+    bool a_transposed;
+    bool b_transposed;
+    bool accumulate;
+    int64_t m;
+    int64_t n;
+    int64_t k;
+    float scale;
+    const float *a;
+    int64_t a_stride;
+    const float *b;
+    int64_t b_stride;
+    float *c;
+    int64_t c_stride;
+};
+void lq_cpu_product(const struct lq_cpu_product *product);
+
 enum lq_code lq_cpu_linear(struct lq_device *, const struct lq_op_linear *, struct lq_error *);
 enum lq_code lq_cpu_add(struct lq_device *, const struct lq_op_add *, struct lq_error *);
 enum lq_code lq_cpu_blocks(struct lq_device *, const struct lq_op_blocks *, struct lq_error *);
