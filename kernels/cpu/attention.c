@@ -7,9 +7,9 @@
 #include <math.h>
 #include <string.h>
 
-/* A tile of scores takes 68 KiB, two of them fit into a core's second-level cache. Rows are apart
+/* A tile of scores takes 136 KiB, two of them fit into a core's second-level cache. Rows are apart
  * by more than a power of two, so that they do not compete for the same lines. */
-enum { QUERIES_MAX = 64, KEYS_MAX = 256, SCORES_STRIDE = KEYS_MAX + 16, LANES = 8 };
+enum { QUERIES_MAX = 128, KEYS_MAX = 256, SCORES_STRIDE = KEYS_MAX + 16, LANES = 8 };
 
 /* Queries and keys that meet, as positions in their row. */
 struct tile {
