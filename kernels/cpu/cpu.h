@@ -29,8 +29,15 @@ int lq_pool_threads(const struct lq_pool *pool);
 void lq_parallel(struct lq_device *device, int64_t n, int64_t grain, lq_range_fn *run,
                  void *context);
 
-/* Counts work; a thread of the caller, never one of the pool. */
+/* The device with that many threads (0: one per core used). Errors: LQ_EDEVICE. */
+LQ_MUST_USE enum lq_code lq_cpu_open_threads(int threads, struct lq_device **out,
+                                             struct lq_error *err);
+void lq_cpu_close(struct lq_device *device);
+
+/* Counts one operation with its FLOPs and bytes (`calls` is set here); a thread of the caller,
+ * never one of the pool. The tally: what was counted since the last reading. */
 void lq_cpu_count(struct lq_device *device, struct lq_tally work);
+struct lq_tally lq_cpu_tally(struct lq_device *device);
 
 /* c = scale op(a) op(b), added to c with `accumulate`, for matrices inside larger ones. Runs on the
  * calling thread alone, which may be one of the pool, so that attention can use it block by block.

@@ -1,0 +1,166 @@
+/* Vectors, devices and comparisons for tests of the backends; no reference of any operation. */
+#include "tests/kernels/reference.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LENT_MAX = 4096, DEVICES_MAX = 16 };
+
+static void *lent[LENT_MAX];
+static size_t lent_count;
+static struct lq_device *devices[DEVICES_MAX];
+static size_t device_count;
+
+static void *lend(size_t n, size_t size)
+{
+    ck_assert_uint_lt(lent_count, LENT_MAX);
+    void *memory = calloc(n + 1, size);
+    ck_assert_ptr_nonnull(memory);
+    lent[lent_count++] = memory;
+    return memory;
+}
+
+void release_all(void)
+{
+    while (lent_count > 0) {
+        free(lent[--lent_count]);
+    }
+    while (device_count > 0) {
+        lq_cpu_close(devices[--device_count]);
+    }
+}
+
+/* splitmix64 (public domain, S. Vigna), as a number in (0, 1). */
+static double uniform(uint64_t *state)
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15ULL);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    z ^= z >> 31;
+    return ((double)(z >> 11) + 0.5) * 0x1p-53;
+}
+
+float *random_floats(size_t n, uint64_t seed, double scale)
+{
+    float *x = lend(n, sizeof *x);
+    uint64_t state = seed;
+    for (size_t i = 0; i < n; i++) {
+        const double radius = sqrt(-2.0 * log(uniform(&state)));
+        x[i] = (float)(scale * radius * cos(2.0 * M_PI * uniform(&state)));
+    }
+    return x;
+}
+
+float *poisoned_floats(size_t n)
+{
+    float *x = lend(n, sizeof *x);
+    memset(x, 0xff, n * sizeof *x);
+    return x;
+}
+
+int32_t *poisoned_indices(size_t n)
+{
+    int32_t *x = lend(n, sizeof *x);
+    memset(x, 0x80, n * sizeof *x);
+    return x;
+}
+
+float *zero_floats(size_t n)
+{
+    return lend(n, sizeof(float));
+}
+
+double *zero_doubles(size_t n)
+{
+    return lend(n, sizeof(double));
+}
+
+float *copy_floats(const float *x, size_t n)
+{
+    float *copy = lend(n, sizeof *copy);
+    memcpy(copy, x, n * sizeof *copy);
+    return copy;
+}
+
+double *widen(const float *x, size_t n)
+{
+    double *wide = lend(n, sizeof *wide);
+    for (size_t i = 0; i < n; i++) {
+        wide[i] = (double)x[i];
+    }
+    return wide;
+}
+
+double relative_error(const float *got, const double *want, size_t n)
+{
+    double off = 0.0;
+    double size = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        const double d = (double)got[i] - want[i];
+        off += d * d;
+        size += want[i] * want[i];
+    }
+    const double error = size > 0.0 ? sqrt(off / size) : sqrt(off);
+    return isnan(error) ? HUGE_VAL : error;
+}
+
+void assert_near(const char *what, const float *got, const double *want, size_t n, double tolerance)
+{
+    const double error = relative_error(got, want, n);
+    ck_assert_msg(error <= tolerance, "%s: relative error %g of %g allowed, %zu numbers", what,
+                  error, tolerance, n);
+}
+
+void assert_same(const char *what, const float *got, const float *want, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        ck_assert_msg(memcmp(&got[i], &want[i], sizeof got[i]) == 0, "%s: [%zu] is %.9g, not %.9g",
+                      what, i, (double)got[i], (double)want[i]);
+    }
+}
+
+double *gradient_of(loss_fn *loss, const void *context, double *x, size_t n)
+{
+    double *gradient = lend(n, sizeof *gradient);
+    for (size_t i = 0; i < n; i++) {
+        const double at = x[i];
+        /* cube root of double's epsilon: the best step of a central difference */
+        const double step = 6e-6 * fmax(1.0, fabs(at));
+        x[i] = at + step;
+        const double above = loss(context);
+        x[i] = at - step;
+        const double below = loss(context);
+        x[i] = at;
+        gradient[i] = (above - below) / (2.0 * step);
+    }
+    return gradient;
+}
+
+double dot(const double *a, const float *b, size_t n)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        sum += a[i] * (double)b[i];
+    }
+    return sum;
+}
+
+struct lq_device *open_device(int threads)
+{
+    ck_assert_uint_lt(device_count, DEVICES_MAX);
+    struct lq_device *device = NULL;
+    OK(lq_cpu_open_threads(threads, &device, &err));
+    devices[device_count++] = device;
+    return device;
+}
+
+void assert_tally(struct lq_device *device, struct lq_tally want)
+{
+    const struct lq_tally got = lq_cpu_tally(device);
+    ck_assert_double_eq(got.flop, want.flop);
+    ck_assert_double_eq(got.weight_bytes, want.weight_bytes);
+    ck_assert_double_eq(got.stream_bytes, want.stream_bytes);
+    ck_assert_double_eq(got.traffic_bytes, want.traffic_bytes);
+    ck_assert_double_eq(got.calls, want.calls);
+}

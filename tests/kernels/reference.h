@@ -1,0 +1,52 @@
+/* What tests of the backends share: random inputs by seed, poisoned outputs, errors against
+ * references in double precision, gradients by differences, open devices. All of it is given back
+ * by release_all, the teardown of every case. */
+#pragma once
+
+#include "kernels/cpu/cpu.h"
+
+#include <check.h>
+
+/* Relative L2 norms within which a forward and a backward pass in fp32 must lie. */
+#define FORWARD_TOLERANCE 1e-5
+#define BACKWARD_TOLERANCE 1e-3
+
+/* n numbers of a normal distribution with standard deviation `scale`, the same for each seed. */
+float *random_floats(size_t n, uint64_t seed, double scale);
+/* n numbers that no operation may leave behind: NaN. */
+float *poisoned_floats(size_t n);
+int32_t *poisoned_indices(size_t n);
+float *zero_floats(size_t n);
+/* The same numbers in memory of their own, and in double precision. */
+float *copy_floats(const float *x, size_t n);
+double *widen(const float *x, size_t n);
+double *zero_doubles(size_t n);
+
+/* |got - want| / |want| in L2 norms (|got - want| where want is 0); infinite if a number is NaN. */
+double relative_error(const float *got, const double *want, size_t n);
+/* Fails the test, naming `what`, unless relative_error is at most `tolerance`. */
+void assert_near(const char *what, const float *got, const double *want, size_t n,
+                 double tolerance);
+/* The same bytes. */
+void assert_same(const char *what, const float *got, const float *want, size_t n);
+
+/* The loss as a function of numbers that `context` leads to. */
+typedef double loss_fn(const void *context);
+/* d loss / d x[i] by central differences; x is as before afterwards. */
+double *gradient_of(loss_fn *loss, const void *context, double *x, size_t n);
+/* sum of a[i] b[i]: with b as d_y, the loss whose gradients backward passes compute. */
+double dot(const double *a, const float *b, size_t n);
+
+/* This machine with that many threads. */
+struct lq_device *open_device(int threads);
+/* Fails the test unless the device counted exactly this since the last call. */
+void assert_tally(struct lq_device *device, struct lq_tally want);
+
+/* Calls that must succeed. */
+#define OK(call)                                                                                   \
+    do {                                                                                           \
+        struct lq_error err = {0};                                                                 \
+        ck_assert_msg((call) == LQ_OK, "%s", err.detail);                                          \
+    } while (0)
+
+void release_all(void);
