@@ -13,6 +13,9 @@ struct lq_device {
     struct lq_tally tally;
     size_t allocated_bytes;
     size_t peak_bytes;
+    void *scratch;
+    size_t scratch_bytes;
+    double throttle_count; /* as last read; negative where it cannot be */
 };
 
 /* Work on items begin <= i < end by the thread of that number (0 <= thread < threads). */
@@ -33,6 +36,11 @@ void lq_parallel(struct lq_device *device, int64_t n, int64_t grain, lq_range_fn
 LQ_MUST_USE enum lq_code lq_cpu_open_threads(int threads, struct lq_device **out,
                                              struct lq_error *err);
 void lq_cpu_close(struct lq_device *device);
+
+/* Memory for one operation, contents undefined, 64-byte aligned: valid until the next call. It is
+ * no part of what was allocated. Errors: LQ_ENOFIT. */
+LQ_MUST_USE enum lq_code lq_cpu_scratch(struct lq_device *device, size_t bytes, void **memory,
+                                        struct lq_error *err);
 
 /* Counts one operation with its FLOPs and bytes (`calls` is set here); a thread of the caller,
  * never one of the pool. The tally: what was counted since the last reading. */
@@ -58,6 +66,36 @@ struct lq_cpu_product {
     int64_t c_stride;
 };
 void lq_cpu_product(const struct lq_cpu_product *product);
+
+/* What this machine says of itself, and how it is now. No host name is among it. */
+void lq_cpu_describe(struct lq_device_info *info);
+void lq_cpu_state(struct lq_device *device, struct lq_device_state *state);
+/* Cores that this process may use at once, by affinity and quota; bytes it may still allocate,
+ * negative where nothing says so. */
+int lq_cpu_cores(void);
+double lq_cpu_available_bytes(void);
+
+/* Limits of this process's control groups, version 1 or 2, the tightest of all levels; infinite
+ * where there is none. */
+struct lq_cgroup {
+    double memory_bytes;
+    double available_bytes; /* of memory_bytes, counting cached files that can be dropped */
+    double cores;
+};
+void lq_cpu_cgroup(struct lq_cgroup *limits);
+
+/* Lets OpenBLAS compute on the calling thread alone: threads are the pool's. */
+void lq_cpu_blas_open(void);
+const char *lq_cpu_blas_version(void);
+
+enum lq_code lq_cpu_allocate(struct lq_device *, size_t bytes, void **memory, struct lq_error *);
+void lq_cpu_release(struct lq_device *, void *memory);
+void lq_cpu_usage(struct lq_device *, bool restart, size_t *now, size_t *peak);
+enum lq_code lq_cpu_copy(struct lq_device *, void *to, const void *from, size_t bytes,
+                         struct lq_error *);
+enum lq_code lq_cpu_zero(struct lq_device *, void *memory, size_t bytes, struct lq_error *);
+enum lq_code lq_cpu_randomize(struct lq_device *, void *memory, int64_t n, uint64_t seed,
+                              double scale, struct lq_error *);
 
 enum lq_code lq_cpu_linear(struct lq_device *, const struct lq_op_linear *, struct lq_error *);
 enum lq_code lq_cpu_add(struct lq_device *, const struct lq_op_add *, struct lq_error *);

@@ -122,9 +122,10 @@ enum lq_code lq_pool_open(int threads, struct lq_pool **out, struct lq_error *er
         *worker = (struct worker){.pool = pool, .number = pool->threads};
         const int failed = pthread_create(&worker->thread, NULL, serve, worker);
         if (failed != 0) {
+            const int number = worker->number + 1;
             lq_pool_close(pool);
-            return lq_fail(err, LQ_EDEVICE, NULL, "cannot start thread %d of %d: %s",
-                           worker->number + 1, n, strerror(failed));
+            return lq_fail(err, LQ_EDEVICE, NULL, "cannot start thread %d of %d: %s", number, n,
+                           strerror(failed));
         }
     }
     *out = pool;
