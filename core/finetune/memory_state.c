@@ -27,14 +27,22 @@ double lq_memory_stage_share(const struct lq_memory_job *job)
     return ceil(layers / (double)lq_memory_layout(job)->pipeline) / layers;
 }
 
+/* Bytes of a trained weight: adapters are never narrower than what the model computes in. */
+static double trained_weight_bytes(const struct lq_method *method,
+                                   const struct lq_training *training, const struct lq_stack *stack)
+{
+    const double element = lq_precision_bytes(training->precision);
+    return method->kind == LQ_METHOD_FULL ? element : max_of(element, stack->adapter_bytes);
+}
+
 struct lq_trained lq_trained_count(const struct lq_model *model, const struct lq_method *method,
                                    const struct lq_training *training, const struct lq_stack *stack)
 {
     const bool full = method->kind == LQ_METHOD_FULL;
     const struct lq_parameters p = lq_model_parameters(model, 0);
-    struct lq_trained trained = {
-        .parameters = full ? (double)p.total : (double)lq_lora_parameters(model, method),
-        .weight_bytes = full ? lq_precision_bytes(training->precision) : stack->adapter_bytes};
+    struct lq_trained trained = {.parameters = full ? (double)p.total
+                                                    : (double)lq_lora_parameters(model, method),
+                                 .weight_bytes = trained_weight_bytes(method, training, stack)};
     if (!full && method->train_embeddings) {
         trained.parameters += (double)(p.embedding + p.head);
     }
@@ -137,9 +145,7 @@ struct trained_bytes {
 static struct trained_bytes bytes_of_trained(const struct lq_memory_job *job)
 {
     const struct lq_training *training = job->training;
-    const double element = job->method->kind == LQ_METHOD_FULL
-                               ? lq_precision_bytes(training->precision)
-                               : job->stack->adapter_bytes;
+    const double element = trained_weight_bytes(job->method, training, job->stack);
     const bool master = training->master_weights && element < 4.0;
     const double state = master ? 4.0 : element;
     struct trained_bytes bytes = {.weight = element,

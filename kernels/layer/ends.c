@@ -171,16 +171,6 @@ enum lq_code lq_ends_forward(struct lq_training_ends *e, struct lq_error *err)
     return lq_space_count(s, LQ_TERM_HEAD, err);
 }
 
-static enum lq_code clear(struct lq_training_ends *e, const struct lq_trained_tensor *tensor,
-                          struct lq_error *err)
-{
-    if (tensor->gradient == NULL) {
-        return LQ_OK;
-    }
-    return e->space->backend->zero(e->space->device, tensor->gradient,
-                                   (size_t)tensor->n * e->space->element_bytes, err);
-}
-
 enum lq_code lq_ends_backward(struct lq_training_ends *e, struct lq_error *err)
 {
     struct lq_space *s = e->space;
@@ -194,9 +184,10 @@ enum lq_code lq_ends_backward(struct lq_training_ends *e, struct lq_error *err)
         LQ_TRY(s->backend->linear(s->device, &weight, err));
     }
     LQ_TRY(lq_space_count(s, LQ_TERM_HEAD, err));
-    const size_t bytes = (size_t)(e->tokens * e->hidden) * s->element_bytes;
-    LQ_TRY(s->backend->zero(s->device, e->d_x, bytes, err));
-    LQ_TRY(clear(e, &e->norm, err));
+    LQ_TRY(lq_space_clear(s, e->d_x, e->tokens * e->hidden, err));
+    if (e->norm.gradient != NULL) {
+        LQ_TRY(lq_space_clear(s, e->norm.gradient, e->hidden, err));
+    }
     const struct lq_op_norm norm = final_norm(e);
     LQ_TRY(s->backend->norm(s->device, &norm, LQ_PASS_BACKWARD, err));
     LQ_TRY(lq_space_count(s, LQ_TERM_NORM, err));
@@ -204,7 +195,8 @@ enum lq_code lq_ends_backward(struct lq_training_ends *e, struct lq_error *err)
         return LQ_OK;
     }
     if (e->table.gradient != e->head.gradient) { /* a tied table has the head's gradient already */
-        LQ_TRY(clear(e, &e->table, err));
+        LQ_TRY(s->backend->zero(s->device, e->table.gradient, (size_t)e->table.n * s->element_bytes,
+                                err));
     }
     const struct lq_op_lookup look = lookup(e);
     LQ_TRY(s->backend->lookup(s->device, &look, LQ_PASS_BACKWARD, err));

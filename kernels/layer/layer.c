@@ -173,8 +173,7 @@ static enum lq_code normalize_backward(struct lq_training_layer *l, int which, c
 {
     const struct lq_op_norm op = norm_of(l, which, x, NULL);
     if (op.d_weight != NULL) {
-        LQ_TRY(l->space->backend->zero(l->space->device, op.d_weight,
-                                       (size_t)l->job.hidden * l->space->element_bytes, err));
+        LQ_TRY(lq_space_clear(l->space, op.d_weight, l->job.hidden, err));
     }
     LQ_TRY(l->space->backend->norm(l->space->device, &op, LQ_PASS_BACKWARD, err));
     return lq_space_count(l->space, LQ_TERM_NORM, err);

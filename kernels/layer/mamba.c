@@ -189,8 +189,7 @@ static enum lq_code clear_gradients(struct lq_space *space, const struct lq_mamb
                                                  &p->step_bias};
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
         if (vectors[i]->gradient != NULL) {
-            LQ_TRY(space->backend->zero(space->device, vectors[i]->gradient,
-                                        (size_t)vectors[i]->n * space->element_bytes, err));
+            LQ_TRY(lq_space_clear(space, vectors[i]->gradient, vectors[i]->n, err));
         }
     }
     return LQ_OK;

@@ -203,9 +203,7 @@ static enum lq_code contract(struct lq_space *space, const struct lq_part_job *j
     LQ_TRY(copy(space, job, m->heads, m->value_size, p.value, p.value_in_expanded, false, err));
     LQ_TRY(lq_weights_backward(space, behind_query(part, EXPANSION), &rows, part->latent,
                                part->d_expanded, part->d_latent, false, err));
-    const size_t joint_bytes = (size_t)(rows.count * (m->kv_rank + m->rope_size));
-    LQ_TRY(space->backend->zero(space->device, part->d_joint, joint_bytes * space->element_bytes,
-                                err));
+    LQ_TRY(lq_space_clear(space, part->d_joint, rows.count * (m->kv_rank + m->rope_size), err));
     LQ_TRY(copy(space, job, 1, m->kv_rank, p.latent, p.latent_in_joint, false, err));
     LQ_TRY(copy(space, job, m->heads, m->rope_size, p.rope_in_key, p.rope_in_joint, true, err));
     LQ_TRY(lq_space_count(space, LQ_TERM_ATTENTION, err));

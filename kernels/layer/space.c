@@ -116,6 +116,14 @@ enum lq_code lq_space_count_apart(struct lq_space *space, enum lq_term flop_term
     return LQ_OK;
 }
 
+enum lq_code lq_space_clear(struct lq_space *space, void *memory, int64_t count,
+                            struct lq_error *err)
+{
+    LQ_TRY(space->backend->zero(space->device, memory, (size_t)count * space->element_bytes, err));
+    (void)space->backend->tally(space->device);
+    return LQ_OK;
+}
+
 void lq_space_restart(struct lq_space *space)
 {
     memset(space->work, 0, sizeof space->work);

@@ -61,6 +61,10 @@ LQ_MUST_USE enum lq_code lq_space_count(struct lq_space *space, enum lq_term ter
  * seconds with the FLOPs. */
 LQ_MUST_USE enum lq_code lq_space_count_apart(struct lq_space *space, enum lq_term flop_term,
                                               enum lq_term traffic_term, struct lq_error *err);
+/* Zeroes what is only added to, without entering it: vectors and scratch are as little in core's
+ * count. Nothing may be left to enter before it. */
+LQ_MUST_USE enum lq_code lq_space_clear(struct lq_space *space, void *memory, int64_t count,
+                                        struct lq_error *err);
 /* Forgets the work and seconds entered so far, not the memory. */
 void lq_space_restart(struct lq_space *space);
 

@@ -32,10 +32,9 @@ enum lq_code lq_tensor_open(struct lq_space *space, int64_t n, bool trained, uin
     LQ_TRY(lq_space_take(space, LQ_USE_GRADIENT, n, &out->gradient, err));
     LQ_TRY(lq_space_take(space, LQ_USE_STATE, n, &out->first, err));
     LQ_TRY(lq_space_take(space, LQ_USE_STATE, n, &out->second, err));
-    const size_t bytes = (size_t)n * space->element_bytes;
-    LQ_TRY(space->backend->zero(space->device, out->gradient, bytes, err));
-    LQ_TRY(space->backend->zero(space->device, out->first, bytes, err));
-    return space->backend->zero(space->device, out->second, bytes, err);
+    LQ_TRY(lq_space_clear(space, out->gradient, n, err));
+    LQ_TRY(lq_space_clear(space, out->first, n, err));
+    return lq_space_clear(space, out->second, n, err);
 }
 
 enum lq_code lq_tensor_step(struct lq_space *space, const struct lq_trained_tensor *tensor,
