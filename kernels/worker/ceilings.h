@@ -1,0 +1,41 @@
+/* What a device reaches at best: copies, matmuls, dequantisation, launches; and matmuls at a
+ * model's own shapes. */
+#pragma once
+
+#include "core/arch/model.h"
+#include "kernels/backend.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Medians over repeated runs; the best of the sizes tried. */
+struct lq_ceilings {
+    double copy_bytes_per_s; /* read and written bytes together */
+    double matmul_flop_per_s;
+    double dequantization_bytes_per_s; /* nf4 with double-quantised scales: read and written */
+    double launch_s;                   /* an operation on one element, from call to end */
+};
+
+/* A matmul of one kind of matrix at a number of tokens. */
+struct lq_matmul_rate {
+    enum lq_target target;
+    int64_t tokens; /* of one expert where routed */
+    int64_t outputs;
+    int64_t inputs;
+    int64_t groups;
+    double flop_per_s; /* forward */
+    double spread;     /* interquartile range over the median */
+};
+
+/* Errors: LQ_ENOFIT, LQ_EDEVICE. */
+LQ_MUST_USE enum lq_code lq_ceilings_measure(const struct lq_backend *backend,
+                                             struct lq_device *device, enum lq_element element,
+                                             struct lq_ceilings *out, struct lq_error *err);
+
+/* Every kind of matrix of the model at `tokens` tokens, of which each expert gets its even share of
+ * tokens * active / experts (active 0: the model's own). Writes up to `max` rates.
+ * Errors: LQ_ENOFIT, LQ_EDEVICE. */
+LQ_MUST_USE enum lq_code lq_matmul_rates(const struct lq_backend *backend, struct lq_device *device,
+                                         enum lq_element element, const struct lq_model *model,
+                                         int64_t tokens, int64_t active, struct lq_matmul_rate *out,
+                                         size_t max, size_t *count, struct lq_error *err);
