@@ -1,18 +1,65 @@
 /* The command that sends all that waits in the spool. How it is sent stands in deliver.c. */
 #include "kernels/worker/command.h"
+#include "kernels/worker/deliver.h"
+#include "kernels/worker/spool.h"
+
+enum { PATH_SIZE = 4096 };
+
+static int deliver(const struct lq_settings *settings, struct lq_spool *spool, const char *dir)
+{
+    struct lq_error err = {0};
+    struct lq_delivery told;
+    const enum lq_code code = lq_deliver(settings, spool, stderr, &told, &err);
+    printf("delivered %zu points (%zu were there already, %zu are implausible), rejected %zu, "
+           "%zu wait\n",
+           told.delivered, told.duplicates, told.implausible, told.rejected, told.kept);
+    if (told.rejected > 0) {
+        fprintf(stderr, "llmquote-worker: rejected points are in %s/rejected.jsonl\n", dir);
+    }
+    if (code != LQ_OK) {
+        fprintf(stderr, "llmquote-worker: %zu points are kept in %s\n", told.kept, dir);
+        return lq_command_fail(code == LQ_EFIELD ? LQ_EXIT_USAGE : lq_exit_code(code), &err);
+    }
+    if (told.is_interrupted) {
+        fprintf(stderr, "llmquote-worker: interrupted; %zu points are kept in %s\n", told.kept,
+                dir);
+        return LQ_EXIT_INTERRUPTED;
+    }
+    return told.rejected > 0 ? LQ_EXIT_DATA : LQ_EXIT_OK;
+}
 
 static int run(const struct lq_settings *settings, const void *own, int argc, char *const *argv)
 {
-    (void)settings;
     (void)own;
     (void)argc;
     (void)argv;
-    return LQ_EXIT_OK;
+    struct lq_error err = {0};
+    struct lq_spool *spool = NULL;
+    char dir[PATH_SIZE];
+    char aside[PATH_SIZE];
+    if (lq_settings_spool(settings, dir, sizeof dir, &err) != LQ_OK) {
+        return lq_command_fail(LQ_EXIT_USAGE, &err);
+    }
+    if (lq_spool_open(dir, &spool, aside, sizeof aside, &err) != LQ_OK) {
+        return lq_command_fail(LQ_EXIT_SPOOL, &err);
+    }
+    if (aside[0] != '\0') {
+        fprintf(stderr,
+                "llmquote-worker: the spool was damaged; it is kept as %s, and what is "
+                "whole in it goes on\n",
+                aside);
+    }
+    const int status = deliver(settings, spool, dir);
+    lq_spool_close(spool);
+    return status;
 }
 
 const struct lq_command LQ_COMMAND_DELIVER = {
     .name = "deliver",
     .summary = "send all points that wait in the spool",
     .arguments = "",
+    .notes = "Points wait in the spool until a server has said that it keeps them. Whatever is\n"
+             "killed when, each is stored once. What a server rejects goes to rejected.jsonl in\n"
+             "the spool's folder, with its words, and is not sent again.\n",
     .run = run,
 };

@@ -16,11 +16,10 @@
 /* A folder's path, and a file's name in it: up to 255 bytes on every file system. */
 enum { JOINED_MAX = LQ_IMPORT_PATH_MAX + 300 };
 
-static bool join(const struct lq_import_source *source, const char *file,
-                 char path[JOINED_MAX])
+static bool join(const struct lq_import_source *source, const char *file, char path[JOINED_MAX])
 {
-    const int size = snprintf(path, JOINED_MAX, "%s/%s", source->folder,
-                              file != NULL ? file : source->log);
+    const int size =
+        snprintf(path, JOINED_MAX, "%s/%s", source->folder, file != NULL ? file : source->log);
     return size > 0 && size < JOINED_MAX;
 }
 
