@@ -138,6 +138,9 @@ static enum lq_code take(void *context, const char *json, const struct lq_import
 {
     struct sink *sink = context;
     tell_notices(sink, &run->notices);
+    if (json == NULL) {
+        return LQ_OK;
+    }
     if (!run->table) {
         tell_run(sink, run);
     }

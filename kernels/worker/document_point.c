@@ -102,6 +102,21 @@ static enum lq_code check_measured(const struct lq_measured_point *p, struct lq_
     return LQ_OK;
 }
 
+/* 2026-07-20T10:00:00Z, a fraction may stand in front of the Z. */
+static bool is_time(const char *text)
+{
+    static const char SHAPE[] = "dddd-dd-ddTdd:dd:dd";
+    for (size_t i = 0; SHAPE[i] != '\0'; i++) {
+        const bool digit = text[i] >= '0' && text[i] <= '9';
+        if (SHAPE[i] == 'd' ? !digit : text[i] != SHAPE[i]) {
+            return false;
+        }
+    }
+    const char *rest = text + strlen(SHAPE);
+    rest += *rest == '.' ? 1 + strspn(rest + 1, "0123456789") : 0;
+    return strcmp(rest, "Z") == 0;
+}
+
 static enum lq_code check(const struct lq_measured_point *p, struct lq_error *err)
 {
     LQ_TRY(check_id(p->model, "/model", true, err));
@@ -110,6 +125,10 @@ static enum lq_code check(const struct lq_measured_point *p, struct lq_error *er
     LQ_TRY(check_id(p->lengths, "/lengths", false, err));
     LQ_TRY(check_id(p->source, "/source", false, err));
     LQ_TRY(check_id(p->dataset, "/dataset", false, err));
+    if (p->measured_at[0] != '\0' && !is_time(p->measured_at)) {
+        return lq_fail(err, LQ_EFIELD, "/measured_at",
+                       "must be in UTC like 2026-07-20T10:00:00Z, got \"%s\"", p->measured_at);
+    }
     if (p->method == LQ_UNSAID) {
         return lq_fail(err, LQ_EFIELD, "/method", "is required");
     }

@@ -207,10 +207,13 @@ static enum lq_code import_log(const struct lq_import_source *source, enum forma
                                lq_import_take take, void *context, struct lq_error *err)
 {
     char *json = NULL;
-    LQ_TRY(import_run(source, format, options, run, err));
-    lq_facts_merge(&run->facts, &options->facts, &run->notices);
-    LQ_TRY(lq_import_finish(source->name, run, &json, err));
-    const enum lq_code code = take(context, json, run, err);
+    enum lq_code code = import_run(source, format, options, run, err);
+    if (code == LQ_OK) {
+        lq_facts_merge(&run->facts, &options->facts, &run->notices);
+        code = lq_import_finish(source->name, run, &json, err);
+    }
+    const enum lq_code taken = take(context, json, run, err);
+    code = code == LQ_OK ? taken : code;
     free(json);
     return code;
 }

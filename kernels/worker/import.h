@@ -52,7 +52,8 @@ struct lq_import_source {
     char log[256];                   /* the log's name in it */
 };
 
-/* Takes one point: its JSON text (borrowed), and the run it was made of. */
+/* Takes one point: its JSON text (borrowed), and the run it was made of. Where no point came of a
+ * log the text is NULL, so that notices can say why; what is returned then does not count. */
 typedef enum lq_code (*lq_import_take)(void *context, const char *json,
                                        const struct lq_import_run *run, struct lq_error *err);
 

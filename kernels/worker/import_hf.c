@@ -212,13 +212,13 @@ static void say_rate(struct lq_import_run *run, const struct summary *s)
     }
     rate->padded_tokens_per_step = s->tokens > 0.0 ? s->tokens / steps : 0.0;
     snprintf(run->note, sizeof run->note,
-             "import: Hugging Face Trainer, mean of %.0f steps in %.6g s (start-up and saving "
-             "included; %.6g s of %zu evaluations left out)",
-             steps, train_s, s->evaluation_s, s->evaluations);
+             "import: Hugging Face Trainer, mean of %.0f steps in %.6g s, start-up and saving "
+             "included, evaluations (%zu, %.6g s) not",
+             steps, train_s, s->evaluations, s->evaluation_s);
     lq_notice(&run->notices,
               "rate: mean of the whole run from %.80s, %.0f steps in %.6g s: start-up and saving "
-              "are in it, %.4g s of %zu evaluations are not",
-              s->from, steps, train_s, s->evaluation_s, s->evaluations);
+              "are in it, evaluations (%zu, %.4g s) are not",
+              s->from, steps, train_s, s->evaluations, s->evaluation_s);
 }
 
 enum lq_code lq_import_hf(const struct lq_import_source *source,

@@ -11,7 +11,7 @@
 static const char LOG[] = "trainer_log.jsonl";
 
 /* 20 s: elapsed_time is cut to whole seconds, so that a shorter window may be off by more than a
- * twentieth. */
+ * twentieth. The mean of the middle half evens that out, where a median would keep it. */
 static const double WINDOW_S = 20.0;
 /* 3: fewer windows have no middle half. */
 enum { WINDOWS_MIN = 3 };
@@ -165,20 +165,21 @@ static enum lq_code say_rate(const struct lq_import_source *source,
     const struct lq_import_steady steady =
         windows >= WINDOWS_MIN
             ? lq_import_median(step_s, windows)
-            : (struct lq_import_steady){mean_s, mean_s, mean_s, windows > 0 ? windows : 1, 0};
+            : (struct lq_import_steady){
+                  .middle_mean = mean_s, .low = mean_s, .high = mean_s, .used = 1};
     free(step_s);
-    run->rate.steps_per_s = 1.0 / steady.median;
+    run->rate.steps_per_s = 1.0 / steady.middle_mean;
     run->rate.padded_tokens_per_step =
         last->tokens > 0.0 ? (last->tokens - e[first].tokens) / (last->steps - e[first].steps)
                            : 0.0;
     snprintf(run->note, sizeof run->note,
-             "import: LLaMA-Factory, median of %zu windows behind step %.0f; middle half %.4g to "
+             "import: LLaMA-Factory, middle half of %zu windows behind step %.0f, %.4g to "
              "%.4g s a step",
              steady.used, e[first].steps, steady.low, steady.high);
     lq_notice(&run->notices,
-              "rate: %.5g s a step from %s, median of %zu windows behind step %.0f; middle half "
+              "rate: %.5g s a step from %s, middle half of %zu windows behind step %.0f, "
               "%.4g to %.4g s",
-              steady.median, LOG, steady.used, e[first].steps, steady.low, steady.high);
+              steady.middle_mean, LOG, steady.used, e[first].steps, steady.low, steady.high);
     return LQ_OK;
 }
 

@@ -278,7 +278,8 @@ static enum lq_code check_known(const char *name, const struct lq_import_run *ru
 {
     const struct lq_facts *f = &run->facts;
     const bool by_name = lq_fact_known(f, LQ_FACT_LENGTHS);
-    const bool full = lq_fact_is(f, LQ_FACT_METHOD, "full");
+    const bool adapters =
+        !run->table && lq_fact_known(f, LQ_FACT_METHOD) && !lq_fact_is(f, LQ_FACT_METHOD, "full");
     const bool rated = lq_fact_known(f, LQ_FACT_QUERIES_PER_S) ||
                        lq_fact_known(f, LQ_FACT_STEP_TIME_S) ||
                        lq_fact_known(f, LQ_FACT_OUT_OF_MEMORY);
@@ -291,8 +292,8 @@ static enum lq_code check_known(const char *name, const struct lq_import_run *ru
         {LQ_FACT_GPU, true},
         {LQ_FACT_GPU_COUNT, !run->table},
         {LQ_FACT_METHOD, true},
-        {LQ_FACT_RANK, !run->table && !full},
-        {LQ_FACT_TARGETS, !run->table && !full},
+        {LQ_FACT_RANK, adapters},
+        {LQ_FACT_TARGETS, adapters},
         {LQ_FACT_GRADIENT_CHECKPOINTING, !run->table},
         {LQ_FACT_BATCH_SIZE, true},
         {LQ_FACT_GRADIENT_ACCUMULATION_STEPS, !run->table},

@@ -7,6 +7,7 @@
 /* Median and middle half of the steady part of a series. */
 struct lq_import_steady {
     double median;
+    double middle_mean; /* of the middle half: for values that were rounded */
     double low;     /* first quartile */
     double high;    /* third quartile */
     size_t used;    /* values that count */
