@@ -36,6 +36,7 @@ struct lq_command {
 };
 
 extern const struct lq_command LQ_COMMAND_DELIVER;
+extern const struct lq_command LQ_COMMAND_IMPORT;
 
 /* The exit code that tells a failure of this code. */
 int lq_exit_code(enum lq_code code);

@@ -9,6 +9,7 @@
 /* In the order of the help. */
 static const struct lq_command *const COMMANDS[] = {
     &LQ_COMMAND_DELIVER,
+    &LQ_COMMAND_IMPORT,
     NULL,
 };
 
