@@ -47,6 +47,26 @@ LQ_MUST_USE enum lq_code lq_cpu_scratch(struct lq_device *device, size_t bytes, 
 void lq_cpu_count(struct lq_device *device, struct lq_tally work);
 struct lq_tally lq_cpu_tally(struct lq_device *device);
 
+/* c = scale op(a) op(b), added to c with `accumulate`, for matrices inside larger ones. Runs on the
+ * calling thread alone, which may be one of the pool, so that attention can use it block by block.
+ * op(a) is [m, k], op(b) [k, n], c [m, n]; strides are elements from one stored row to the next. */
+struct lq_cpu_product {
+    bool a_transposed;
+    bool b_transposed;
+    bool accumulate;
+    int64_t m;
+    int64_t n;
+    int64_t k;
+    float scale;
+    const float *a;
+    int64_t a_stride;
+    const float *b;
+    int64_t b_stride;
+    float *c;
+    int64_t c_stride;
+};
+void lq_cpu_product(const struct lq_cpu_product *product);
+
 /* What this machine says of itself, and how it is now. No host name is among it. */
 void lq_cpu_describe(struct lq_device_info *info);
 void lq_cpu_state(struct lq_device *device, struct lq_device_state *state);

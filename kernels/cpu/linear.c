@@ -38,6 +38,14 @@ const char *lq_cpu_blas_version(void)
     return openblas_get_config();
 }
 
+void lq_cpu_product(const struct lq_cpu_product *p)
+{
+    cblas_sgemm(CblasRowMajor, p->a_transposed ? CblasTrans : CblasNoTrans,
+                p->b_transposed ? CblasTrans : CblasNoTrans, (blasint)p->m, (blasint)p->n,
+                (blasint)p->k, p->scale, p->a, (blasint)p->a_stride, p->b, (blasint)p->b_stride,
+                p->accumulate ? 1.0F : 0.0F, p->c, (blasint)p->c_stride);
+}
+
 static int64_t group_begin(const struct lq_op_linear *op, int64_t group)
 {
     return op->offsets == NULL ? (group == 0 ? 0 : op->tokens) : op->offsets[group];

@@ -1,0 +1,121 @@
+/* Reading nf4 weights back to fp32, and the tables of values that their codes stand for. */
+#include "kernels/cpu/cpu.h"
+
+#include <string.h>
+
+enum {
+    BLOCK = 64,         /* weights of one scale */
+    SCALES_BLOCK = 256, /* 8-bit scales of one scale's scale */
+    CODES = 16
+};
+
+/* QLoRA (arXiv 2305.14314) appendix E, as printed; quantiles of a normal distribution. */
+const float LQ_NF4[16] = {-1.0F,
+                          -0.6961928009986877F,
+                          -0.5250730514526367F,
+                          -0.39491748809814453F,
+                          -0.28444138169288635F,
+                          -0.18477343022823334F,
+                          -0.09105003625154495F,
+                          0.0F,
+                          0.07958029955625534F,
+                          0.16093020141124725F,
+                          0.24611230194568634F,
+                          0.33791524171829224F,
+                          0.44070982933044434F,
+                          0.5626170039176941F,
+                          0.7229568362236023F,
+                          1.0F};
+
+/* The signed dynamic map of bitsandbytes (functional.py, create_dynamic_map(signed=True,
+ * max_exponent_bits=7, total_bits=8)): for each exponent e = 0 .. 6 the middles of 2^e equal parts
+ * of [0.1, 1], times 10^(e - 6), with either sign; and 0 and 1. */
+void lq_code8(float values[256])
+{
+    enum { EXPONENTS = 7, ZERO = 127 };
+    double power = 1e-6;
+    int rank = 0;
+    values[ZERO] = 0.0F;
+    for (int e = 0; e < EXPONENTS; e++, power *= 10.0) {
+        const int parts = 1 << e;
+        for (int i = 0; i < parts; i++) {
+            rank++;
+            const float value = (float)(power * (0.1 + 0.9 * (i + 0.5) / parts));
+            values[ZERO + rank] = value;
+            values[ZERO - rank] = -value;
+        }
+    }
+    values[ZERO + rank + 1] = 1.0F;
+}
+
+/* Both weights of a byte, the one in the high half first. */
+struct pair {
+    float weight[2];
+};
+
+struct dequantization {
+    const struct lq_op_dequantization *op;
+    struct pair pairs[256];
+    float code8[256];
+};
+
+static float scale_of(const struct dequantization *context, int64_t block)
+{
+    const struct lq_op_dequantization *op = context->op;
+    if (op->absmax == NULL) {
+        return op->scales[block];
+    }
+    return context->code8[op->absmax[block]] * op->absmax_scale[block / SCALES_BLOCK] + op->offset;
+}
+
+static void read_block(const struct dequantization *context, const uint8_t *packed, float scale,
+                       float *restrict out)
+{
+    for (int i = 0; i < BLOCK / 2; i++) {
+        const struct pair pair = context->pairs[packed[i]];
+        out[2 * i] = pair.weight[0] * scale;
+        out[2 * i + 1] = pair.weight[1] * scale;
+    }
+}
+
+/* Items are blocks of weights; the last may be a part of one. */
+static void run(void *argument, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct dequantization *context = argument;
+    const struct lq_op_dequantization *op = context->op;
+    float *out = op->out;
+    for (int64_t block = begin; block < end; block++) {
+        const int64_t first = block * BLOCK;
+        const float scale = scale_of(context, block);
+        if (op->n - first >= BLOCK) {
+            read_block(context, op->packed + first / 2, scale, out + first);
+            continue;
+        }
+        for (int64_t i = first; i < op->n; i++) {
+            out[i] = context->pairs[op->packed[i / 2]].weight[i % 2] * scale;
+        }
+    }
+}
+
+static double bytes_per_weight(const struct lq_op_dequantization *op)
+{
+    const double scale =
+        op->absmax == NULL ? (double)sizeof(float) : 1.0 + (double)sizeof(float) / SCALES_BLOCK;
+    return 0.5 + scale / BLOCK + (double)sizeof(float);
+}
+
+enum lq_code lq_cpu_dequantize(struct lq_device *device, const struct lq_op_dequantization *op,
+                               struct lq_error *err)
+{
+    (void)err;
+    struct dequantization context = {.op = op};
+    for (int code = 0; code < 256; code++) {
+        context.pairs[code] = (struct pair){{LQ_NF4[code / CODES], LQ_NF4[code % CODES]}};
+    }
+    lq_code8(context.code8);
+    /* 64 KiB of weights for a thread, so that starting it pays */
+    lq_parallel(device, (op->n + BLOCK - 1) / BLOCK, 256, run, &context);
+    lq_cpu_count(device, (struct lq_tally){.stream_bytes = bytes_per_weight(op) * (double)op->n});
+    return LQ_OK;
+}
