@@ -3,6 +3,7 @@
 #include "tests/unit/check_main.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -63,9 +64,9 @@ START_TEST(only_the_first_device_and_fp32_can_be_opened)
 {
     const struct lq_backend *cpu = lq_cpu_backend();
     struct lq_device *device = NULL;
-    struct lq_error err = {0};
-    ck_assert_int_eq(cpu->open(1, LQ_ELEMENT_F32, &device, &err), LQ_EDEVICE);
-    ck_assert_str_ne(err.detail, "");
+    struct lq_error refused = {0};
+    ck_assert_int_eq(cpu->open(1, LQ_ELEMENT_F32, &device, &refused), LQ_EDEVICE);
+    ck_assert_str_ne(refused.detail, "");
     ck_assert_int_eq(cpu->open(0, LQ_ELEMENT_BF16, &device, NULL), LQ_EDEVICE);
     ck_assert_ptr_null(device);
     OK(cpu->open(0, LQ_ELEMENT_F32, &device, &err));
@@ -154,7 +155,7 @@ END_TEST
 START_TEST(noise_is_normal_and_the_same_for_any_number_of_threads)
 {
     const struct lq_backend *cpu = lq_cpu_backend();
-    const int64_t n = 200001;
+    const int64_t n = 50001;
     float *x = poisoned_floats((size_t)n);
     float *y = poisoned_floats((size_t)n);
     OK(cpu->randomize(open_device(1), x, n, 5, 0.02, &err));
@@ -163,8 +164,10 @@ START_TEST(noise_is_normal_and_the_same_for_any_number_of_threads)
     double moments[5] = {0.0};
     for (int64_t i = 0; i < n; i++) {
         const double z = (double)x[i] / 0.02;
+        double power = 1.0;
         for (int m = 1; m < 5; m++) {
-            moments[m] += pow(z, m) / (double)n;
+            power *= z;
+            moments[m] += power / (double)n;
         }
     }
     /* six standard errors of each moment: sqrt(var / n) with var 1, 2, 15, 96 */
@@ -222,8 +225,7 @@ START_TEST(scratch_grows_and_is_kept)
     ck_assert_ptr_eq(small, again);
     OK(lq_cpu_scratch(device, 100000, &again, &err));
     memset(again, 1, 100000);
-    struct lq_error err = {0};
-    ck_assert_int_eq(lq_cpu_scratch(device, (size_t)1 << 50, &again, &err), LQ_ENOFIT);
+    ck_assert_int_eq(lq_cpu_scratch(device, (size_t)1 << 50, &again, NULL), LQ_ENOFIT);
     OK(lq_cpu_scratch(device, 10, &again, &err));
 }
 END_TEST
