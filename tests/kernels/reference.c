@@ -137,6 +137,18 @@ double *gradient_of(loss_fn *loss, const void *context, double *x, size_t n)
     return gradient;
 }
 
+void assert_gradient(const char *what, const float *got, loss_fn *loss, const void *context,
+                     double *x, size_t n)
+{
+    enum { PIECE = 12, WHOLE = 5 * PIECE };
+    const size_t piece = n <= WHOLE ? n : PIECE;
+    const size_t begin[] = {0, (n - piece) / 2, n - piece};
+    for (size_t i = 0; i < (n <= WHOLE ? 1 : sizeof begin / sizeof *begin); i++) {
+        const double *want = gradient_of(loss, context, x + begin[i], piece);
+        assert_near(what, got + begin[i], want, piece, BACKWARD_TOLERANCE);
+    }
+}
+
 double dot(const double *a, const float *b, size_t n)
 {
     double sum = 0.0;
