@@ -114,7 +114,7 @@ void assert_near(const char *what, const float *got, const double *want, size_t 
 
 void assert_same(const char *what, const float *got, const float *want, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && memcmp(got, want, n * sizeof got[0]) != 0; i++) {
         ck_assert_msg(memcmp(&got[i], &want[i], sizeof got[i]) == 0, "%s: [%zu] is %.9g, not %.9g",
                       what, i, (double)got[i], (double)want[i]);
     }
@@ -135,6 +135,18 @@ double *gradient_of(loss_fn *loss, const void *context, double *x, size_t n)
         gradient[i] = (above - below) / (2.0 * step);
     }
     return gradient;
+}
+
+void assert_gradient(const char *what, const float *got, loss_fn *loss, const void *context,
+                     double *x, size_t n)
+{
+    enum { PIECE = 12, WHOLE = 5 * PIECE };
+    const size_t piece = n <= WHOLE ? n : PIECE;
+    const size_t begin[] = {0, (n - piece) / 2, n - piece};
+    for (size_t i = 0; i < (n <= WHOLE ? 1 : sizeof begin / sizeof *begin); i++) {
+        const double *want = gradient_of(loss, context, x + begin[i], piece);
+        assert_near(what, got + begin[i], want, piece, BACKWARD_TOLERANCE);
+    }
 }
 
 double dot(const double *a, const float *b, size_t n)

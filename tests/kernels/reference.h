@@ -34,6 +34,10 @@ void assert_same(const char *what, const float *got, const float *want, size_t n
 typedef double loss_fn(const void *context);
 /* d loss / d x[i] by central differences; x is as before afterwards. */
 double *gradient_of(loss_fn *loss, const void *context, double *x, size_t n);
+/* Fails the test unless `got` is that gradient within BACKWARD_TOLERANCE; of many numbers the
+ * first, some in the middle and the last are tried. */
+void assert_gradient(const char *what, const float *got, loss_fn *loss, const void *context,
+                     double *x, size_t n);
 /* sum of a[i] b[i]: with b as d_y, the loss whose gradients backward passes compute. */
 double dot(const double *a, const float *b, size_t n);
 
