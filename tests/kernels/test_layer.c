@@ -219,7 +219,7 @@ static double loss_at(const float *x, const float *v, double epsilon, const floa
 }
 
 /* The gradient of sum(r y) along a direction, by backward and by differences in fp32. */
-static void assert_gradient(const struct lq_model *model, const struct lq_method *method)
+static void assert_layer_gradient(const struct lq_model *model, const struct lq_method *method)
 {
     enum { ROWS = 2, TOKENS = 9 };
     open_layer(model, method, LQ_CHECKPOINTING_FULL, ROWS, TOKENS);
@@ -251,9 +251,9 @@ START_TEST(gradients_of_every_kind_of_layer_are_those_of_its_function)
     struct lq_model models[] = {dense(), moe(), mamba(), mla()};
     models[1].layers[0].ffn.active_experts = 128; /* a choice of experts has jumps */
     for (int i = 0; i < 4; i++) {
-        assert_gradient(&models[i], &FULL);
-        assert_gradient(&models[i], &LORA);
-        assert_gradient(&models[i], &QLORA);
+        assert_layer_gradient(&models[i], &FULL);
+        assert_layer_gradient(&models[i], &LORA);
+        assert_layer_gradient(&models[i], &QLORA);
     }
 }
 END_TEST
