@@ -2,6 +2,8 @@
  * per parameter. What those bytes add up to for a model lives in core/finetune. */
 #include "core/arch/method.h"
 
+#include <string.h>
+
 #include <stddef.h>
 
 const char *const LQ_TARGET_NAMES[] = {
@@ -24,6 +26,32 @@ const char *const LQ_TARGET_NAMES[] = {
     [LQ_TARGET_MAMBA_OUT] = "out_proj",
     [LQ_TARGET_COUNT] = NULL,
 };
+
+const struct lq_target_group LQ_TARGET_GROUPS[] = {
+    {"all-linear", LQ_TARGETS_ALL_LINEAR},
+    {"attention", LQ_TARGETS_ATTENTION},
+    {"mlp", LQ_TARGETS_DENSE_MLP | LQ_TARGETS_EXPERTS},
+    {"experts", LQ_TARGETS_EXPERTS},
+    {"gate", LQ_TARGET_BIT(LQ_TARGET_GATE) | LQ_TARGET_BIT(LQ_TARGET_EXPERT_GATE)},
+    {"up", LQ_TARGET_BIT(LQ_TARGET_UP) | LQ_TARGET_BIT(LQ_TARGET_EXPERT_UP)},
+    {"down", LQ_TARGET_BIT(LQ_TARGET_DOWN) | LQ_TARGET_BIT(LQ_TARGET_EXPERT_DOWN)},
+    {NULL, 0},
+};
+
+uint32_t lq_targets_named(const char *name)
+{
+    for (const struct lq_target_group *group = LQ_TARGET_GROUPS; group->name != NULL; group++) {
+        if (strcmp(group->name, name) == 0) {
+            return group->bits;
+        }
+    }
+    for (int i = 0; i < LQ_TARGET_COUNT; i++) {
+        if (strcmp(LQ_TARGET_NAMES[i], name) == 0) {
+            return LQ_TARGET_BIT(i);
+        }
+    }
+    return 0;
+}
 
 const char *const LQ_METHOD_NAMES[] = {
     [LQ_METHOD_FULL] = "full", [LQ_METHOD_LORA] = "lora", [LQ_METHOD_QLORA] = "qlora", NULL};

@@ -43,6 +43,18 @@ enum lq_target {
 #define LQ_TARGETS_ALL_LINEAR                                                                      \
     (LQ_TARGETS_ATTENTION | LQ_TARGETS_DENSE_MLP | LQ_TARGETS_EXPERTS | LQ_TARGETS_MAMBA)
 
+/* What one name in a list of targets stands for. An MLP's three names mean dense layers and experts
+ * alike, as adapters are attached by module name. Groups stand first, then single matrices of names
+ * that the groups do not take; NULL at the end. */
+struct lq_target_group {
+    const char *name;
+    uint32_t bits;
+};
+extern const struct lq_target_group LQ_TARGET_GROUPS[];
+
+/* The bits of a group or of a single target; 0 for no name of one. */
+uint32_t lq_targets_named(const char *name);
+
 enum lq_method_kind { LQ_METHOD_FULL, LQ_METHOD_LORA, LQ_METHOD_QLORA };
 
 enum lq_quantization {

@@ -35,8 +35,10 @@ struct lq_command {
     int (*run)(const struct lq_settings *settings, const void *own, int argc, char *const *argv);
 };
 
-extern const struct lq_command LQ_COMMAND_DELIVER;
+extern const struct lq_command LQ_COMMAND_PROBE;
+extern const struct lq_command LQ_COMMAND_MEASURE;
 extern const struct lq_command LQ_COMMAND_IMPORT;
+extern const struct lq_command LQ_COMMAND_DELIVER;
 
 /* The exit code that tells a failure of this code. */
 int lq_exit_code(enum lq_code code);

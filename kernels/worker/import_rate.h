@@ -8,10 +8,10 @@
 struct lq_import_steady {
     double median;
     double middle_mean; /* of the middle half: for values that were rounded */
-    double low;     /* first quartile */
-    double high;    /* third quartile */
-    size_t used;    /* values that count */
-    size_t dropped; /* values of the warm-up */
+    double low;         /* first quartile */
+    double high;        /* third quartile */
+    size_t used;        /* values that count */
+    size_t dropped;     /* values of the warm-up */
 };
 
 /* Drops the first tenth, and at least the first, and takes the median of the rest.

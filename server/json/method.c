@@ -8,22 +8,6 @@
 
 enum { RANK_DEFAULT = 16, RANK_MAX = 4096 };
 
-/* What a name in `targets` stands for. An MLP's three names mean dense layers and experts alike,
- * as adapters are attached by module name. Groups stand first: encoding prefers them. */
-static const struct {
-    const char *name;
-    uint32_t bits;
-} TARGETS[] = {
-    {"all-linear", LQ_TARGETS_ALL_LINEAR},
-    {"attention", LQ_TARGETS_ATTENTION},
-    {"mlp", LQ_TARGETS_DENSE_MLP | LQ_TARGETS_EXPERTS},
-    {"experts", LQ_TARGETS_EXPERTS},
-    {"gate", LQ_TARGET_BIT(LQ_TARGET_GATE) | LQ_TARGET_BIT(LQ_TARGET_EXPERT_GATE)},
-    {"up", LQ_TARGET_BIT(LQ_TARGET_UP) | LQ_TARGET_BIT(LQ_TARGET_EXPERT_UP)},
-    {"down", LQ_TARGET_BIT(LQ_TARGET_DOWN) | LQ_TARGET_BIT(LQ_TARGET_EXPERT_DOWN)},
-};
-enum { TARGET_NAMES = sizeof TARGETS / sizeof TARGETS[0] };
-
 struct document {
     int kind;
     int64_t rank;
@@ -53,23 +37,12 @@ static const struct lq_field FIELDS[] = {
      .offset = offsetof(struct document, train_embeddings)},
 };
 
-static uint32_t target_bits(const char *name)
-{
-    for (int i = 0; i < TARGET_NAMES; i++) {
-        if (strcmp(TARGETS[i].name, name) == 0) {
-            return TARGETS[i].bits;
-        }
-    }
-    const int index = lq_name_index(name, LQ_TARGET_NAMES);
-    return index < 0 ? 0 : LQ_TARGET_BIT((uint32_t)index);
-}
-
 static uint32_t targets_decode(const json_t *value, const char *pointer, struct lq_faults *faults)
 {
     char at[LQ_POINTER_MAX];
     snprintf(at, sizeof at, "%s/targets", pointer);
     if (json_is_string(value)) {
-        const uint32_t bits = target_bits(json_string_value(value));
+        const uint32_t bits = lq_targets_named(json_string_value(value));
         if (bits == 0) {
             lq_faults_add(faults, LQ_EFIELD, at, "unknown target \"%.40s\"",
                           json_string_value(value));
@@ -86,7 +59,7 @@ static uint32_t targets_decode(const json_t *value, const char *pointer, struct 
     json_array_foreach(value, i, item)
     {
         const char *name = json_string_value(item);
-        const uint32_t bits = name != NULL ? target_bits(name) : 0;
+        const uint32_t bits = name != NULL ? lq_targets_named(name) : 0;
         if (bits == 0) {
             snprintf(at, sizeof at, "%s/targets/%zu", pointer, i);
             lq_faults_add(faults, LQ_EFIELD, at,
@@ -169,10 +142,10 @@ bool lq_method_decode(const json_t *value, const char *pointer, struct lq_method
 static json_t *targets_encode(uint32_t targets)
 {
     json_t *list = json_array();
-    for (int i = 0; i < TARGET_NAMES; i++) {
-        if ((targets & TARGETS[i].bits) == TARGETS[i].bits) {
-            json_array_append_new(list, json_string(TARGETS[i].name));
-            targets &= ~TARGETS[i].bits;
+    for (const struct lq_target_group *group = LQ_TARGET_GROUPS; group->name != NULL; group++) {
+        if ((targets & group->bits) == group->bits) {
+            json_array_append_new(list, json_string(group->name));
+            targets &= ~group->bits;
         }
     }
     for (int i = 0; i < LQ_TARGET_COUNT; i++) {

@@ -1,0 +1,332 @@
+/* The command that measures a model's training step and posts what it finds. */
+#include "kernels/worker/calibrate.h"
+#include "kernels/worker/client.h"
+#include "kernels/worker/command.h"
+#include "kernels/worker/deliver.h"
+#include "kernels/worker/document_catalog.h"
+#include "kernels/worker/text_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATH_SIZE = 4096, LENGTH_MOST = 16777216, BATCH_MOST = 1000000 };
+
+struct own {
+    const char *active_experts;
+    const char *backend;
+    const char *batch_sizes;
+    const char *config;
+    int64_t device;
+    const char *gpu;
+    const char *methods;
+    const char *model;
+    const char *model_file;
+    const char *sequence_tokens;
+    const char *source;
+    const char *targets;
+    int checkpointing;
+    int64_t rank;
+    int64_t rounds;
+    int64_t suggested;
+    double seconds;
+    double skew;
+    bool dry_run;
+};
+
+static const char *const CHECKPOINTING[] = {"none", "full", NULL};
+
+#define AT(member) .offset = offsetof(struct own, member)
+#define TEXT(called, value, otherwise, meaning, member)                                            \
+    {                                                                                              \
+        .name = (called), .takes = (value), .help = (meaning), .fallback = (otherwise),            \
+        .kind = LQ_SETTING_TEXT, AT(member)                                                        \
+    }
+static const struct lq_setting SETTINGS[] = {
+    TEXT("active-experts", "LIST", NULL, "experts of each token; else the model's own",
+         active_experts),
+    TEXT("backend", "NAME", NULL, "else the first that has a device", backend),
+    TEXT("batch-sizes", "LIST", "1,2,4", "rows of a step", batch_sizes),
+    {.name = "checkpointing",
+     .takes = "none|full",
+     .help = "whether layers are computed again before backward",
+     .fallback = "full",
+     .kind = LQ_SETTING_CHOICE,
+     AT(checkpointing),
+     .names = CHECKPOINTING},
+    TEXT("config", "FILE", NULL,
+         "a config.json to put into the catalog as --model first (scope catalog:write)", config),
+    {.name = "device",
+     .takes = "N",
+     .help = "number of the device in its backend's list, from 0",
+     .fallback = "0",
+     .kind = LQ_SETTING_COUNT,
+     AT(device),
+     .min = 0,
+     .max = LQ_DEVICES_MAX - 1},
+    {.name = "dry-run",
+     .help = "print the points, one a line, in place of keeping and sending them",
+     .kind = LQ_SETTING_SWITCH,
+     AT(dry_run)},
+    TEXT("gpu", "ID", NULL, "the device's id in the catalog; else made of its name (see probe)",
+         gpu),
+    TEXT("methods", "LIST", "lora", "of full, lora, qlora", methods),
+    TEXT("model", "ID", NULL, "id of the model in the catalog", model),
+    TEXT("model-file", "FILE", NULL,
+         "the model as GET /v1/models/ID answered it: nothing is asked of a server", model_file),
+    {.name = "rank",
+     .takes = "N",
+     .help = "of the adapters",
+     .fallback = "16",
+     .kind = LQ_SETTING_COUNT,
+     AT(rank),
+     .min = 1,
+     .max = 4096},
+    {.name = "rounds",
+     .takes = "N",
+     .help = "how often a noisy point is measured before it is marked as such",
+     .fallback = "3",
+     .kind = LQ_SETTING_COUNT,
+     AT(rounds),
+     .min = 1,
+     .max = 20},
+    {.name = "seconds",
+     .takes = "S",
+     .help = "of sampling each kind of layer in a round; five samples are taken at least",
+     .fallback = "2",
+     .kind = LQ_SETTING_NUMBER,
+     AT(seconds),
+     .min = 0.01,
+     .max = 3600.0},
+    TEXT("sequence-tokens", "LIST", "512", "tokens of a row, padding included", sequence_tokens),
+    {.name = "skew",
+     .takes = "S",
+     .help =
+         "uneven routing: 0 is even, 1 gives the first of 8 experts three times the last's load",
+     .fallback = "0",
+     .kind = LQ_SETTING_NUMBER,
+     AT(skew),
+     .min = 0.0,
+     .max = 10.0},
+    TEXT("source", "ID", "llmquote-worker", "who measures", source),
+    {.name = "suggested",
+     .takes = "N",
+     .help = "take up to N points that the server's estimates suggest, in place of the grid",
+     .fallback = "0",
+     .kind = LQ_SETTING_COUNT,
+     AT(suggested),
+     .min = 0,
+     .max = 100},
+    TEXT("targets", "LIST", "all-linear", "adapted matrices: q,v or attention or experts,router",
+         targets),
+};
+#undef TEXT
+#undef AT
+
+static enum lq_code read_axes(const struct own *own, struct lq_calibration_plan *plan,
+                              struct lq_error *err)
+{
+    struct lq_sweep_axes *axes = &plan->axes;
+    LQ_TRY(lq_choices_read("methods", own->methods, LQ_METHOD_NAMES, &axes->methods, err));
+    LQ_TRY(lq_counts_read("batch-sizes", own->batch_sizes, 1, BATCH_MOST, &axes->batch_sizes, err));
+    LQ_TRY(lq_counts_read("sequence-tokens", own->sequence_tokens, 1, LENGTH_MOST, &axes->tokens,
+                          err));
+    if (own->active_experts != NULL) {
+        LQ_TRY(lq_counts_read("active-experts", own->active_experts, 1, LQ_EXPERTS_MAX,
+                              &axes->active_experts, err));
+    } else {
+        axes->active_experts = (struct lq_counts){.count = 1}; /* 0: the model's own */
+    }
+    return lq_targets_read("targets", own->targets, &plan->targets, err);
+}
+
+/* Asks for more experts than there are only as far as the model has them. */
+static enum lq_code check_experts(const struct lq_calibration_plan *plan, struct lq_error *err)
+{
+    const int64_t experts = lq_model_experts(plan->model);
+    for (int i = 0; i < plan->axes.active_experts.count; i++) {
+        if (plan->axes.active_experts.value[i] > experts) {
+            return lq_fail(err, LQ_EFIELD, NULL,
+                           "--active-experts %lld: %s has %lld routed experts in a layer",
+                           (long long)plan->axes.active_experts.value[i], plan->model->id,
+                           (long long)experts);
+        }
+    }
+    return LQ_OK;
+}
+
+/* From the server's catalog, after --config has been put there. */
+static enum lq_code fetch_model(const struct own *own, struct lq_client *client,
+                                struct lq_model *model, struct lq_error *err)
+{
+    char path[LQ_ID_MAX + 32];
+    struct lq_http_answer answer;
+    if (strlen(own->model) >= LQ_ID_MAX || strpbrk(own->model, "/?#% ") != NULL) {
+        return lq_fail(err, LQ_EFIELD, NULL, "--model takes an id, got \"%.80s\"", own->model);
+    }
+    snprintf(path, sizeof path, "/v1/models/%s", own->model);
+    if (own->config != NULL) {
+        char *config = NULL;
+        size_t size = 0;
+        LQ_TRY(lq_text_file_read(own->config, &config, &size, err));
+        const enum lq_code code = lq_client_call(client, "PUT", path, config, &answer, err);
+        free(config);
+        LQ_TRY(code);
+        lq_http_answer_free(&answer);
+    }
+    LQ_TRY(lq_client_call(client, "GET", path, NULL, &answer, err));
+    const enum lq_code code = lq_model_read(answer.body, answer.size, model, err);
+    lq_http_answer_free(&answer);
+    return code;
+}
+
+static enum lq_code find_model(const struct own *own, struct lq_client *client,
+                               struct lq_model *model, struct lq_error *err)
+{
+    if (own->model_file == NULL) {
+        return fetch_model(own, client, model, err);
+    }
+    char *text = NULL;
+    size_t size = 0;
+    LQ_TRY(lq_text_file_read(own->model_file, &text, &size, err));
+    const enum lq_code code = lq_model_read(text, size, model, err);
+    free(text);
+    return code;
+}
+
+static void print_sum(const struct lq_calibration_sum *sum)
+{
+    fprintf(stderr, "measured %zu points (%zu noisy), %zu did not fit%s\n", sum->measured,
+            sum->noisy, sum->unfit, sum->is_interrupted ? "; interrupted" : "");
+}
+
+/* Measures, then sends what the loop could not. */
+static int measure(const struct lq_calibration_plan *plan, struct lq_rig *rig,
+                   struct lq_calibration_sink *sink)
+{
+    struct lq_error err = {0};
+    struct lq_calibration_sum sum;
+    struct lq_delivery told = {.kept = 0};
+    enum lq_code code = lq_rig_open(rig, &err);
+    if (code != LQ_OK) {
+        return lq_command_fail(lq_exit_code(code), &err);
+    }
+    code = lq_calibrate(plan, rig, sink, &sum, &err);
+    lq_rig_close(rig);
+    print_sum(&sum);
+    if (code == LQ_OK && sink->spool != NULL && !sum.is_interrupted) {
+        code = lq_deliver(sink->settings, sink->spool, stderr, &told, &err);
+    }
+    if (sink->spool != NULL && lq_spool_waiting(sink->spool) > 0) {
+        fprintf(stderr, "%zu points wait in the spool; `llmquote-worker deliver` sends them\n",
+                lq_spool_waiting(sink->spool));
+    }
+    if (code != LQ_OK) {
+        return lq_command_fail(lq_exit_code(code), &err);
+    }
+    if (sum.is_interrupted || told.is_interrupted) {
+        return LQ_EXIT_INTERRUPTED;
+    }
+    return told.rejected > 0 ? LQ_EXIT_DATA : LQ_EXIT_OK;
+}
+
+static int measure_into_spool(const struct lq_calibration_plan *plan, struct lq_rig *rig,
+                              struct lq_calibration_sink *sink)
+{
+    struct lq_error err = {0};
+    char dir[PATH_SIZE];
+    char aside[PATH_SIZE];
+    if (lq_settings_spool(sink->settings, dir, sizeof dir, &err) != LQ_OK) {
+        return lq_command_fail(LQ_EXIT_USAGE, &err);
+    }
+    if (lq_spool_open(dir, &sink->spool, aside, sizeof aside, &err) != LQ_OK) {
+        return lq_command_fail(LQ_EXIT_SPOOL, &err);
+    }
+    if (aside[0] != '\0') {
+        fprintf(stderr, "llmquote-worker: the spool was damaged; it is kept as %s\n", aside);
+    }
+    const int status = measure(plan, rig, sink);
+    lq_spool_close(sink->spool);
+    return status;
+}
+
+/* Options that do not go together, or are missing. */
+static enum lq_code check_options(const struct own *own, struct lq_error *err)
+{
+    if ((own->model == NULL) == (own->model_file == NULL)) {
+        return lq_fail(err, LQ_EFIELD, NULL, "say either --model ID or --model-file FILE");
+    }
+    if (own->config != NULL && own->model == NULL) {
+        return lq_fail(err, LQ_EFIELD, NULL, "--config needs --model ID to put it under");
+    }
+    if (own->suggested > 0 && (own->dry_run || own->model_file != NULL)) {
+        return lq_fail(err, LQ_EFIELD, NULL,
+                       "--suggested needs a server that takes each point; not with --dry-run or "
+                       "--model-file");
+    }
+    return LQ_OK;
+}
+
+static enum lq_code prepare(const struct own *own, struct lq_client *client,
+                            struct lq_calibration_plan *plan, struct lq_model *model,
+                            struct lq_rig *rig, struct lq_error *err)
+{
+    plan->rank = own->rank;
+    plan->source = own->source;
+    plan->checkpointing = own->checkpointing == 0 ? LQ_CHECKPOINTING_NONE : LQ_CHECKPOINTING_FULL;
+    plan->skew = own->skew;
+    plan->budget_s = own->seconds;
+    plan->rounds_max = (int)own->rounds;
+    plan->suggested = own->suggested;
+    LQ_TRY(lq_rig_find(own->backend, (size_t)own->device, rig, err));
+    LQ_TRY(find_model(own, client, model, err));
+    plan->model = model;
+    return check_experts(plan, err);
+}
+
+static int run(const struct lq_settings *settings, const void *values, int argc, char *const *argv)
+{
+    (void)argc;
+    (void)argv;
+    const struct own *own = values;
+    struct lq_error err = {0};
+    struct lq_calibration_plan plan = {.gpu = own->gpu};
+    struct lq_model model;
+    struct lq_rig rig;
+    struct lq_client client;
+    char id[LQ_ID_MAX];
+    if (check_options(own, &err) != LQ_OK || read_axes(own, &plan, &err) != LQ_OK) {
+        return lq_command_fail(LQ_EXIT_USAGE, &err);
+    }
+    enum lq_code code = lq_client_open(settings, false, &client, &err);
+    if (code == LQ_OK) {
+        code = prepare(own, &client, &plan, &model, &rig, &err);
+    }
+    int status = lq_exit_code(code);
+    if (code == LQ_OK) {
+        struct lq_calibration_sink sink = {.settings = settings, .client = &client};
+        lq_device_id(rig.backend, &rig.info, id);
+        plan.gpu = own->gpu != NULL ? own->gpu : id;
+        status =
+            own->dry_run ? measure(&plan, &rig, &sink) : measure_into_spool(&plan, &rig, &sink);
+    } else {
+        status = lq_command_fail(code == LQ_ENOTFOUND ? LQ_EXIT_DATA : status, &err);
+    }
+    lq_client_close(&client);
+    return status;
+}
+
+const struct lq_command LQ_COMMAND_MEASURE = {
+    .name = "measure",
+    .summary = "train a layer of a model for real, scale it to the model, post the points",
+    .arguments = "",
+    .notes =
+        "One layer of each kind, the embedding and the head run forward, backward and optimizer\n"
+        "on random numbers; times and memory are scaled to all layers. Points carry the stack\n"
+        "llmquote-worker: for other stacks they speak of the device only. The device must be in\n"
+        "the server's catalog (probe --register). Sizes beyond the first that does not fit are\n"
+        "left out. SIGINT ends it after the point at hand; what was measured is kept.\n",
+    .options = SETTINGS,
+    .option_count = sizeof SETTINGS / sizeof *SETTINGS,
+    .own_size = sizeof(struct own),
+    .run = run,
+};
