@@ -32,43 +32,46 @@ static void touch(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
-/* Memory whose every page is really there: afterwards the system counts it as used, and operations
- * do not pay for finding it. */
-static enum lq_code take(struct lq_device *device, size_t bytes, void **memory,
+/* Room for `asked` bytes behind a cache line of our own. Every page is really there: afterwards the
+ * system counts it as used, and operations do not pay for finding it. */
+static enum lq_code take(struct lq_device *device, size_t asked, void **memory,
                          struct lq_error *err)
 {
-    const double available = lq_cpu_available_bytes();
-    if (available >= 0.0 && (double)bytes > available * (1.0 - RESERVE)) {
-        return lq_fail(err, LQ_ENOFIT, NULL, "%zu bytes asked for, %.0f available", bytes,
-                       available * (1.0 - RESERVE));
+    const double available = lq_cpu_available_bytes() * (1.0 - RESERVE);
+    if (available >= 0.0 && (double)asked > available) {
+        return lq_fail(err, LQ_ENOFIT, NULL, "%zu bytes asked for, %.0f available", asked,
+                       available);
     }
-    const size_t unit = bytes >= 2 * (size_t)HUGE_PAGE ? HUGE_PAGE : ALIGNMENT;
-    void *taken = bytes > SIZE_MAX / 2 ? NULL : aligned_alloc(unit, rounded(bytes, unit));
+    const size_t unit = asked >= 2 * (size_t)HUGE_PAGE ? HUGE_PAGE : ALIGNMENT;
+    const size_t bytes = asked > SIZE_MAX / 2 ? SIZE_MAX : rounded(asked + ALIGNMENT, unit);
+    void *taken = bytes == SIZE_MAX ? NULL : aligned_alloc(unit, bytes);
     if (taken == NULL) {
-        return lq_fail(err, LQ_ENOFIT, NULL, "%zu bytes asked for, the system refuses", bytes);
+        return lq_fail(err, LQ_ENOFIT, NULL, "%zu bytes asked for, the system refuses", asked);
     }
     if (unit == HUGE_PAGE) {
-        madvise(taken, rounded(bytes, unit), MADV_HUGEPAGE); /* a wish: faster where granted */
+        madvise(taken, bytes, MADV_HUGEPAGE); /* a wish: faster where granted */
     }
     lq_parallel(device, (int64_t)((bytes + PAGE - 1) / PAGE), BYTES_GRAIN / PAGE, touch, taken);
-    *memory = taken;
+    memcpy(taken, &asked, sizeof asked);
+    *memory = (char *)taken + ALIGNMENT;
     return LQ_OK;
+}
+
+static void give_back(void *memory)
+{
+    if (memory != NULL) {
+        free((char *)memory - ALIGNMENT);
+    }
 }
 
 enum lq_code lq_cpu_allocate(struct lq_device *device, size_t bytes, void **memory,
                              struct lq_error *err)
 {
-    if (bytes > SIZE_MAX / 2) {
-        return lq_fail(err, LQ_ENOFIT, NULL, "%zu bytes asked for, beyond all memory", bytes);
-    }
-    void *taken = NULL;
-    LQ_TRY(take(device, bytes + ALIGNMENT, &taken, err));
-    memcpy(taken, &bytes, sizeof bytes);
+    LQ_TRY(take(device, bytes, memory, err));
     device->allocated_bytes += bytes;
     if (device->allocated_bytes > device->peak_bytes) {
         device->peak_bytes = device->allocated_bytes;
     }
-    *memory = (char *)taken + ALIGNMENT;
     return LQ_OK;
 }
 
@@ -77,12 +80,11 @@ void lq_cpu_release(struct lq_device *device, void *memory)
     if (memory == NULL) {
         return;
     }
-    void *taken = (char *)memory - ALIGNMENT;
     size_t bytes;
-    memcpy(&bytes, taken, sizeof bytes);
+    memcpy(&bytes, (char *)memory - ALIGNMENT, sizeof bytes);
     assert(bytes <= device->allocated_bytes);
     device->allocated_bytes -= bytes;
-    free(taken);
+    give_back(memory);
 }
 
 void lq_cpu_usage(struct lq_device *device, bool restart, size_t *now, size_t *peak)
@@ -98,7 +100,7 @@ enum lq_code lq_cpu_scratch(struct lq_device *device, size_t bytes, void **memor
                             struct lq_error *err)
 {
     if (bytes > device->scratch_bytes) {
-        free(device->scratch);
+        give_back(device->scratch);
         device->scratch = NULL;
         device->scratch_bytes = 0;
         LQ_TRY(take(device, bytes, &device->scratch, err));
@@ -132,7 +134,7 @@ void lq_cpu_close(struct lq_device *device)
         return;
     }
     lq_pool_close(device->pool);
-    free(device->scratch);
+    give_back(device->scratch);
     free(device);
 }
 
