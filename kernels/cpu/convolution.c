@@ -27,15 +27,17 @@ struct sums {
     struct lanes d_bias;
 };
 
-static void load(const struct block *block, const void *from, int64_t token, struct lanes *to)
+/* The block's channels of a token: where they are, or padded in `room` where they are too few. */
+static const float *load(const struct block *block, const void *from, int64_t token,
+                         struct lanes *room)
 {
     const float *source = (const float *)from + token * block->op->channels + block->channel;
     if (block->channels == LANES) {
-        memcpy(to, source, sizeof *to);
-        return;
+        return source;
     }
-    memset(to, 0, sizeof *to);
-    memcpy(to, source, (size_t)block->channels * sizeof *source);
+    memset(room, 0, sizeof *room);
+    memcpy(room, source, (size_t)block->channels * sizeof *source);
+    return room->at;
 }
 
 static void store(const struct block *block, void *to, int64_t token, const struct lanes *from)
@@ -50,7 +52,9 @@ static void load_block(const struct lq_op_convolution *op, int64_t number, struc
     block->channel = number * LANES;
     const int64_t left = op->channels - block->channel;
     block->channels = left < LANES ? left : LANES;
-    load(block, op->bias, 0, &block->bias);
+    memset(&block->bias, 0, sizeof block->bias);
+    memcpy(&block->bias, (const float *)op->bias + block->channel,
+           (size_t)block->channels * sizeof(float));
     const float *weight = op->weight;
     memset(block->tap, 0, sizeof block->tap);
     for (int64_t l = 0; l < block->channels; l++) {
@@ -64,12 +68,12 @@ static void load_block(const struct lq_op_convolution *op, int64_t number, struc
 static void convolve(const struct block *block, int64_t row, int64_t t, struct lanes *out)
 {
     const struct lq_op_convolution *op = block->op;
-    *out = block->bias;
+    memcpy(out, &block->bias, sizeof *out);
     for (int64_t j = 0; j < op->width && j <= t; j++) {
-        struct lanes x;
-        load(block, op->x, row * op->tokens + t - j, &x);
+        struct lanes room;
+        const float *x = load(block, op->x, row * op->tokens + t - j, &room);
         for (int l = 0; l < LANES; l++) {
-            out->at[l] += block->tap[j].at[l] * x.at[l];
+            out->at[l] += block->tap[j].at[l] * x[l];
         }
     }
 }
@@ -103,11 +107,12 @@ static void run_forward(void *context, int64_t begin, int64_t end, int thread)
 static void go_back(const struct block *block, int64_t row, int64_t t, struct lanes *d_z)
 {
     struct lanes z;
+    struct lanes room;
     convolve(block, row, t, &z);
-    load(block, block->op->d_out, row * block->op->tokens + t, d_z);
+    const float *d_out = load(block, block->op->d_out, row * block->op->tokens + t, &room);
     for (int l = 0; l < LANES; l++) {
         const float s = lq_sigmoid(z.at[l]);
-        d_z->at[l] *= s * (1.0F + z.at[l] * (1.0F - s));
+        d_z->at[l] = d_out[l] * s * (1.0F + z.at[l] * (1.0F - s));
     }
 }
 
@@ -119,10 +124,10 @@ static void add_to_taps(const struct block *block, int64_t row, int64_t t, const
         sums->d_bias.at[l] += d_z->at[l];
     }
     for (int64_t j = 0; j < op->width && j <= t; j++) {
-        struct lanes x;
-        load(block, op->x, row * op->tokens + t - j, &x);
+        struct lanes room;
+        const float *x = load(block, op->x, row * op->tokens + t - j, &room);
         for (int l = 0; l < LANES; l++) {
-            sums->d_tap[j].at[l] += d_z->at[l] * x.at[l];
+            sums->d_tap[j].at[l] += d_z->at[l] * x[l];
         }
     }
 }

@@ -78,12 +78,17 @@ void lq_scan_advance(const struct lq_scan_block *block, const struct lq_scan_tok
     const int64_t states = block->op->states;
     const float *b = (const float *)block->op->b + index * states;
     for (int64_t n = 0; n < states; n++) {
+        /* local, so that compilers see that nothing here overlaps */
+        struct lq_lanes share;
+        struct lq_lanes state;
         for (int l = 0; l < LQ_SCAN_LANES; l++) {
-            decay[n].at[l] = lq_exp(token->dt.at[l] * block->a[n].at[l]);
+            share.at[l] = lq_exp(token->dt.at[l] * block->a[n].at[l]);
         }
         for (int l = 0; l < LQ_SCAN_LANES; l++) {
-            after[n].at[l] = decay[n].at[l] * before[n].at[l] + token->input.at[l] * b[n];
+            state.at[l] = share.at[l] * before[n].at[l] + token->input.at[l] * b[n];
         }
+        decay[n] = share;
+        after[n] = state;
     }
 }
 
