@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* 7: cuts fall on every place of a repeated line. 150 changes of each file take a second. */
-enum { CUT_STEP = 7, CHANGES = 150, TEXT_MAX = 16384 };
+/* 7: cuts fall on every place of a repeated line. 100 changes of each file keep this under two
+ * seconds with sanitizers. */
+enum { CUT_STEP = 7, CHANGES = 100, TEXT_MAX = 16384 };
 
 #define ALL                                                                                        \
     "gpu A40, source lab, model llama-2-7b, method lora, rank 8, targets q, gpu-count 1, "         \
