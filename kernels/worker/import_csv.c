@@ -54,28 +54,30 @@ static bool at_break(const struct table *t)
            (*t->next == '\r' && (t->next + 1 == t->end || t->next[1] == '\n'));
 }
 
-/* Reads one field and what ends it. */
+/* Reads a field without quotes; blanks at its end are left out. */
+static const char *read_plain(struct table *t, char *out, size_t *size)
+{
+    for (; !at_break(t) && *t->next != ','; t->next++) {
+        if (*t->next == '"' || *size + 1 >= FIELD_MAX) {
+            return *t->next == '"' ? "a quote inside a field" : "a field is too long";
+        }
+        out[(*size)++] = *t->next;
+    }
+    while (*size > 0 && (out[*size - 1] == ' ' || out[*size - 1] == '\t')) {
+        (*size)--;
+    }
+    return NULL;
+}
+
+/* Reads one field; what ends it is next. */
 static const char *read_field(struct table *t, char *out)
 {
     size_t size = 0;
-    const char *fault = NULL;
-    if (t->next < t->end && *t->next == '"') {
-        t->next++;
-        fault = read_quoted(t, out, &size);
-        if (fault == NULL && !at_break(t) && *t->next != ',') {
-            fault = "text beside quotes";
-        }
-    } else {
-        while (!at_break(t) && *t->next != ',') {
-            if (*t->next == '"' || size + 1 >= FIELD_MAX) {
-                fault = *t->next == '"' ? "a quote inside a field" : "a field is too long";
-                break;
-            }
-            out[size++] = *t->next++;
-        }
-        while (size > 0 && (out[size - 1] == ' ' || out[size - 1] == '\t')) {
-            size--;
-        }
+    const bool quoted = t->next < t->end && *t->next == '"';
+    t->next += quoted;
+    const char *fault = quoted ? read_quoted(t, out, &size) : read_plain(t, out, &size);
+    if (fault == NULL && !at_break(t) && *t->next != ',') {
+        fault = "text beside quotes";
     }
     out[size] = '\0';
     return fault;

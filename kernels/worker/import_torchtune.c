@@ -126,6 +126,12 @@ static enum lq_code say_rate(const struct lq_import_source *source,
     return LQ_OK;
 }
 
+static void append(char *list, size_t size, const char *more)
+{
+    const size_t at = strlen(list);
+    snprintf(list + at, size - at, "%s", more);
+}
+
 static void say_method(struct lq_import_run *run, const struct lq_import_text *t, const char *from,
                        const char *component)
 {
@@ -151,10 +157,10 @@ static void say_method(struct lq_import_run *run, const struct lq_import_text *t
         return;
     }
     if (lq_import_setting_flag(t, "model.apply_lora_to_mlp", &flag) && flag) {
-        strcat(modules, ",gate_proj,up_proj,down_proj");
+        append(modules, sizeof modules, ",gate_proj,up_proj,down_proj");
     }
     if (lq_import_setting_flag(t, "model.apply_lora_to_output", &flag) && flag) {
-        strcat(modules, ",lm_head");
+        append(modules, sizeof modules, ",lm_head");
     }
     lq_import_say_targets(run, from, modules);
 }
