@@ -223,11 +223,10 @@ enum lq_code lq_import_csv(const struct lq_import_source *source,
     struct table *t = calloc(1, sizeof *t);
     struct harvest *h = calloc(1, sizeof *h);
     struct lq_import_run *run = calloc(1, sizeof *run);
-    enum lq_code code =
-        t != NULL && h != NULL && run != NULL
-            ? LQ_OK
-            : lq_fail(err, LQ_EINTERNAL, NULL, "%.200s: out of memory", source->name);
-    if (code == LQ_OK) {
+    enum lq_code code = LQ_OK;
+    if (t == NULL || h == NULL || run == NULL) {
+        code = lq_fail(err, LQ_EINTERNAL, NULL, "%.200s: out of memory", source->name);
+    } else {
         t->name = source->name;
         t->next = text.data;
         t->end = text.data + text.size;
