@@ -18,27 +18,27 @@ _Static_assert(sizeof(struct own) <= LQ_OWN_OPTIONS_MAX, "options fit");
 
 #define FACT(id, called, kind_of_value, meaning)                                                   \
     {                                                                                              \
-        .name = (called), .takes = (kind_of_value), .help = (meaning), .kind = LQ_OPTION_TEXT,     \
+        .name = (called), .takes = (kind_of_value), .help = (meaning), .kind = LQ_SETTING_TEXT,    \
         .offset = offsetof(struct own, fact) + (id) * sizeof(const char *)                         \
     }
-static const struct lq_option OPTIONS[] = {
+static const struct lq_setting OPTIONS[] = {
     FACT(LQ_FACT_ACTIVE_EXPERTS, "active-experts", "N", "experts of each token; else the model's"),
     {.name = "allow-short",
      .help = "take runs of fewer than 5 steps too",
-     .kind = LQ_OPTION_SWITCH,
+     .kind = LQ_SETTING_SWITCH,
      .offset = offsetof(struct own, allow_short)},
     FACT(LQ_FACT_ATTENTION, "attention", "flash|eager", "how scores are computed"),
     FACT(LQ_FACT_BATCH_SIZE, "batch-size", "N", "rows per GPU and micro-batch"),
     {.name = "config",
      .takes = "FILE",
      .help = "the run's YAML, where it does not lie beside its log",
-     .kind = LQ_OPTION_TEXT,
+     .kind = LQ_SETTING_TEXT,
      .offset = offsetof(struct own, config)},
     FACT(LQ_FACT_CUTOFF_TOKENS, "cutoff-tokens", "N", "longer rows were cut (with --lengths)"),
     FACT(LQ_FACT_DATASET, "dataset", "ID", "what was trained on; a label"),
     {.name = "dry-run",
      .help = "print the points, one a line; needs no server and no spool",
-     .kind = LQ_OPTION_SWITCH,
+     .kind = LQ_SETTING_SWITCH,
      .offset = offsetof(struct own, dry_run)},
     FACT(LQ_FACT_GPU, "gpu", "ID", "id of the GPU; GET /v1/gpus lists them"),
     FACT(LQ_FACT_GPU_COUNT, "gpu-count", "N", "GPUs of the whole job"),

@@ -10,59 +10,59 @@
 enum { VARIABLE_MAX = 64, GIVEN_MAX = 64 /* options of all tables together */ };
 
 #define AT(member) .offset = offsetof(struct lq_settings, member)
-static const struct lq_option SHARED[] = {
+static const struct lq_setting SHARED[] = {
     {.name = "ca-file",
      .takes = "PATH",
      .help = "certificates to trust instead of the system's",
-     .kind = LQ_OPTION_TEXT,
+     .kind = LQ_SETTING_TEXT,
      AT(ca_file)},
     {.name = "give-up",
      .takes = "SECONDS",
      .help = "how long to go on trying to deliver",
      .fallback = "900",
-     .kind = LQ_OPTION_NUMBER,
+     .kind = LQ_SETTING_NUMBER,
      AT(give_up_s),
      .min = 0.0,
      .max = 7.0 * 24.0 * 3600.0},
     {.name = "insecure-http",
      .help = "send the token over http to another machine, readable on the way",
-     .kind = LQ_OPTION_SWITCH,
+     .kind = LQ_SETTING_SWITCH,
      AT(insecure_http)},
     {.name = "server",
      .takes = "URL",
      .help = "the llmquote-server that takes the points",
      .fallback = "http://127.0.0.1:8080",
-     .kind = LQ_OPTION_TEXT,
+     .kind = LQ_SETTING_TEXT,
      AT(server)},
     {.name = "spool",
      .takes = "DIR",
      .help = "where points wait; else $XDG_STATE_HOME/llmquote-worker or "
              "~/.local/state/llmquote-worker",
-     .kind = LQ_OPTION_TEXT,
+     .kind = LQ_SETTING_TEXT,
      AT(spool)},
     {.name = "timeout",
      .takes = "SECONDS",
      .help = "the longest wait for one answer",
      .fallback = "120",
-     .kind = LQ_OPTION_NUMBER,
+     .kind = LQ_SETTING_NUMBER,
      AT(timeout_s),
      .min = 0.1,
      .max = 3600.0},
     {.name = "token-file",
      .takes = "PATH",
      .help = "a file whose first line is the token (scope calibrations:write)",
-     .kind = LQ_OPTION_TEXT,
+     .kind = LQ_SETTING_TEXT,
      AT(token_file)},
 };
 #undef AT
 
-struct lq_option_table lq_settings_table(struct lq_settings *settings)
+struct lq_setting_table lq_settings_table(struct lq_settings *settings)
 {
-    return (struct lq_option_table){SHARED, sizeof SHARED / sizeof SHARED[0], settings};
+    return (struct lq_setting_table){SHARED, sizeof SHARED / sizeof SHARED[0], settings};
 }
 
 /* "give-up" -> "LLMQUOTE_GIVE_UP" */
-static const char *name_variable(const struct lq_option *option, char variable[VARIABLE_MAX])
+static const char *name_variable(const struct lq_setting *option, char variable[VARIABLE_MAX])
 {
     snprintf(variable, VARIABLE_MAX, "LLMQUOTE_%s", option->name);
     for (char *c = variable; *c != '\0'; c++) {
@@ -71,7 +71,7 @@ static const char *name_variable(const struct lq_option *option, char variable[V
     return variable;
 }
 
-static bool parse_count(const struct lq_option *option, const char *text, int64_t *out)
+static bool parse_count(const struct lq_setting *option, const char *text, int64_t *out)
 {
     char *end = NULL;
     errno = 0;
@@ -81,7 +81,7 @@ static bool parse_count(const struct lq_option *option, const char *text, int64_
            (double)number <= option->max;
 }
 
-static bool parse_number(const struct lq_option *option, const char *text, double *out)
+static bool parse_number(const struct lq_setting *option, const char *text, double *out)
 {
     char *end = NULL;
     *out = strtod(text, &end);
@@ -89,7 +89,7 @@ static bool parse_number(const struct lq_option *option, const char *text, doubl
            *out <= option->max;
 }
 
-static bool parse_choice(const struct lq_option *option, const char *text, int *out)
+static bool parse_choice(const struct lq_setting *option, const char *text, int *out)
 {
     for (int i = 0; option->names[i] != NULL; i++) {
         if (strcmp(option->names[i], text) == 0) {
@@ -106,36 +106,36 @@ static bool parse_switch(const char *text, bool *out)
     return *out || strcmp(text, "0") == 0;
 }
 
-static bool parse(const struct lq_option *option, const char *text, void *values)
+static bool parse(const struct lq_setting *option, const char *text, void *values)
 {
     void *member = (char *)values + option->offset;
     switch (option->kind) {
-    case LQ_OPTION_TEXT:
+    case LQ_SETTING_TEXT:
         *(const char **)member = text;
         return text[0] != '\0';
-    case LQ_OPTION_COUNT:
+    case LQ_SETTING_COUNT:
         return parse_count(option, text, member);
-    case LQ_OPTION_NUMBER:
+    case LQ_SETTING_NUMBER:
         return parse_number(option, text, member);
-    case LQ_OPTION_CHOICE:
+    case LQ_SETTING_CHOICE:
         return parse_choice(option, text, member);
-    case LQ_OPTION_SWITCH:
+    case LQ_SETTING_SWITCH:
         return parse_switch(text, member);
     }
     return false;
 }
 
 /* What an option takes, with its range: "SECONDS from 0 to 900". */
-static void describe(const struct lq_option *option, char *out, size_t size)
+static void describe(const struct lq_setting *option, char *out, size_t size)
 {
-    if (option->kind == LQ_OPTION_COUNT || option->kind == LQ_OPTION_NUMBER) {
+    if (option->kind == LQ_SETTING_COUNT || option->kind == LQ_SETTING_NUMBER) {
         snprintf(out, size, "%s from %.15g to %.15g", option->takes, option->min, option->max);
     } else {
         snprintf(out, size, "%s", option->takes != NULL ? option->takes : "0 or 1");
     }
 }
 
-static enum lq_code set(const struct lq_option *option, const char *from, const char *text,
+static enum lq_code set(const struct lq_setting *option, const char *from, const char *text,
                         void *values, struct lq_error *err)
 {
     if (text != NULL && parse(option, text, values)) {
@@ -150,14 +150,14 @@ static enum lq_code set(const struct lq_option *option, const char *from, const 
 }
 
 /* The option that `argument` ("--name" or "--name=VALUE") names; its index over all tables. */
-static const struct lq_option *find(const struct lq_option_table *tables, size_t table_count,
-                                    const char *argument, void **values, size_t *index)
+static const struct lq_setting *find(const struct lq_setting_table *tables, size_t table_count,
+                                     const char *argument, void **values, size_t *index)
 {
     const size_t size = strcspn(argument + 2, "=");
     *index = 0;
     for (size_t t = 0; t < table_count; t++) {
         for (size_t i = 0; i < tables[t].count; i++, (*index)++) {
-            const struct lq_option *option = &tables[t].options[i];
+            const struct lq_setting *option = &tables[t].options[i];
             if (strlen(option->name) == size && memcmp(option->name, argument + 2, size) == 0) {
                 *values = tables[t].values;
                 return option;
@@ -168,14 +168,14 @@ static const struct lq_option *find(const struct lq_option_table *tables, size_t
 }
 
 /* Takes the option at argv[*i], and the next argument with it where that is its value. */
-static enum lq_code take(const struct lq_option_table *tables, size_t table_count, int argc,
+static enum lq_code take(const struct lq_setting_table *tables, size_t table_count, int argc,
                          char **argv, int *i, bool given[GIVEN_MAX], struct lq_error *err)
 {
     void *values = NULL;
     size_t index = 0;
     const char *argument = argv[*i];
     const char *equals = strchr(argument, '=');
-    const struct lq_option *option = find(tables, table_count, argument, &values, &index);
+    const struct lq_setting *option = find(tables, table_count, argument, &values, &index);
     if (option == NULL) {
         const int size = (int)strcspn(argument, "=");
         return lq_fail(err, LQ_EFIELD, NULL, "unknown option \"%.*s\"; see --help",
@@ -184,7 +184,7 @@ static enum lq_code take(const struct lq_option_table *tables, size_t table_coun
     char from[VARIABLE_MAX];
     snprintf(from, sizeof from, "--%s", option->name);
     given[index] = true;
-    if (option->kind == LQ_OPTION_SWITCH) {
+    if (option->kind == LQ_SETTING_SWITCH) {
         return equals == NULL ? set(option, from, "1", values, err)
                               : lq_fail(err, LQ_EFIELD, NULL, "%s takes no value", from);
     }
@@ -193,11 +193,11 @@ static enum lq_code take(const struct lq_option_table *tables, size_t table_coun
 }
 
 /* What no argument gave: variables, then fallbacks. */
-static enum lq_code fill(const struct lq_option_table *table, const bool *given,
+static enum lq_code fill(const struct lq_setting_table *table, const bool *given,
                          struct lq_error *err)
 {
     for (size_t i = 0; i < table->count; i++) {
-        const struct lq_option *option = &table->options[i];
+        const struct lq_setting *option = &table->options[i];
         char variable[VARIABLE_MAX];
         const char *text = given[i] ? NULL : getenv(name_variable(option, variable));
         if (text != NULL && text[0] != '\0') {
@@ -209,7 +209,7 @@ static enum lq_code fill(const struct lq_option_table *table, const bool *given,
     return LQ_OK;
 }
 
-enum lq_code lq_options_read(const struct lq_option_table *tables, size_t table_count, int argc,
+enum lq_code lq_options_read(const struct lq_setting_table *tables, size_t table_count, int argc,
                              char **argv, int *rest, struct lq_error *err)
 {
     bool given[GIVEN_MAX] = {false};
@@ -303,10 +303,10 @@ enum lq_code lq_settings_token(const struct lq_settings *settings, char *token, 
     return LQ_OK;
 }
 
-void lq_options_print(const struct lq_option *options, size_t count, FILE *out)
+void lq_options_print(const struct lq_setting *options, size_t count, FILE *out)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct lq_option *option = &options[i];
+        const struct lq_setting *option = &options[i];
         char variable[VARIABLE_MAX];
         fprintf(out, "  --%s%s%s\n      %s\n      default %s, or %s from the environment\n",
                 option->name, option->takes != NULL ? " " : "",
