@@ -283,7 +283,7 @@ static enum lq_code prepare(struct courier *c, struct lq_error *err)
     snprintf(c->url, sizeof c->url, "%.*s/v1/calibrations", (int)size, server);
     LQ_TRY(lq_settings_token(c->settings, c->token, sizeof c->token, err));
     const bool is_secret = c->token[0] != '\0' && !c->settings->insecure_http;
-    LQ_TRY(lq_http_check_server(c->url, is_secret, err));
+    LQ_TRY(lq_http_check_server(server, is_secret, err));
     const struct lq_http_settings settings = {.ca_file = c->settings->ca_file,
                                               .timeout_s = c->settings->timeout_s};
     return lq_http_new(&settings, &c->http, err);

@@ -168,6 +168,9 @@ static enum lq_code find_source(const char *path, struct lq_import_source *sourc
         snprintf(source->folder, sizeof source->folder, "%s", path);
         return find_in_folder(source, notices, format, err);
     }
+    if (!S_ISREG(status.st_mode)) {
+        return lq_fail(err, LQ_EFILE, NULL, "%.200s is no regular file", path);
+    }
     const char *slash = strrchr(path, '/');
     const char *file = slash != NULL ? slash + 1 : path;
     snprintf(source->folder, sizeof source->folder, "%.*s", slash != NULL ? (int)(slash - path) : 1,

@@ -42,6 +42,16 @@ static void say_count(struct lq_import_run *run, const struct lq_import_argument
     }
 }
 
+/* The "z3" of a file's name, or NULL. */
+static const char *find_stage(const char *name)
+{
+    const char *zero = strchr(name, 'z');
+    while (zero != NULL && (zero[1] < '0' || zero[1] > '3')) {
+        zero = strchr(zero + 1, 'z');
+    }
+    return zero;
+}
+
 /* FSDP's words and DeepSpeed's stages, the latter also by LLaMA-Factory's file names (ds_z3_...).
  */
 static void say_sharding(struct lq_import_run *run, const struct lq_import_arguments *arguments)
@@ -57,10 +67,7 @@ static void say_sharding(struct lq_import_run *run, const struct lq_import_argum
         lq_log_number(arguments->json, "/deepspeed/zero_optimization/stage", &stage);
     const bool file = lq_argument_text(arguments, "deepspeed", deepspeed, sizeof deepspeed) &&
                       strcmp(deepspeed, "null") != 0;
-    const char *zero = file ? strstr(deepspeed, "z") : NULL;
-    while (zero != NULL && (zero[1] < '0' || zero[1] > '3')) {
-        zero = strstr(zero + 1, "z");
-    }
+    const char *zero = file ? find_stage(deepspeed) : NULL;
     if (number || zero != NULL) {
         lq_fact_say(&run->facts, LQ_FACT_ZERO_STAGE, arguments->from, "%.0f",
                     number ? stage : (double)(zero[1] - '0'));

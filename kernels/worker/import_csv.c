@@ -54,28 +54,30 @@ static bool at_break(const struct table *t)
            (*t->next == '\r' && (t->next + 1 == t->end || t->next[1] == '\n'));
 }
 
-/* Reads one field and what ends it. */
+/* Reads a field without quotes; blanks at its end are left out. */
+static const char *read_plain(struct table *t, char *out, size_t *size)
+{
+    for (; !at_break(t) && *t->next != ','; t->next++) {
+        if (*t->next == '"' || *size + 1 >= FIELD_MAX) {
+            return *t->next == '"' ? "a quote inside a field" : "a field is too long";
+        }
+        out[(*size)++] = *t->next;
+    }
+    while (*size > 0 && (out[*size - 1] == ' ' || out[*size - 1] == '\t')) {
+        (*size)--;
+    }
+    return NULL;
+}
+
+/* Reads one field; what ends it is next. */
 static const char *read_field(struct table *t, char *out)
 {
     size_t size = 0;
-    const char *fault = NULL;
-    if (t->next < t->end && *t->next == '"') {
-        t->next++;
-        fault = read_quoted(t, out, &size);
-        if (fault == NULL && !at_break(t) && *t->next != ',') {
-            fault = "text beside quotes";
-        }
-    } else {
-        while (!at_break(t) && *t->next != ',') {
-            if (*t->next == '"' || size + 1 >= FIELD_MAX) {
-                fault = *t->next == '"' ? "a quote inside a field" : "a field is too long";
-                break;
-            }
-            out[size++] = *t->next++;
-        }
-        while (size > 0 && (out[size - 1] == ' ' || out[size - 1] == '\t')) {
-            size--;
-        }
+    const bool quoted = t->next < t->end && *t->next == '"';
+    t->next += quoted;
+    const char *fault = quoted ? read_quoted(t, out, &size) : read_plain(t, out, &size);
+    if (fault == NULL && !at_break(t) && *t->next != ',') {
+        fault = "text beside quotes";
     }
     out[size] = '\0';
     return fault;
@@ -221,11 +223,10 @@ enum lq_code lq_import_csv(const struct lq_import_source *source,
     struct table *t = calloc(1, sizeof *t);
     struct harvest *h = calloc(1, sizeof *h);
     struct lq_import_run *run = calloc(1, sizeof *run);
-    enum lq_code code =
-        t != NULL && h != NULL && run != NULL
-            ? LQ_OK
-            : lq_fail(err, LQ_EINTERNAL, NULL, "%.200s: out of memory", source->name);
-    if (code == LQ_OK) {
+    enum lq_code code = LQ_OK;
+    if (t == NULL || h == NULL || run == NULL) {
+        code = lq_fail(err, LQ_EINTERNAL, NULL, "%.200s: out of memory", source->name);
+    } else {
         t->name = source->name;
         t->next = text.data;
         t->end = text.data + text.size;

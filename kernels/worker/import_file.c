@@ -137,21 +137,45 @@ char *lq_import_line(char **next, char *end)
     return line;
 }
 
+static enum lq_code read_config(const char *config, struct lq_import_text *out,
+                                struct lq_error *err)
+{
+    struct lq_import_source other = {.folder = "."};
+    const char *slash = strrchr(config, '/');
+    snprintf(other.name, sizeof other.name, "%s", config);
+    if (slash != NULL) {
+        snprintf(other.folder, sizeof other.folder, "%.*s", (int)(slash - config + 1), config);
+    }
+    snprintf(other.log, sizeof other.log, "%s", slash != NULL ? slash + 1 : config);
+    return lq_import_read(&other, NULL, out, err);
+}
+
+static bool find_only_yaml(const char *path, char only[256])
+{
+    size_t count = 0;
+    DIR *folder = opendir(path);
+    if (folder == NULL) {
+        return false;
+    }
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0)) {
+            snprintf(only, 256, "%s", entry->d_name);
+            count++;
+        }
+    }
+    closedir(folder);
+    return count == 1;
+}
+
 enum lq_code lq_import_settings(const struct lq_import_source *source, const char *config,
                                 const char *const *names, struct lq_import_text *out, char from[48],
                                 struct lq_error *err)
 {
     *out = (struct lq_import_text){0};
     if (config != NULL) {
-        struct lq_import_source other = {.folder = "."};
-        const char *slash = strrchr(config, '/');
-        snprintf(other.name, sizeof other.name, "%s", config);
-        if (slash != NULL) {
-            snprintf(other.folder, sizeof other.folder, "%.*s", (int)(slash - config + 1), config);
-        }
-        snprintf(other.log, sizeof other.log, "%s", slash != NULL ? slash + 1 : config);
         snprintf(from, 48, "%s", "--config");
-        return lq_import_read(&other, NULL, out, err);
+        return read_config(config, out, err);
     }
     for (; *names != NULL; names++) {
         if (lq_import_exists(source, *names)) {
@@ -160,18 +184,7 @@ enum lq_code lq_import_settings(const struct lq_import_source *source, const cha
         }
     }
     char only[256] = "";
-    DIR *folder = opendir(source->folder);
-    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
-        const char *dot = strrchr(entry->d_name, '.');
-        if (dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0)) {
-            const bool first = only[0] == '\0';
-            snprintf(only, sizeof only, "%s", first ? entry->d_name : "/");
-        }
-    }
-    if (folder != NULL) {
-        closedir(folder);
-    }
-    if (only[0] == '\0' || only[0] == '/') { /* none, or several: which one ran is not known */
+    if (!find_only_yaml(source->folder, only)) { /* of several, which one ran is not known */
         return LQ_OK;
     }
     snprintf(from, 48, "%.47s", only);

@@ -4,6 +4,7 @@
 #include "kernels/worker/import_config.h"
 #include "kernels/worker/import_rate.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,21 +31,27 @@ struct history {
 /* "1:02:03", "2 days, 1:02:03" (Python's timedelta) as seconds, or -1. */
 static double read_elapsed(const char *text)
 {
-    int days = 0;
-    int hours = 0;
-    int minutes = 0;
-    int seconds = 0;
-    int used = 0;
+    double days = 0.0;
+    double seconds = 0.0;
+    char *end = NULL;
     const char *comma = strchr(text, ',');
-    if (comma != NULL && sscanf(text, "%5d day", &days) != 1) {
-        return -1.0;
+    if (comma != NULL) {
+        days = isdigit((unsigned char)*text) ? (double)strtol(text, &end, 10) : -1.0;
+        if (days < 0.0 || strncmp(end, " day", 4) != 0) {
+            return -1.0;
+        }
+        text = comma + 1 + strspn(comma + 1, " ");
     }
-    const char *clock = comma != NULL ? comma + 1 : text;
-    if (sscanf(clock, " %4d:%2d:%2d%n", &hours, &minutes, &seconds, &used) != 3 || used == 0 ||
-        clock[used] != '\0' || days < 0 || hours < 0 || minutes < 0 || seconds < 0) {
-        return -1.0;
+    for (int i = 0; i < 3; i++, text = end + 1) {
+        if (!isdigit((unsigned char)*text)) {
+            return -1.0;
+        }
+        seconds = 60.0 * seconds + (double)strtol(text, &end, 10);
+        if (*end != (i < 2 ? ':' : '\0')) {
+            return -1.0;
+        }
     }
-    return days * 86400.0 + hours * 3600.0 + minutes * 60.0 + seconds;
+    return days * 86400.0 + seconds;
 }
 
 /* One line; entries of evaluations and of the end have no loss, and count no further steps. */
@@ -93,9 +100,11 @@ static enum lq_code read_history(const struct lq_import_source *source, struct h
         lines += text.data[i] == '\n';
     }
     history->entries = calloc(lines, sizeof *history->entries);
-    enum lq_code code = history->entries != NULL ? LQ_OK
-                                                 : lq_fail(err, LQ_EINTERNAL, NULL,
-                                                           "%.200s: out of memory", source->name);
+    if (history->entries == NULL) {
+        free(text.data);
+        return lq_fail(err, LQ_EINTERNAL, NULL, "%.200s: out of memory", source->name);
+    }
+    enum lq_code code = LQ_OK;
     char *next = text.data;
     size_t number = 1;
     for (char *line; code == LQ_OK && (line = lq_import_line(&next, text.data + text.size)) != NULL;

@@ -32,12 +32,13 @@ static double quantile(const double *sorted, size_t n, double share)
 struct lq_import_steady lq_import_median(double *values, size_t n)
 {
     qsort(values, n, sizeof *values, by_value);
+    const size_t quarter = n / 4;
     double sum = 0.0;
-    for (size_t i = n / 4; i < n - n / 4; i++) {
+    for (size_t i = quarter; i < n - quarter; i++) {
         sum += values[i];
     }
     return (struct lq_import_steady){.median = quantile(values, n, 0.5),
-                                     .middle_mean = sum / (double)(n - 2 * (n / 4)),
+                                     .middle_mean = sum / (double)(n - 2 * quarter),
                                      .low = quantile(values, n, 0.25),
                                      .high = quantile(values, n, 0.75),
                                      .used = n};

@@ -38,9 +38,9 @@ static double metric(const char *line, const char *name)
 
 static bool is_step(const char *line)
 {
-    int used = 0;
-    long step = 0;
-    return sscanf(line, "Step %9ld |%n", &step, &used) == 1 && used > 0;
+    char *end = NULL;
+    return strncmp(line, "Step ", 5) == 0 && isdigit((unsigned char)line[5]) &&
+           strtol(line + 5, &end, 10) >= 0 && strncmp(end, " |", 2) == 0;
 }
 
 static enum lq_code read_line(const char *name, size_t number, const char *line,
@@ -75,10 +75,11 @@ static enum lq_code read_metrics(const struct lq_import_source *source, struct m
     }
     const bool cut = text.data[text.size - 1] != '\n';
     metrics->tokens_per_s = calloc(lines, sizeof *metrics->tokens_per_s);
-    enum lq_code code =
-        metrics->tokens_per_s != NULL
-            ? LQ_OK
-            : lq_fail(err, LQ_EINTERNAL, NULL, "%.200s: out of memory", source->name);
+    if (metrics->tokens_per_s == NULL) {
+        free(text.data);
+        return lq_fail(err, LQ_EINTERNAL, NULL, "%.200s: out of memory", source->name);
+    }
+    enum lq_code code = LQ_OK;
     char *next = text.data;
     size_t number = 1;
     for (char *line; code == LQ_OK && (line = lq_import_line(&next, text.data + text.size)) != NULL;
@@ -126,6 +127,12 @@ static enum lq_code say_rate(const struct lq_import_source *source,
     return LQ_OK;
 }
 
+static void append(char *list, size_t size, const char *more)
+{
+    const size_t at = strlen(list);
+    snprintf(list + at, size - at, "%s", more);
+}
+
 static void say_method(struct lq_import_run *run, const struct lq_import_text *t, const char *from,
                        const char *component)
 {
@@ -151,10 +158,10 @@ static void say_method(struct lq_import_run *run, const struct lq_import_text *t
         return;
     }
     if (lq_import_setting_flag(t, "model.apply_lora_to_mlp", &flag) && flag) {
-        strcat(modules, ",gate_proj,up_proj,down_proj");
+        append(modules, sizeof modules, ",gate_proj,up_proj,down_proj");
     }
     if (lq_import_setting_flag(t, "model.apply_lora_to_output", &flag) && flag) {
-        strcat(modules, ",lm_head");
+        append(modules, sizeof modules, ",lm_head");
     }
     lq_import_say_targets(run, from, modules);
 }
@@ -259,10 +266,12 @@ static void say_rows(struct lq_import_run *run, const struct lq_import_text *t, 
 /* log_1718000000.txt: the DiskLogger names its file after the time it begins. */
 static void say_time(struct lq_import_run *run, const char *log)
 {
-    long long seconds = 0;
+    char *end = NULL;
+    const long long seconds = strncmp(log, "log_", 4) == 0 ? strtoll(log + 4, &end, 10) : 0;
     struct tm utc;
     char text[32];
-    if (sscanf(log, "log_%12lld.txt", &seconds) == 1 && seconds > 1000000000) {
+    /* from 2001 to 2286: ten digits */
+    if (seconds >= 1000000000 && seconds <= 9999999999 && strcmp(end, ".txt") == 0) {
         const time_t time = (time_t)seconds;
         if (gmtime_r(&time, &utc) != NULL &&
             strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc) > 0) {
