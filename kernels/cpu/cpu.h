@@ -87,6 +87,8 @@ void lq_cpu_cgroup(struct lq_cgroup *limits);
 /* Lets OpenBLAS compute on the calling thread alone: threads are the pool's. */
 void lq_cpu_blas_open(void);
 const char *lq_cpu_blas_version(void);
+/* Its version and the processor that its kernels are for: "OpenBLAS 0.3.21 SkylakeX". */
+void lq_cpu_blas_describe(char *text, size_t size);
 
 enum lq_code lq_cpu_allocate(struct lq_device *, size_t bytes, void **memory, struct lq_error *);
 void lq_cpu_release(struct lq_device *, void *memory);

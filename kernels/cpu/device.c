@@ -12,7 +12,8 @@ enum {
     ALIGNMENT = 64,      /* bytes: a cache line; also what stands before each allocation */
     HUGE_PAGE = 2 << 20, /* bytes: x86-64, and AArch64 with pages of 4 KiB */
     PAGE = 4096,         /* bytes: the smallest in use */
-    BYTES_GRAIN = 1 << 20
+    BYTES_GRAIN = 1 << 20,
+    CHECKED_FROM = 1 << 20 /* bytes: what is smaller comes out of the reserve, unasked */
 };
 /* ASSUMED: the share of free memory left to others and to the libraries' own buffers; a run that
  * is killed while the worker says it fits would show that it is too small. */
@@ -37,7 +38,8 @@ static void touch(void *context, int64_t begin, int64_t end, int thread)
 static enum lq_code take(struct lq_device *device, size_t asked, void **memory,
                          struct lq_error *err)
 {
-    const double available = lq_cpu_available_bytes() * (1.0 - RESERVE);
+    const double available =
+        asked < CHECKED_FROM ? -1.0 : lq_cpu_available_bytes() * (1.0 - RESERVE);
     if (available >= 0.0 && (double)asked > available) {
         return lq_fail(err, LQ_ENOFIT, NULL, "%zu bytes asked for, %.0f available", asked,
                        available);

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <cblas.h>
+#include <stdio.h>
 #include <string.h>
 
 /* FLOPs for which another thread is woken: some 20 us of a core. */
@@ -44,6 +45,15 @@ void lq_cpu_product(const struct lq_cpu_product *p)
                 p->b_transposed ? CblasTrans : CblasNoTrans, (blasint)p->m, (blasint)p->n,
                 (blasint)p->k, p->scale, p->a, (blasint)p->a_stride, p->b, (blasint)p->b_stride,
                 p->accumulate ? 1.0F : 0.0F, p->c, (blasint)p->c_stride);
+}
+
+void lq_cpu_blas_describe(char *text, size_t size)
+{
+    const char *config = openblas_get_config(); /* "OpenBLAS 0.3.21 NO_LAPACKE ..." */
+    const char *version = strchr(config, ' ');
+    const char *rest = version == NULL ? NULL : strchr(version + 1, ' ');
+    const int length = (int)(rest == NULL ? strlen(config) : (size_t)(rest - config));
+    snprintf(text, size, "%.*s %.16s", length, config, openblas_get_corename());
 }
 
 static int64_t group_begin(const struct lq_op_linear *op, int64_t group)

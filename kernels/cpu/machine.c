@@ -207,8 +207,7 @@ void lq_cpu_describe(struct lq_device_info *info)
     snprintf(info->capability, sizeof info->capability, "%s", p.vectors);
     snprintf(info->architecture, sizeof info->architecture, "%.*s", LQ_DEVICE_TEXT_MAX - 1,
              system.machine);
-    snprintf(info->driver, sizeof info->driver, "%.*s", LQ_DEVICE_TEXT_MAX - 1,
-             lq_cpu_blas_version());
+    lq_cpu_blas_describe(info->driver, sizeof info->driver);
     if (info->name[0] == '\0') { /* processors of some architectures give only numbers */
         snprintf(info->name, sizeof info->name, "%.32s %.32s", p.vendor[0] ? p.vendor : "unnamed",
                  system.machine);

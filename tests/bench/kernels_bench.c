@@ -132,12 +132,12 @@ static void run_direct(void *context)
 /* One shape: tokens, outputs, inputs. */
 struct shape {
     const char *name;
-    enum lq_linear_pass pass;
     int64_t tokens;
     int64_t outputs;
     int64_t inputs;
     int64_t groups;
     const int32_t *offsets;
+    enum lq_linear_pass pass;
     bool in_short; /* shown at a glance */
 };
 
@@ -175,22 +175,22 @@ static void bench_matmuls(struct lq_device *device, bool brief)
     static const int32_t ONE[] = {0, 0, 0, 2048, 2048, 2048, 2048, 2048, 2048};
     static const int32_t FEW[] = {0, 8, 16, 24, 32, 40, 48, 56, 64};
     static const struct shape SHAPES[] = {
-        {"512 x 4096 x 4096 y", LQ_LINEAR_FORWARD, 512, 4096, 4096, 1, NULL, true},
-        {"512 x 4096 x 4096 d_x", LQ_LINEAR_INPUT, 512, 4096, 4096, 1, NULL, false},
-        {"512 x 4096 x 4096 d_w", LQ_LINEAR_WEIGHT, 512, 4096, 4096, 1, NULL, false},
-        {"2048 x 1024 x 4096 y", LQ_LINEAR_FORWARD, 2048, 1024, 4096, 1, NULL, false},
-        {"2048 x 1024 x 4096 d_x", LQ_LINEAR_INPUT, 2048, 1024, 4096, 1, NULL, false},
-        {"2048 x 1024 x 4096 d_w", LQ_LINEAR_WEIGHT, 2048, 1024, 4096, 1, NULL, false},
-        {"8 uneven experts 1024 x 2048 y", LQ_LINEAR_FORWARD, 2048, 1024, 2048, 8, UNEVEN, true},
-        {"8 uneven experts 1024 x 2048 d_w", LQ_LINEAR_WEIGHT, 2048, 1024, 2048, 8, UNEVEN, false},
-        {"one of 8 experts 1024 x 2048 y", LQ_LINEAR_FORWARD, 2048, 1024, 2048, 8, ONE, false},
-        {"8 experts with 8 tokens each y", LQ_LINEAR_FORWARD, 64, 1024, 2048, 8, FEW, true},
-        {"LoRA down, rank 16", LQ_LINEAR_FORWARD, 1024, 16, 4096, 1, NULL, true},
-        {"LoRA up, rank 16", LQ_LINEAR_FORWARD, 1024, 4096, 16, 1, NULL, true},
-        {"LoRA down, rank 16 d_w", LQ_LINEAR_WEIGHT, 1024, 16, 4096, 1, NULL, true},
-        {"LoRA down, rank 8, 16 tokens", LQ_LINEAR_FORWARD, 16, 8, 1024, 1, NULL, true},
-        {"router of 8 experts", LQ_LINEAR_FORWARD, 2048, 8, 4096, 1, NULL, true},
-        {"router of 8 experts d_x", LQ_LINEAR_INPUT, 2048, 8, 4096, 1, NULL, true},
+        {"512 x 4096 x 4096 y", 512, 4096, 4096, 1, NULL, LQ_LINEAR_FORWARD, true},
+        {"512 x 4096 x 4096 d_x", 512, 4096, 4096, 1, NULL, LQ_LINEAR_INPUT, false},
+        {"512 x 4096 x 4096 d_w", 512, 4096, 4096, 1, NULL, LQ_LINEAR_WEIGHT, false},
+        {"2048 x 1024 x 4096 y", 2048, 1024, 4096, 1, NULL, LQ_LINEAR_FORWARD, false},
+        {"2048 x 1024 x 4096 d_x", 2048, 1024, 4096, 1, NULL, LQ_LINEAR_INPUT, false},
+        {"2048 x 1024 x 4096 d_w", 2048, 1024, 4096, 1, NULL, LQ_LINEAR_WEIGHT, false},
+        {"8 uneven experts 1024 x 2048 y", 2048, 1024, 2048, 8, UNEVEN, LQ_LINEAR_FORWARD, true},
+        {"8 uneven experts 1024 x 2048 d_w", 2048, 1024, 2048, 8, UNEVEN, LQ_LINEAR_WEIGHT, false},
+        {"one of 8 experts 1024 x 2048 y", 2048, 1024, 2048, 8, ONE, LQ_LINEAR_FORWARD, false},
+        {"8 experts with 8 tokens each y", 64, 1024, 2048, 8, FEW, LQ_LINEAR_FORWARD, true},
+        {"LoRA down, rank 16", 1024, 16, 4096, 1, NULL, LQ_LINEAR_FORWARD, true},
+        {"LoRA up, rank 16", 1024, 4096, 16, 1, NULL, LQ_LINEAR_FORWARD, true},
+        {"LoRA down, rank 16 d_w", 1024, 16, 4096, 1, NULL, LQ_LINEAR_WEIGHT, true},
+        {"LoRA down, rank 8, 16 tokens", 16, 8, 1024, 1, NULL, LQ_LINEAR_FORWARD, true},
+        {"router of 8 experts", 2048, 8, 4096, 1, NULL, LQ_LINEAR_FORWARD, true},
+        {"router of 8 experts d_x", 2048, 8, 4096, 1, NULL, LQ_LINEAR_INPUT, true},
     };
     for (size_t i = 0; i < sizeof SHAPES / sizeof SHAPES[0]; i++) {
         if (!brief || SHAPES[i].in_short) {

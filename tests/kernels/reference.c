@@ -112,10 +112,15 @@ void assert_near(const char *what, const float *got, const double *want, size_t 
                   error, tolerance, n);
 }
 
+bool same_bytes(const void *a, const void *b, size_t bytes)
+{
+    return memcmp(a, b, bytes) == 0;
+}
+
 void assert_same(const char *what, const float *got, const float *want, size_t n)
 {
-    for (size_t i = 0; i < n && memcmp(got, want, n * sizeof got[0]) != 0; i++) {
-        ck_assert_msg(memcmp(&got[i], &want[i], sizeof got[i]) == 0, "%s: [%zu] is %.9g, not %.9g",
+    for (size_t i = 0; i < n && !same_bytes(got, want, n * sizeof got[0]); i++) {
+        ck_assert_msg(same_bytes(&got[i], &want[i], sizeof got[i]), "%s: [%zu] is %.9g, not %.9g",
                       what, i, (double)got[i], (double)want[i]);
     }
 }

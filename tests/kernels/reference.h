@@ -27,7 +27,8 @@ double relative_error(const float *got, const double *want, size_t n);
 /* Fails the test, naming `what`, unless relative_error is at most `tolerance`. */
 void assert_near(const char *what, const float *got, const double *want, size_t n,
                  double tolerance);
-/* The same bytes. */
+/* NaN is equal to itself here, and 0 not to -0. */
+bool same_bytes(const void *a, const void *b, size_t bytes);
 void assert_same(const char *what, const float *got, const float *want, size_t n);
 
 /* The loss as a function of numbers that `context` leads to. */
