@@ -324,6 +324,10 @@ static void check_loss(struct classified *made, int threads)
     assert_near("losses", made->op.losses, made->losses, (size_t)made->op.tokens,
                 FORWARD_TOLERANCE);
     assert_near("d_logits", made->op.d_logits, made->gradient, made->n, FORWARD_TOLERANCE);
+    const float *d_logits = made->op.d_logits;
+    for (int64_t i = 0; i < made->op.vocabulary && made->op.tokens > 1; i++) {
+        ck_assert(d_logits[made->op.vocabulary + i] == 0.0F); /* the second token is ignored */
+    }
     made->op.d_logits = made->logits;
     OK(lq_cpu_loss(device, &made->op, LQ_PASS_BACKWARD, &err));
     assert_near("d_logits in place", made->logits, made->gradient, made->n, FORWARD_TOLERANCE);
