@@ -151,33 +151,47 @@ static double find_absmax(const float *weights, int64_t blocks, float *absmax)
     return sum / (double)blocks;
 }
 
+/* Nearest codes of absmax - offset, for blocks of `scales`. */
+static uint8_t *quantize_scales(const struct packed *packed, const float *absmax, int64_t blocks,
+                                float *scales)
+{
+    uint8_t *codes = random_bytes((size_t)blocks, 3);
+    float *centred = zero_floats((size_t)blocks);
+    for (int64_t block = 0; block < blocks; block++) {
+        centred[block] = absmax[block] - packed->op.offset;
+    }
+    for (int64_t first = 0; first < blocks; first += SCALES_BLOCK) {
+        const int64_t end = first + SCALES_BLOCK < blocks ? first + SCALES_BLOCK : blocks;
+        const double scale = largest(centred + first, end - first);
+        scales[first / SCALES_BLOCK] = (float)scale;
+        for (int64_t block = first; block < end; block++) {
+            codes[block] = (uint8_t)nearest(packed->code8, 256, (double)centred[block] / scale);
+        }
+    }
+    return codes;
+}
+
+static uint8_t *quantize_weights(const float *weights, const float *absmax, int64_t n)
+{
+    uint8_t *codes = random_bytes((size_t)n / 2, 2);
+    for (int64_t i = 0; i < n; i += 2) {
+        const double scale = (double)absmax[i / BLOCK];
+        codes[i / 2] = (uint8_t)(nearest(LQ_NF4, 16, (double)weights[i] / scale) << 4 |
+                                 nearest(LQ_NF4, 16, (double)weights[i + 1] / scale));
+    }
+    return codes;
+}
+
 START_TEST(weights_survive_quantization)
 {
     enum { BLOCKS = 300, N = BLOCKS * BLOCK };
     const float *weights = random_floats(N, 1, 0.02);
     float *absmax = zero_floats(BLOCKS);
-    float *centred = zero_floats(BLOCKS);
-    struct packed packed = make_packed(N, true);
-    uint8_t *codes = random_bytes(N / 2, 2);
-    uint8_t *scale_codes = random_bytes(BLOCKS, 3);
     float scales[2];
+    struct packed packed = make_packed(N, true);
     packed.op.offset = (float)find_absmax(weights, BLOCKS, absmax);
-    for (int64_t block = 0; block < BLOCKS; block++) {
-        centred[block] = absmax[block] - packed.op.offset;
-    }
-    scales[0] = (float)largest(centred, SCALES_BLOCK);
-    scales[1] = (float)largest(centred + SCALES_BLOCK, BLOCKS - SCALES_BLOCK);
-    for (int64_t block = 0; block < BLOCKS; block++) {
-        scale_codes[block] = (uint8_t)nearest(
-            packed.code8, 256, (double)centred[block] / (double)scales[block / SCALES_BLOCK]);
-    }
-    for (int64_t i = 0; i < N; i += 2) {
-        const double scale = (double)absmax[i / BLOCK];
-        codes[i / 2] = (uint8_t)(nearest(LQ_NF4, 16, (double)weights[i] / scale) << 4 |
-                                 nearest(LQ_NF4, 16, (double)weights[i + 1] / scale));
-    }
-    packed.op.packed = codes;
-    packed.op.absmax = scale_codes;
+    packed.op.packed = quantize_weights(weights, absmax, N);
+    packed.op.absmax = quantize_scales(&packed, absmax, BLOCKS, scales);
     packed.op.absmax_scale = scales;
     OK(lq_cpu_dequantize(open_device(2), &packed.op, &err));
     const float *out = packed.op.out;
