@@ -5,7 +5,6 @@
 #include "tests/unit/check_main.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { BLOCK = 64, SCALES_BLOCK = 256 };
 
