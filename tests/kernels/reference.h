@@ -36,7 +36,7 @@ typedef double loss_fn(const void *context);
 /* d loss / d x[i] by central differences; x is as before afterwards. */
 double *gradient_of(loss_fn *loss, const void *context, double *x, size_t n);
 /* Fails the test unless `got` is that gradient within BACKWARD_TOLERANCE; of many numbers the
- * first, some in the middle and the last are tried. */
+ * first and the last are tried, and slopes in directions that change all. */
 void assert_gradient(const char *what, const float *got, loss_fn *loss, const void *context,
                      double *x, size_t n);
 /* sum of a[i] b[i]: with b as d_y, the loss whose gradients backward passes compute. */

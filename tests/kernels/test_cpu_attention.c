@@ -21,7 +21,7 @@ static const struct shape SHAPES[] = {
     {3, 17, 4, 1, 8, 8, 1},     {2, 17, 6, 2, 6, 3, 5},     {1, 129, 3, 3, 2, 7, 0},
     {2, 129, 4, 2, 16, 16, 5},  {1, 300, 1, 1, 3, 2, 0},    {1, 300, 2, 1, 4, 4, 260},
     {1, 300, 2, 2, 4, 4, 1000}, {1, 140, 2, 1, 64, 32, 130}};
-enum { SHAPES_COUNT = sizeof SHAPES / sizeof *SHAPES };
+enum { TOKENS_MAX = 300, SHAPES_COUNT = sizeof SHAPES / sizeof *SHAPES };
 
 /* An operation and what its reference needs. */
 struct sample {
@@ -99,9 +99,11 @@ static void attend(const struct sample *sample, int64_t row, int64_t h, int64_t 
     const struct shape *s = &sample->shape;
     const int64_t group = h * s->kv_heads / s->heads;
     double *out = sample->out + ((row * s->tokens + t) * s->heads + h) * s->value_size;
+    double scores[TOKENS_MAX];
     double most = -HUGE_VAL;
     for (int64_t u = first_seen(s, t); u <= t; u++) {
-        most = fmax(most, score(sample, row, h, t, u));
+        scores[u] = score(sample, row, h, t, u);
+        most = fmax(most, scores[u]);
     }
     double sum = 0.0;
     for (int64_t d = 0; d < s->value_size; d++) {
@@ -109,7 +111,7 @@ static void attend(const struct sample *sample, int64_t row, int64_t h, int64_t 
     }
     for (int64_t u = first_seen(s, t); u <= t; u++) {
         const double *v = sample->v + ((row * s->tokens + u) * s->kv_heads + group) * s->value_size;
-        const double p = exp(score(sample, row, h, t, u) - most);
+        const double p = exp(scores[u] - most);
         sum += p;
         for (int64_t d = 0; d < s->value_size; d++) {
             out[d] += p * v[d];
@@ -160,26 +162,6 @@ START_TEST(backward_is_the_gradient_of_forward)
     assert_gradient("d_q", sample.op.d_q, loss, &sample, sample.q, sample.queries);
     assert_gradient("d_k", sample.op.d_k, loss, &sample, sample.k, sample.keys);
     assert_gradient("d_v", sample.op.d_v, loss, &sample, sample.v, sample.values);
-}
-END_TEST
-
-START_TEST(every_element_is_written)
-{
-    const struct sample sample = make_sample(&SHAPES[_i], 1.0);
-    run(&sample, 2);
-    const struct {
-        const float *x;
-        size_t n;
-    } written[] = {{sample.op.out, sample.outs},
-                   {sample.op.log_sum, sample.sums},
-                   {sample.op.d_q, sample.queries},
-                   {sample.op.d_k, sample.keys},
-                   {sample.op.d_v, sample.values}};
-    for (size_t a = 0; a < sizeof written / sizeof *written; a++) {
-        for (size_t i = 0; i < written[a].n; i++) {
-            ck_assert_msg(isfinite(written[a].x[i]), "output %zu, element %zu", a, i);
-        }
-    }
 }
 END_TEST
 
@@ -245,7 +227,6 @@ int main(void)
     tcase_add_checked_fixture(tcase, NULL, release_all);
     tcase_add_loop_test(tcase, forward_is_the_softmax_of_visible_scores, 0, SHAPES_COUNT);
     tcase_add_loop_test(tcase, backward_is_the_gradient_of_forward, 0, SHAPES_COUNT);
-    tcase_add_loop_test(tcase, every_element_is_written, 0, SHAPES_COUNT);
     tcase_add_test(tcase, large_scores_do_not_overflow);
     tcase_add_loop_test(tcase, the_number_of_threads_changes_no_byte, 0, SHAPES_COUNT);
     tcase_add_loop_test(tcase, tally_counts_visible_pairs, 0, SHAPES_COUNT);
