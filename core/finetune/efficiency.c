@@ -23,6 +23,10 @@
  * of them per layer and step (2023). */
 #define CALL_S 22e-6
 
+/* 5 us: one launch from C, without Python or dispatch. ASSUMED for GPUs (nsys shows 3 to 8); a CPU
+ * takes about 1 (llmquote-worker ceilings). The worker feeds no rows. */
+#define WORKER_CALL_S 5e-6
+
 /* 5 ms: feeding, logging and what else a run does outside its steps, per row. ASSUMED within what
  * the fits find, 1 to 45 ms (a run of 1,000 queries that takes 5 s to start and save does as much);
  * the gap between steps in any profile tells. */
@@ -59,6 +63,8 @@
 #define TORCHTUNE_HEAD_BYTES_PER_LOGIT 12.0
 #define LITGPT_HEAD_BYTES_PER_LOGIT 8.0
 #define UNSLOTH_HEAD_BYTES_PER_LOGIT 4.0
+/* 4: fp32 logits, whose gradient takes their place (kernels/layer/ends.c). */
+#define WORKER_HEAD_BYTES_PER_LOGIT 4.0
 
 /* 2: chunked losses keep 16-bit logits of all tokens (torchtune's LoRA, 8.5 GiB at 8,192 tokens,
  * 2024). 0: Unsloth's fused one keeps none (342,733 tokens on 80 GB, 2025). */
@@ -125,6 +131,12 @@
 #define CHUNKED (COMPILED | LQ_OPTION_BIT(LQ_OPTION_CHUNKED_LOSS))
 #define OFFLOADED (CHUNKED | LQ_OPTION_BIT(LQ_OPTION_OFFLOAD_ACTIVATIONS))
 
+/* The worker's peaks are what it allocated; logits' gradients take the logits' place. */
+#define WORKER_MEMORY                                                                              \
+    .peak_scope = LQ_MEMORY_ALLOCATED, .context_bytes = NATIVE_CONTEXT_BYTES,                      \
+    .adapter_bytes = NATIVE_ADAPTER_BYTES, .head_bytes_per_logit = WORKER_HEAD_BYTES_PER_LOGIT,    \
+    .fused_optimizer = true
+
 const struct lq_stack LQ_STACKS[] = {
     {.id = "gpt-fast",
      .description = "gpt-fast: compiled PyTorch, decoding only",
@@ -145,8 +157,11 @@ const struct lq_stack LQ_STACKS[] = {
     {.id = "llmquote-worker",
      .description = "llmquote's own calibration worker",
      .own_kernels = true,
-     TIME,
-     NATIVE_MEMORY},
+     .call_s = WORKER_CALL_S,
+     .matmul_efficiency = MATMUL_EFFICIENCY,
+     .bandwidth_efficiency = BANDWIDTH_EFFICIENCY,
+     .dequantization_efficiency = DEQUANTIZATION_EFFICIENCY,
+     WORKER_MEMORY},
     {.id = "torchtitan",
      .description = "torchtitan: FSDP2 and torch.compile",
      .options = COMPILED,

@@ -62,11 +62,14 @@ static bool is_memory_plausible(const struct lq_job *job, const struct lq_point 
     const struct lq_memory memory = lq_job_memory(job);
     const double longest =
         point->longest_tokens > 0.0 ? point->longest_tokens : point->conditions.row_tokens;
-    const double counted = lq_memory_total_bytes(&memory, &LQ_MEMORY_FACTORS_ONE,
-                                                 (double)point->conditions.batch_size, longest);
+    const double rows = (double)point->conditions.batch_size;
     if (point->out_of_memory) {
-        return counted >= LEAST_MEMORY_SHARE * job->gpu->memory_bytes;
+        return lq_memory_total_bytes(&memory, &LQ_MEMORY_FACTORS_ONE, rows, longest) >=
+               LEAST_MEMORY_SHARE * job->gpu->memory_bytes;
     }
+    /* as far as the stack's peaks count it: without the context, where they are of tensors */
+    const double counted = lq_memory_peak_bytes(&memory, &LQ_MEMORY_FACTORS_ONE,
+                                                lq_job_stack(job)->peak_scope, rows, longest, NULL);
     return point->peak_memory_bytes <= job->gpu->memory_bytes &&
            (!(point->peak_memory_bytes > 0.0) ||
             point->peak_memory_bytes >= LEAST_MEMORY_SHARE * counted);
