@@ -37,8 +37,9 @@ class Plan:
 
     def __init__(self, short, seed):
         self.seed = seed
-        self.points = 600 if short else 10000
-        self.rounds = 6 if short else 40  # points are kept and delivered in that many portions
+        self.points = 1200 if short else 10000
+        self.rounds = 2 if short else 16  # points are kept and delivered in that many portions,
+        # each of more than one batch
         self.server_kills = 3 if short else 20
         self.worker_kills = 3 if short else 20
         self.put_kills = 1 if short else 5
@@ -80,10 +81,9 @@ class Proxy(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Passer)
         self.target = target
         self.chance = chance
-        self.kill_share = 0.0  # of requests
-        self.kills_left = 0
+        self.kills_left = 0  # one at each of the next requests
         self.usual_s = 0.2  # that a request takes
-        self.drop_at = 1 + chance.randrange(4)  # a short run drops an answer, too
+        self.drop_at = chance.randrange(3)  # a short run drops an answer, too
         self.dropped = self.passed = 0
         self.bodies = {}  # key -> all bodies sent under it
         self.keys = {}  # point -> all keys it was sent under
@@ -101,9 +101,10 @@ class Proxy(http.server.ThreadingHTTPServer):
             self.bodies.setdefault(key, set()).add(body)
             for one in json.loads(body)["points"]:
                 self.keys.setdefault(json.dumps(one), set()).add(key)
-            kills = self.kills_left > 0 and self.chance.random() < self.kill_share
-            self.kills_left -= kills
-            return self.chance.uniform(0, 1.3 * self.usual_s) if kills else None
+            if self.kills_left == 0:
+                return None
+            self.kills_left -= 1
+            return self.chance.uniform(0, 1.3 * self.usual_s)
 
     def drops(self):
         """Whether an answer that came is dropped: one in ten."""
@@ -178,7 +179,7 @@ class Run:
     def keep(self, points, kill):
         """Keeps points in the spool; with `kill` the program is killed on the way."""
         lines = [json.dumps(one, separators=(",", ":")) for one in points]
-        stop_at = self.chance.randrange(len(lines)) if kill else None
+        stop_at = self.chance.randrange(1, len(lines)) if kill else None
         with subprocess.Popen([self.put, self.spool], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, text=True) as process:
             feed = threading.Thread(target=self.feed, args=(process, lines), daemon=True)
@@ -211,7 +212,7 @@ class Run:
                                    self.spool, "--token-file", self.token, "--give-up", "120"],
                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
                 if kills > 0:
-                    time.sleep(self.chance.uniform(0, 1.5 * self.proxy.usual_s))
+                    time.sleep(self.chance.uniform(0, 3.0 * self.proxy.usual_s))
                     if process.poll() is None:
                         process.kill()
                         self.worker_kills += 1
@@ -226,14 +227,11 @@ class Run:
         size = plan.points // plan.rounds
         for number in range(plan.rounds):
             left = plan.rounds - number
-            self.proxy.kills_left = plan.server_kills - self.target.kills
-            self.proxy.kill_share = min(1.0, 1.2 * self.proxy.kills_left / left)
+            self.proxy.kills_left = -(-(plan.server_kills - self.target.kills) // left)
             portion = [point(i) for i in range(number * size, (number + 1) * size)]
             self.keep(portion, self.put_kills < plan.put_kills and number % 2 == 0)
             worker_kills = -(-(plan.worker_kills - self.worker_kills) // left)
             self.deliver(worker_kills)
-        while self.target.kills < plan.server_kills:
-            self.target.kill()
 
     def stored(self):
         """The documents of all rows of ours."""
