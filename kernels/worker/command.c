@@ -71,7 +71,7 @@ int lq_command_fail(int exit_code, const struct lq_error *err)
 static void print_shared(FILE *out)
 {
     struct lq_settings settings;
-    const struct lq_option_table shared = lq_settings_table(&settings);
+    const struct lq_setting_table shared = lq_settings_table(&settings);
     fputs("\nSettings of every command; a flag wins over its variable:\n", out);
     lq_options_print(shared.options, shared.count, out);
     fputs("The token is the first line of --token-file, else the variable LLMQUOTE_TOKEN.\n", out);

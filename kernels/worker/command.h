@@ -29,7 +29,7 @@ struct lq_command {
     const char *summary;   /* one line */
     const char *arguments; /* what stands beside options, for the usage line: "FILE..."; or "" */
     const char *notes;     /* what --help says below the options; NULL for nothing */
-    const struct lq_option *options;
+    const struct lq_setting *options;
     size_t option_count;
     size_t own_size; /* <= LQ_OWN_OPTIONS_MAX */
     int (*run)(const struct lq_settings *settings, const void *own, int argc, char *const *argv);

@@ -42,7 +42,7 @@ static int run(const struct lq_command *command, int argc, char **argv)
     alignas(max_align_t) unsigned char own[LQ_OWN_OPTIONS_MAX] = {0};
     assert(command->own_size <= sizeof own);
     struct lq_settings settings = {0};
-    const struct lq_option_table tables[] = {
+    const struct lq_setting_table tables[] = {
         lq_settings_table(&settings),
         {.options = command->options, .count = command->option_count, .values = own},
     };

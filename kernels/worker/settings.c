@@ -10,59 +10,59 @@
 enum { VARIABLE_MAX = 64, GIVEN_MAX = 64 /* options of all tables together */ };
 
 #define AT(member) .offset = offsetof(struct lq_settings, member)
-static const struct lq_option SHARED[] = {
+static const struct lq_setting SHARED[] = {
     {.name = "ca-file",
      .takes = "PATH",
      .help = "certificates to trust instead of the system's",
-     .kind = LQ_OPTION_TEXT,
+     .kind = LQ_SETTING_TEXT,
      AT(ca_file)},
     {.name = "give-up",
      .takes = "SECONDS",
      .help = "how long to go on trying to deliver",
      .fallback = "900",
-     .kind = LQ_OPTION_NUMBER,
+     .kind = LQ_SETTING_NUMBER,
      AT(give_up_s),
      .min = 0.0,
      .max = 7.0 * 24.0 * 3600.0},
     {.name = "insecure-http",
      .help = "send the token over http to another machine, readable on the way",
-     .kind = LQ_OPTION_SWITCH,
+     .kind = LQ_SETTING_SWITCH,
      AT(insecure_http)},
     {.name = "server",
      .takes = "URL",
      .help = "the llmquote-server that takes the points",
      .fallback = "http://127.0.0.1:8080",
-     .kind = LQ_OPTION_TEXT,
+     .kind = LQ_SETTING_TEXT,
      AT(server)},
     {.name = "spool",
      .takes = "DIR",
      .help = "where points wait; else $XDG_STATE_HOME/llmquote-worker or "
              "~/.local/state/llmquote-worker",
-     .kind = LQ_OPTION_TEXT,
+     .kind = LQ_SETTING_TEXT,
      AT(spool)},
     {.name = "timeout",
      .takes = "SECONDS",
      .help = "the longest wait for one answer",
      .fallback = "120",
-     .kind = LQ_OPTION_NUMBER,
+     .kind = LQ_SETTING_NUMBER,
      AT(timeout_s),
      .min = 0.1,
      .max = 3600.0},
     {.name = "token-file",
      .takes = "PATH",
      .help = "a file whose first line is the token (scope calibrations:write)",
-     .kind = LQ_OPTION_TEXT,
+     .kind = LQ_SETTING_TEXT,
      AT(token_file)},
 };
 #undef AT
 
-struct lq_option_table lq_settings_table(struct lq_settings *settings)
+struct lq_setting_table lq_settings_table(struct lq_settings *settings)
 {
-    return (struct lq_option_table){SHARED, sizeof SHARED / sizeof SHARED[0], settings};
+    return (struct lq_setting_table){SHARED, sizeof SHARED / sizeof SHARED[0], settings};
 }
 
 /* "give-up" -> "LLMQUOTE_GIVE_UP" */
-static const char *name_variable(const struct lq_option *option, char variable[VARIABLE_MAX])
+static const char *name_variable(const struct lq_setting *option, char variable[VARIABLE_MAX])
 {
     snprintf(variable, VARIABLE_MAX, "LLMQUOTE_%s", option->name);
     for (char *c = variable; *c != '\0'; c++) {
@@ -71,7 +71,7 @@ static const char *name_variable(const struct lq_option *option, char variable[V
     return variable;
 }
 
-static bool parse_count(const struct lq_option *option, const char *text, int64_t *out)
+static bool parse_count(const struct lq_setting *option, const char *text, int64_t *out)
 {
     char *end = NULL;
     errno = 0;
@@ -81,7 +81,7 @@ static bool parse_count(const struct lq_option *option, const char *text, int64_
            (double)number <= option->max;
 }
 
-static bool parse_number(const struct lq_option *option, const char *text, double *out)
+static bool parse_number(const struct lq_setting *option, const char *text, double *out)
 {
     char *end = NULL;
     *out = strtod(text, &end);
@@ -89,7 +89,7 @@ static bool parse_number(const struct lq_option *option, const char *text, doubl
            *out <= option->max;
 }
 
-static bool parse_choice(const struct lq_option *option, const char *text, int *out)
+static bool parse_choice(const struct lq_setting *option, const char *text, int *out)
 {
     for (int i = 0; option->names[i] != NULL; i++) {
         if (strcmp(option->names[i], text) == 0) {
@@ -106,36 +106,36 @@ static bool parse_switch(const char *text, bool *out)
     return *out || strcmp(text, "0") == 0;
 }
 
-static bool parse(const struct lq_option *option, const char *text, void *values)
+static bool parse(const struct lq_setting *option, const char *text, void *values)
 {
     void *member = (char *)values + option->offset;
     switch (option->kind) {
-    case LQ_OPTION_TEXT:
+    case LQ_SETTING_TEXT:
         *(const char **)member = text;
         return text[0] != '\0';
-    case LQ_OPTION_COUNT:
+    case LQ_SETTING_COUNT:
         return parse_count(option, text, member);
-    case LQ_OPTION_NUMBER:
+    case LQ_SETTING_NUMBER:
         return parse_number(option, text, member);
-    case LQ_OPTION_CHOICE:
+    case LQ_SETTING_CHOICE:
         return parse_choice(option, text, member);
-    case LQ_OPTION_SWITCH:
+    case LQ_SETTING_SWITCH:
         return parse_switch(text, member);
     }
     return false;
 }
 
 /* What an option takes, with its range: "SECONDS from 0 to 900". */
-static void describe(const struct lq_option *option, char *out, size_t size)
+static void describe(const struct lq_setting *option, char *out, size_t size)
 {
-    if (option->kind == LQ_OPTION_COUNT || option->kind == LQ_OPTION_NUMBER) {
+    if (option->kind == LQ_SETTING_COUNT || option->kind == LQ_SETTING_NUMBER) {
         snprintf(out, size, "%s from %.15g to %.15g", option->takes, option->min, option->max);
     } else {
         snprintf(out, size, "%s", option->takes != NULL ? option->takes : "0 or 1");
     }
 }
 
-static enum lq_code set(const struct lq_option *option, const char *from, const char *text,
+static enum lq_code set(const struct lq_setting *option, const char *from, const char *text,
                         void *values, struct lq_error *err)
 {
     if (text != NULL && parse(option, text, values)) {
@@ -151,20 +151,20 @@ static enum lq_code set(const struct lq_option *option, const char *from, const 
 
 /* All tables, and which of their options arguments gave. */
 struct reading {
-    const struct lq_option_table *tables;
+    const struct lq_setting_table *tables;
     size_t table_count;
     bool given[GIVEN_MAX];
 };
 
 /* The option that `argument` ("--name" or "--name=VALUE") names, and where its value goes. */
-static const struct lq_option *find(struct reading *reading, const char *argument, void **values)
+static const struct lq_setting *find(struct reading *reading, const char *argument, void **values)
 {
     const size_t size = strcspn(argument + 2, "=");
     bool *given = reading->given;
     for (size_t t = 0; t < reading->table_count; t++) {
-        const struct lq_option_table *table = &reading->tables[t];
+        const struct lq_setting_table *table = &reading->tables[t];
         for (size_t i = 0; i < table->count; i++, given++) {
-            const struct lq_option *option = &table->options[i];
+            const struct lq_setting *option = &table->options[i];
             if (strlen(option->name) == size && memcmp(option->name, argument + 2, size) == 0) {
                 *values = table->values;
                 *given = true;
@@ -181,7 +181,7 @@ static enum lq_code take(struct reading *reading, const char *argument, const ch
 {
     void *values = NULL;
     const char *equals = strchr(argument, '=');
-    const struct lq_option *option = find(reading, argument, &values);
+    const struct lq_setting *option = find(reading, argument, &values);
     *used_next = false;
     if (option == NULL) {
         const int size = (int)strcspn(argument, "=");
@@ -190,7 +190,7 @@ static enum lq_code take(struct reading *reading, const char *argument, const ch
     }
     char from[VARIABLE_MAX];
     snprintf(from, sizeof from, "--%s", option->name);
-    if (option->kind == LQ_OPTION_SWITCH) {
+    if (option->kind == LQ_SETTING_SWITCH) {
         return equals == NULL ? set(option, from, "1", values, err)
                               : lq_fail(err, LQ_EFIELD, NULL, "%s takes no value", from);
     }
@@ -199,11 +199,11 @@ static enum lq_code take(struct reading *reading, const char *argument, const ch
 }
 
 /* What no argument gave: variables, then fallbacks. */
-static enum lq_code fill(const struct lq_option_table *table, const bool *given,
+static enum lq_code fill(const struct lq_setting_table *table, const bool *given,
                          struct lq_error *err)
 {
     for (size_t i = 0; i < table->count; i++) {
-        const struct lq_option *option = &table->options[i];
+        const struct lq_setting *option = &table->options[i];
         char variable[VARIABLE_MAX];
         const char *text = given[i] ? NULL : getenv(name_variable(option, variable));
         if (text != NULL && text[0] != '\0') {
@@ -237,7 +237,7 @@ static enum lq_code take_all(struct reading *reading, int argc, char **argv, int
     return LQ_OK;
 }
 
-enum lq_code lq_options_read(const struct lq_option_table *tables, size_t table_count, int argc,
+enum lq_code lq_options_read(const struct lq_setting_table *tables, size_t table_count, int argc,
                              char **argv, int *rest, struct lq_error *err)
 {
     struct reading reading = {.tables = tables, .table_count = table_count};
@@ -326,10 +326,10 @@ enum lq_code lq_settings_token(const struct lq_settings *settings, char *token, 
     return LQ_OK;
 }
 
-void lq_options_print(const struct lq_option *options, size_t count, FILE *out)
+void lq_options_print(const struct lq_setting *options, size_t count, FILE *out)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct lq_option *option = &options[i];
+        const struct lq_setting *option = &options[i];
         char variable[VARIABLE_MAX];
         fprintf(out, "  --%s%s%s\n      %s\n      default %s, or %s from the environment\n",
                 option->name, option->takes != NULL ? " " : "",

@@ -10,20 +10,20 @@
 #include <stdio.h>
 
 /* What the member at `offset` is: const char *, int64_t, double, int (index into names), bool. */
-enum lq_option_kind {
-    LQ_OPTION_TEXT,
-    LQ_OPTION_COUNT,
-    LQ_OPTION_NUMBER,
-    LQ_OPTION_CHOICE,
-    LQ_OPTION_SWITCH /* takes no value; 0 or 1 from the environment */
+enum lq_setting_kind {
+    LQ_SETTING_TEXT,
+    LQ_SETTING_COUNT,
+    LQ_SETTING_NUMBER,
+    LQ_SETTING_CHOICE,
+    LQ_SETTING_SWITCH /* takes no value; 0 or 1 from the environment */
 };
 
-struct lq_option {
+struct lq_setting {
     const char *name;     /* without dashes; "give-up" is LLMQUOTE_GIVE_UP as a variable */
     const char *takes;    /* for help and refusals: "SECONDS"; NULL for a switch */
     const char *help;     /* one line */
     const char *fallback; /* as it would be given; NULL leaves the member as it is */
-    enum lq_option_kind kind;
+    enum lq_setting_kind kind;
     size_t offset; /* of the member in the table's values */
     double min;    /* of counts and numbers, inclusive */
     double max;
@@ -31,8 +31,8 @@ struct lq_option {
 };
 
 /* Options and the struct that takes their values. */
-struct lq_option_table {
-    const struct lq_option *options;
+struct lq_setting_table {
+    const struct lq_setting *options;
     size_t count;
     void *values;
 };
@@ -51,11 +51,11 @@ struct lq_settings {
 /* Reads arguments and, for what they leave out, variables, into the tables; later arguments win.
  * What is no option is moved to the front of argv, in order, and counted in *rest; all behind "--"
  * is none. Errors: LQ_EFIELD, the text names the option and what it takes. */
-LQ_MUST_USE enum lq_code lq_options_read(const struct lq_option_table *tables, size_t table_count,
+LQ_MUST_USE enum lq_code lq_options_read(const struct lq_setting_table *tables, size_t table_count,
                                          int argc, char **argv, int *rest, struct lq_error *err);
 
 /* The table of the shared settings, to be filled into `settings`. */
-struct lq_option_table lq_settings_table(struct lq_settings *settings);
+struct lq_setting_table lq_settings_table(struct lq_settings *settings);
 
 /* The spool's folder: --spool, else llmquote-worker below XDG_STATE_HOME or ~/.local/state.
  * Errors: LQ_EFIELD where there is no home, or where the path is longer than `size`. */
@@ -68,4 +68,4 @@ LQ_MUST_USE enum lq_code lq_settings_token(const struct lq_settings *settings, c
                                            size_t size, struct lq_error *err);
 
 /* Two lines per option: flag and meaning, default and variable. */
-void lq_options_print(const struct lq_option *options, size_t count, FILE *out);
+void lq_options_print(const struct lq_setting *options, size_t count, FILE *out);

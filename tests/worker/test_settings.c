@@ -15,17 +15,17 @@ struct values {
 };
 
 static const char *const NAMES[] = {"red", "green", NULL};
-static const struct lq_option OPTIONS[] = {
+static const struct lq_setting OPTIONS[] = {
     {.name = "a-text",
      .takes = "TEXT",
      .help = "h",
      .fallback = "none",
-     .kind = LQ_OPTION_TEXT,
+     .kind = LQ_SETTING_TEXT,
      .offset = offsetof(struct values, text)},
     {.name = "count",
      .takes = "N",
      .help = "h",
-     .kind = LQ_OPTION_COUNT,
+     .kind = LQ_SETTING_COUNT,
      .offset = offsetof(struct values, count),
      .min = -5,
      .max = 1e12},
@@ -33,7 +33,7 @@ static const struct lq_option OPTIONS[] = {
      .takes = "X",
      .help = "h",
      .fallback = "0.5",
-     .kind = LQ_OPTION_NUMBER,
+     .kind = LQ_SETTING_NUMBER,
      .offset = offsetof(struct values, number),
      .min = 0,
      .max = 1},
@@ -41,10 +41,13 @@ static const struct lq_option OPTIONS[] = {
      .takes = "red|green",
      .help = "h",
      .fallback = "green",
-     .kind = LQ_OPTION_CHOICE,
+     .kind = LQ_SETTING_CHOICE,
      .offset = offsetof(struct values, choice),
      .names = NAMES},
-    {.name = "on", .help = "h", .kind = LQ_OPTION_SWITCH, .offset = offsetof(struct values, is_on)},
+    {.name = "on",
+     .help = "h",
+     .kind = LQ_SETTING_SWITCH,
+     .offset = offsetof(struct values, is_on)},
 };
 
 enum { ARGUMENTS_MAX = 8 };
@@ -62,7 +65,7 @@ static enum lq_code read_options(const char *line, struct values *values, int *r
     }
     static struct lq_settings settings;
     *values = (struct values){.count = 7};
-    const struct lq_option_table tables[] = {
+    const struct lq_setting_table tables[] = {
         lq_settings_table(&settings),
         {OPTIONS, sizeof OPTIONS / sizeof OPTIONS[0], values},
     };
