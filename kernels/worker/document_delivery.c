@@ -9,7 +9,8 @@
 /* Copies UTF-8, cut to size between characters; what could steer a terminal becomes '?'. */
 static void copy(char *out, size_t size, const char *text)
 {
-    const int length = snprintf(out, size, "%s", text != NULL ? text : "");
+    text = text != NULL ? text : "";
+    const int length = snprintf(out, size, "%s", text);
     if (length >= (int)size) {
         size_t end = size - 1;
         while (end > 0 && ((unsigned char)text[end] & 0xc0) == 0x80) {

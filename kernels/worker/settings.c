@@ -66,7 +66,7 @@ static const char *name_variable(const struct lq_setting *option, char variable[
 {
     snprintf(variable, VARIABLE_MAX, "LLMQUOTE_%s", option->name);
     for (char *c = variable; *c != '\0'; c++) {
-        *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+        *c = (char)(*c == '-' ? '_' : toupper((unsigned char)*c));
     }
     return variable;
 }
@@ -149,17 +149,25 @@ static enum lq_code set(const struct lq_setting *option, const char *from, const
     return lq_fail(err, LQ_EFIELD, NULL, "%s takes %s, got \"%.100s\"", from, takes, text);
 }
 
-/* The option that `argument` ("--name" or "--name=VALUE") names; its index over all tables. */
-static const struct lq_setting *find(const struct lq_setting_table *tables, size_t table_count,
-                                     const char *argument, void **values, size_t *index)
+/* All tables, and which of their options arguments gave. */
+struct reading {
+    const struct lq_setting_table *tables;
+    size_t table_count;
+    bool given[GIVEN_MAX];
+};
+
+/* The option that `argument` ("--name" or "--name=VALUE") names, and where its value goes. */
+static const struct lq_setting *find(struct reading *reading, const char *argument, void **values)
 {
     const size_t size = strcspn(argument + 2, "=");
-    *index = 0;
-    for (size_t t = 0; t < table_count; t++) {
-        for (size_t i = 0; i < tables[t].count; i++, (*index)++) {
-            const struct lq_setting *option = &tables[t].options[i];
+    bool *given = reading->given;
+    for (size_t t = 0; t < reading->table_count; t++) {
+        const struct lq_setting_table *table = &reading->tables[t];
+        for (size_t i = 0; i < table->count; i++, given++) {
+            const struct lq_setting *option = &table->options[i];
             if (strlen(option->name) == size && memcmp(option->name, argument + 2, size) == 0) {
-                *values = tables[t].values;
+                *values = table->values;
+                *given = true;
                 return option;
             }
         }
@@ -167,15 +175,14 @@ static const struct lq_setting *find(const struct lq_setting_table *tables, size
     return NULL;
 }
 
-/* Takes the option at argv[*i], and the next argument with it where that is its value. */
-static enum lq_code take(const struct lq_setting_table *tables, size_t table_count, int argc,
-                         char **argv, int *i, bool given[GIVEN_MAX], struct lq_error *err)
+/* Takes the option `argument`; its value may be `next`, and then *used_next. */
+static enum lq_code take(struct reading *reading, const char *argument, const char *next,
+                         bool *used_next, struct lq_error *err)
 {
     void *values = NULL;
-    size_t index = 0;
-    const char *argument = argv[*i];
     const char *equals = strchr(argument, '=');
-    const struct lq_setting *option = find(tables, table_count, argument, &values, &index);
+    const struct lq_setting *option = find(reading, argument, &values);
+    *used_next = false;
     if (option == NULL) {
         const int size = (int)strcspn(argument, "=");
         return lq_fail(err, LQ_EFIELD, NULL, "unknown option \"%.*s\"; see --help",
@@ -183,13 +190,12 @@ static enum lq_code take(const struct lq_setting_table *tables, size_t table_cou
     }
     char from[VARIABLE_MAX];
     snprintf(from, sizeof from, "--%s", option->name);
-    given[index] = true;
     if (option->kind == LQ_SETTING_SWITCH) {
         return equals == NULL ? set(option, from, "1", values, err)
                               : lq_fail(err, LQ_EFIELD, NULL, "%s takes no value", from);
     }
-    const char *text = equals != NULL ? equals + 1 : *i + 1 < argc ? argv[++*i] : NULL;
-    return set(option, from, text, values, err);
+    *used_next = equals == NULL;
+    return set(option, from, equals != NULL ? equals + 1 : next, values, err);
 }
 
 /* What no argument gave: variables, then fallbacks. */
@@ -209,28 +215,45 @@ static enum lq_code fill(const struct lq_setting_table *table, const bool *given
     return LQ_OK;
 }
 
-enum lq_code lq_options_read(const struct lq_setting_table *tables, size_t table_count, int argc,
-                             char **argv, int *rest, struct lq_error *err)
+/* Takes all arguments; what is no option moves to the front. */
+static enum lq_code take_all(struct reading *reading, int argc, char **argv, int *rest,
+                             struct lq_error *err)
 {
-    bool given[GIVEN_MAX] = {false};
     bool ended = false;
-    *rest = 0;
     for (int i = 0; i < argc; i++) {
         if (!ended && strcmp(argv[i], "--") == 0) {
             ended = true;
-        } else if (!ended && argv[i][0] == '-' && argv[i][1] == '-') {
-            LQ_TRY(take(tables, table_count, argc, argv, &i, given, err));
+        } else if (!ended && strncmp(argv[i], "--", 2) == 0) {
+            bool used_next = false;
+            const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+            LQ_TRY(take(reading, argv[i], next, &used_next, err));
+            i += used_next ? 1 : 0;
         } else if (!ended && argv[i][0] == '-' && argv[i][1] != '\0') {
             return lq_fail(err, LQ_EFIELD, NULL, "unknown option \"%.100s\"; see --help", argv[i]);
         } else {
             argv[(*rest)++] = argv[i];
         }
     }
-    for (size_t t = 0, first = 0; t < table_count; first += tables[t].count, t++) {
-        if (first + tables[t].count > GIVEN_MAX) {
-            return lq_fail(err, LQ_EINTERNAL, NULL, "more than %d options", GIVEN_MAX);
-        }
-        LQ_TRY(fill(&tables[t], given + first, err));
+    return LQ_OK;
+}
+
+enum lq_code lq_options_read(const struct lq_setting_table *tables, size_t table_count, int argc,
+                             char **argv, int *rest, struct lq_error *err)
+{
+    struct reading reading = {.tables = tables, .table_count = table_count};
+    size_t count = 0;
+    *rest = 0;
+    for (size_t t = 0; t < table_count; t++) {
+        count += tables[t].count;
+    }
+    if (count > GIVEN_MAX) {
+        return lq_fail(err, LQ_EINTERNAL, NULL, "more than %d options", GIVEN_MAX);
+    }
+    LQ_TRY(take_all(&reading, argc, argv, rest, err));
+    const bool *given = reading.given;
+    for (size_t t = 0; t < table_count; t++) {
+        LQ_TRY(fill(&tables[t], given, err));
+        given += tables[t].count;
     }
     return LQ_OK;
 }

@@ -249,12 +249,12 @@ enum lq_code lq_spool_open(const char *dir, struct lq_spool **out, char *aside, 
     spool->dir_fd = spool->lock_fd = spool->fd = -1;
     spool->next = 1;
     spool->dir = strdup(dir);
-    enum lq_code code = LQ_OK;
     if (spool->dir == NULL || asprintf(&spool->path, "%s/spool", dir) < 0) {
         spool->path = NULL;
-        code = lq_fail(err, LQ_EINTERNAL, NULL, "out of memory");
+        lq_spool_close(spool);
+        return lq_fail(err, LQ_EINTERNAL, NULL, "out of memory");
     }
-    code = code == LQ_OK ? lock(spool, err) : code;
+    enum lq_code code = lock(spool, err);
     code = code == LQ_OK ? open_file(spool, err) : code;
     code = code == LQ_OK ? load(spool, aside, aside_size, err) : code;
     if (code != LQ_OK) {

@@ -3,8 +3,9 @@
 
 #include <signal.h>
 #include <stddef.h>
-#include <sys/select.h>
 #include <time.h>
+
+#define SLICE_S 0.1 /* how late a stop may be noticed */
 
 static volatile sig_atomic_t asked;
 
@@ -32,18 +33,15 @@ bool lq_stop_asked(void)
 
 void lq_stop_wait(double seconds)
 {
-    /* signals stay blocked between the look at the flag and the wait, which lets them in */
-    sigset_t ours;
-    sigset_t before;
-    sigemptyset(&ours);
-    sigaddset(&ours, SIGINT);
-    sigaddset(&ours, SIGTERM);
-    sigprocmask(SIG_BLOCK, &ours, &before);
-    if (asked == 0 && seconds > 0.0) {
-        const time_t whole = (time_t)seconds;
-        const struct timespec wait = {.tv_sec = whole,
-                                      .tv_nsec = (long)(1e9 * (seconds - (double)whole))};
-        (void)pselect(0, NULL, NULL, NULL, &wait, &before);
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    const double until = (double)end.tv_sec + 1e-9 * (double)end.tv_nsec + seconds;
+    for (double left = seconds; left > 0.0 && asked == 0;) {
+        /* in slices: a signal may reach another thread, or come just before the wait */
+        const double slice = left < SLICE_S ? left : SLICE_S;
+        (void)nanosleep(&(struct timespec){.tv_nsec = (long)(1e9 * slice)}, NULL);
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        left = until - (double)now.tv_sec - 1e-9 * (double)now.tv_nsec;
     }
-    sigprocmask(SIG_SETMASK, &before, NULL);
 }

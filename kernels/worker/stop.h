@@ -10,5 +10,5 @@ void lq_stop_install(void);
 /* Whether the program was asked to stop. Commands finish what must not be lost and return. */
 bool lq_stop_asked(void);
 
-/* Waits; returns at once when asked to stop, before or meanwhile. */
+/* Waits; returns within a tenth of a second when asked to stop, before or meanwhile. */
 void lq_stop_wait(double seconds);

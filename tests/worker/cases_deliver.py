@@ -124,6 +124,21 @@ def case_a_servers_url_is_checked_and_its_secrets_are_not_told(worker):
     assert "hunter2" not in done.stdout + done.stderr
 
 
+def case_a_certificate_that_nobody_vouches_for_gets_nothing(worker):
+    keep(worker, 1)
+    known, context = worker.certificate("known")
+    other, _ = worker.certificate("other")
+    fake = worker.fake(stores, tls=context)
+    for more in ((), ("--ca-file", other), ("--insecure-http",)):
+        expect(worker.deliver(fake.url, "--give-up", "0", *more), 69, "certificate")
+    elsewhere = fake.url.replace("127.0.0.1", "localhost")  # what it does not speak for
+    expect(worker.deliver(elsewhere, "--give-up", "0", "--ca-file", known), 69, "localhost")
+    assert not fake.requests
+    expect(worker.deliver(fake.url, "--ca-file", known), 0, "delivered 1 points")
+    keep(worker, 1)
+    expect(worker.deliver(fake.url, LLMQUOTE_CA_FILE=known), 0, "delivered 1 points")
+
+
 def case_redirects_are_not_followed(worker):
     keep(worker, 1)
     other = worker.fake(stores)

@@ -2,7 +2,9 @@
 import json
 import os
 import pathlib
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,10 @@ from client import Server  # noqa: E402  (the path has to be set first)
 LIMIT_S = 30
 TOKEN = "lq_0123456789abcdef"
 HTML = b"<html><title>Welcome to the hotel</title></html>"
+
+
+class Skip(Exception):
+    """A case that cannot be tried here, and why."""
 
 
 def point(n):
@@ -65,11 +71,12 @@ class FakeServer:
     """Answers each request by the next of `script` (the last one again and again): bytes to send,
     or a function of the request and the connection that returns them, or None to close at once."""
 
-    def __init__(self, *script):
+    def __init__(self, *script, tls=None):
         self.script = list(script)
         self.requests = []
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.tls = tls
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
@@ -78,11 +85,14 @@ class FakeServer:
                 connection = self.listener.accept()[0]
             except OSError:
                 return
-            with connection:
-                try:
+            try:
+                if self.tls is not None:
+                    connection.settimeout(LIMIT_S)
+                    connection = self.tls.wrap_socket(connection, server_side=True)
+                with connection:
                     self.answer(connection)
-                except OSError:
-                    pass
+            except OSError:
+                connection.close()
 
     def answer(self, connection):
         connection.settimeout(LIMIT_S)
@@ -130,9 +140,21 @@ class Worker:
             self.real.close()
         self.home.cleanup()
 
-    def fake(self, *script):
-        self.fakes.append(FakeServer(*script))
+    def fake(self, *script, tls=None):
+        self.fakes.append(FakeServer(*script, tls=tls))
         return self.fakes[-1]
+
+    def certificate(self, name):
+        """A certificate for the address 127.0.0.1 that nobody knows, and a context to serve it."""
+        path = self.folder / name
+        if shutil.which("openssl") is None:
+            raise Skip("openssl is not installed")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                        "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1",
+                        "-keyout", path, "-out", f"{path}.crt"], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(f"{path}.crt", path)
+        return f"{path}.crt", context
 
     def server(self):
         """A real llmquote-server, whose token the worker gets."""
