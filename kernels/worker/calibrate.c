@@ -1,12 +1,12 @@
 /* The loop over points: from a grid, or one after the other as estimates ask for them. */
 #include "kernels/worker/calibrate.h"
 
+#include "kernels/base/stop.h"
+#include "kernels/delivery/client.h"
+#include "kernels/delivery/deliver.h"
+#include "kernels/document/catalog.h"
 #include "kernels/worker/calibrate_point.h"
-#include "kernels/worker/client.h"
-#include "kernels/worker/deliver.h"
-#include "kernels/worker/document_catalog.h"
 #include "kernels/worker/progress.h"
-#include "kernels/worker/stop.h"
 
 #include <stdlib.h>
 #include <string.h>

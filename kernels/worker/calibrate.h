@@ -1,10 +1,10 @@
 /* Measured steps as calibration points: what is asked for, measured one by one, kept and sent. */
 #pragma once
 
-#include "kernels/worker/measure.h"
-#include "kernels/worker/rig.h"
-#include "kernels/worker/settings.h"
-#include "kernels/worker/spool.h"
+#include "kernels/base/settings.h"
+#include "kernels/delivery/spool.h"
+#include "kernels/measure/measure.h"
+#include "kernels/measure/rig.h"
 #include "kernels/worker/sweep.h"
 
 struct lq_client;

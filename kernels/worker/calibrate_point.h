@@ -1,8 +1,8 @@
 /* A measured step as a point. */
 #pragma once
 
+#include "kernels/document/point.h"
 #include "kernels/worker/calibrate.h"
-#include "kernels/worker/document_point.h"
 
 /* The job of an item: identity and rows, nothing measured yet. */
 struct lq_measured_point lq_item_point(const struct lq_calibration_plan *plan,

@@ -1,7 +1,7 @@
 /* What a command of the worker is, and what its exit codes mean. */
 #pragma once
 
-#include "kernels/worker/settings.h"
+#include "kernels/base/settings.h"
 
 /* Exit codes; numbers of sysexits.h where it has one for the case. */
 enum lq_exit {

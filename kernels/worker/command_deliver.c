@@ -1,7 +1,7 @@
 /* The command that sends all that waits in the spool. How it is sent stands in deliver.c. */
+#include "kernels/delivery/deliver.h"
+#include "kernels/delivery/spool.h"
 #include "kernels/worker/command.h"
-#include "kernels/worker/deliver.h"
-#include "kernels/worker/spool.h"
 
 enum { PATH_SIZE = 4096 };
 

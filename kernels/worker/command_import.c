@@ -1,9 +1,9 @@
 /* The command that turns training logs into points: its options, its report, where the points go.
  * How logs are read stands in import.c. */
+#include "kernels/base/stop.h"
+#include "kernels/delivery/spool.h"
+#include "kernels/import/import.h"
 #include "kernels/worker/command.h"
-#include "kernels/worker/import.h"
-#include "kernels/worker/spool.h"
-#include "kernels/worker/stop.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* The command that measures a model's training step and posts what it finds. */
+#include "kernels/base/text_file.h"
+#include "kernels/delivery/client.h"
+#include "kernels/delivery/deliver.h"
+#include "kernels/document/catalog.h"
 #include "kernels/worker/calibrate.h"
-#include "kernels/worker/client.h"
 #include "kernels/worker/command.h"
-#include "kernels/worker/deliver.h"
-#include "kernels/worker/document_catalog.h"
-#include "kernels/worker/text_file.h"
 
 #include <stdlib.h>
 #include <string.h>

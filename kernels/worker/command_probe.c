@@ -1,9 +1,9 @@
 /* The commands that look at devices: what there is, what it reaches, and how it gets into a
  * server's catalog. */
-#include "kernels/worker/client.h"
+#include "kernels/delivery/client.h"
+#include "kernels/document/catalog.h"
+#include "kernels/measure/rig.h"
 #include "kernels/worker/command.h"
-#include "kernels/worker/document_catalog.h"
-#include "kernels/worker/rig.h"
 
 #include <math.h>
 #include <stdlib.h>

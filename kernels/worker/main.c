@@ -1,6 +1,6 @@
 /* The calibration worker's commands and how one is chosen. Each stands in a file of its own. */
+#include "kernels/base/stop.h"
 #include "kernels/worker/command.h"
-#include "kernels/worker/stop.h"
 
 #include <assert.h>
 #include <stdalign.h>

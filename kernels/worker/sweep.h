@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/arch/method.h"
-#include "kernels/worker/choice.h"
+#include "kernels/base/choice.h"
 
 #include <stdbool.h>
 #include <stddef.h>

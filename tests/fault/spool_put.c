@@ -1,6 +1,6 @@
 /* Keeps the points of standard input, one a line, in the spool of the folder named; says "kept N"
  * once N of them are durable. */
-#include "kernels/worker/spool.h"
+#include "kernels/delivery/spool.h"
 
 #include <signal.h>
 #include <stdio.h>

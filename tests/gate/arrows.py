@@ -24,8 +24,14 @@ MAY_INCLUDE = {
     "server/http": SERVER_BELOW_API + ["server/api"],
     "kernels": CORE[:1],  # backend.h: one header between the worker and its backends
     "kernels/cpu": CORE[:1] + ["kernels"],
+    "kernels/base": CORE[:2],
     "kernels/layer": CORE[:3] + ["kernels"],
-    "kernels/worker": CORE[:3] + ["kernels", "kernels/layer"],
+    "kernels/measure": CORE[:3] + ["kernels", "kernels/base", "kernels/layer"],
+    "kernels/document": CORE[:2] + ["kernels", "kernels/base", "kernels/measure"],
+    "kernels/delivery": CORE[:1] + ["kernels/base", "kernels/document"],
+    "kernels/import": CORE[:2] + ["kernels/base", "kernels/document"],
+    "kernels/worker": CORE[:3] + ["kernels", "kernels/base", "kernels/layer", "kernels/measure",
+                                  "kernels/document", "kernels/delivery", "kernels/import"],
     "server": SERVER_BELOW_API + ["server/jobs", "server/api", "server/http"],
 }
 # Headers that every room of server/ may include: they stand below all of them.
@@ -36,8 +42,8 @@ LIBRARIES = {
     "microhttpd.h": ["server/http/http.c"],
     "sqlite3.h": ["server/store/store*.[ch]", "server/store/migrate*.[ch]",
                   "server/store/statement*.[ch]"],
-    "jansson.h": ["server/json/*", "kernels/worker/document*.[ch]"],
-    "curl/curl.h": ["kernels/worker/http.c"],
+    "jansson.h": ["server/json/*", "kernels/document/*"],
+    "curl/curl.h": ["kernels/delivery/http.c"],
     "cblas.h": ["kernels/cpu/linear.c"],
     "cminpack.h": ["core/*"],
 }

@@ -43,7 +43,7 @@ def main():
     for entry in commands:
         source = os.path.relpath(os.path.join(entry["directory"], entry["file"]), root)
         flags.setdefault(source.split("/")[0], flags_of(entry))
-    headers = files(root, {".h"}, ("core", "server"))
+    headers = files(root, {".h"}, ("core", "server", "kernels"))
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         results = list(pool.map(
             lambda header: compile_header(header, flags[header.parts[0]], build), headers))

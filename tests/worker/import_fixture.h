@@ -1,7 +1,7 @@
 /* Imports of sample logs and of files made on the spot, for the tests of the importers. */
 #pragma once
 
-#include "kernels/worker/import.h"
+#include "kernels/import/import.h"
 
 #include <stddef.h>
 

@@ -1,7 +1,7 @@
 /* A spool in a temporary folder for tests, and its file as bytes. */
 #pragma once
 
-#include "kernels/worker/spool.h"
+#include "kernels/delivery/spool.h"
 
 #include <stddef.h>
 

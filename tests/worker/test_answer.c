@@ -1,5 +1,5 @@
 /* What answers ask for: verdicts by status and body, and texts that are safe to show. */
-#include "kernels/worker/answer.h"
+#include "kernels/delivery/answer.h"
 #include "tests/unit/check_main.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* Sample logs as points, every member of them. Bad input is in test_import_bad.c. */
-#include "kernels/worker/import_rate.h"
+#include "kernels/import/rate.h"
 #include "tests/unit/check_main.h"
 #include "tests/worker/import_fixture.h"
 

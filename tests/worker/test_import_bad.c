@@ -1,8 +1,8 @@
 /* What the importers refuse, and in which words: files that are not what they claim, runs that say
  * too little or nonsense, rows of tables. */
-#include "kernels/worker/document_point.h"
-#include "kernels/worker/import_config.h"
-#include "kernels/worker/import_file.h"
+#include "kernels/document/point.h"
+#include "kernels/import/config.h"
+#include "kernels/import/file.h"
 #include "tests/unit/check_main.h"
 #include "tests/worker/import_fixture.h"
 

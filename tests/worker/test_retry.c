@@ -1,5 +1,5 @@
 /* Waits between attempts: back-off within its bounds, and what a server asks for. */
-#include "kernels/worker/retry.h"
+#include "kernels/delivery/retry.h"
 #include "tests/unit/check_main.h"
 
 /* Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110, section 5.6.7 */

@@ -1,0 +1,268 @@
+/* Opens one kind of layer after the other, so that only one of them must fit beside its
+ * activations. What is done with the result is not decided here. */
+#include "kernels/measure/measure.h"
+
+#include "kernels/base/stop.h"
+#include "kernels/layer/layer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Passes before the first one that counts: caches, threads and clocks settle. */
+enum { WARM_UP = 2 };
+
+/* Something that runs a training step: a layer, or the ends. */
+struct subject {
+    struct lq_training_layer *layer;
+    struct lq_training_ends *ends;
+};
+
+/* Its stages, sample by sample. */
+struct stages {
+    struct lq_samples forward;
+    struct lq_samples backward;
+    struct lq_samples optimizer;
+    struct lq_samples step;
+};
+
+/* Bytes of one part by use, and how many such parts the model has. */
+struct part_bytes {
+    double bytes[LQ_USE_COUNT];
+    double count;
+    bool is_ends;
+};
+
+/* The measurement under way: totals over the parts done so far. */
+struct run {
+    const struct lq_measure_job *job;
+    struct lq_measured *out;
+    struct lq_samples step; /* of the whole model, sample by sample */
+    int samples;            /* of every part; 0 before the first */
+    struct part_bytes parts[LQ_LAYER_KINDS_MAX + 1];
+    int part_count;
+};
+
+static enum lq_code forward(const struct subject *s, struct lq_error *err)
+{
+    return s->layer != NULL ? lq_layer_forward(s->layer, err) : lq_ends_forward(s->ends, err);
+}
+
+static enum lq_code backward(const struct subject *s, struct lq_error *err)
+{
+    return s->layer != NULL ? lq_layer_backward(s->layer, err) : lq_ends_backward(s->ends, err);
+}
+
+static enum lq_code step(const struct subject *s, struct lq_error *err)
+{
+    return s->layer != NULL ? lq_layer_step(s->layer, err) : lq_ends_step(s->ends, err);
+}
+
+/* One pass timed from the host, the device idle before and after. */
+static enum lq_code time_pass(struct lq_space *space, const struct subject *subject,
+                              enum lq_code (*pass)(const struct subject *, struct lq_error *),
+                              double *seconds, struct lq_error *err)
+{
+    const double start_s = lq_clock_s();
+    LQ_TRY(pass(subject, err));
+    LQ_TRY(space->backend->synchronize(space->device, err));
+    *seconds = lq_clock_s() - start_s;
+    return LQ_OK;
+}
+
+static enum lq_code sample(struct lq_space *space, const struct subject *subject,
+                           struct stages *stages, struct lq_error *err)
+{
+    double f = 0.0;
+    double b = 0.0;
+    double o = 0.0;
+    LQ_TRY(time_pass(space, subject, forward, &f, err));
+    LQ_TRY(time_pass(space, subject, backward, &b, err));
+    LQ_TRY(time_pass(space, subject, step, &o, err));
+    lq_samples_add(&stages->forward, f);
+    lq_samples_add(&stages->backward, b);
+    lq_samples_add(&stages->optimizer, o);
+    lq_samples_add(&stages->step, f + b + o);
+    return LQ_OK;
+}
+
+/* A step with every operation waited for, entered by term. */
+static enum lq_code profile(struct run *run, struct lq_space *space, const struct subject *subject,
+                            double count, struct lq_error *err)
+{
+    struct stages ignored = {.step = {.count = 0}};
+    space->timed = true;
+    lq_space_restart(space);
+    LQ_TRY(sample(space, subject, &ignored, err));
+    space->timed = false;
+    for (int t = 0; t < LQ_TERM_COUNT; t++) {
+        for (int s = 0; s < LQ_STAGE_COUNT; s++) {
+            run->out->term_s[t] += count * space->seconds[t][s];
+        }
+    }
+    return LQ_OK;
+}
+
+/* Rounds of samples until one is quiet; the quietest counts. */
+static enum lq_code sample_rounds(struct run *run, struct lq_space *space,
+                                  const struct subject *subject, struct stages *best,
+                                  struct lq_error *err)
+{
+    struct stages warm = {.step = {.count = 0}};
+    for (int i = 0; i < WARM_UP; i++) {
+        LQ_TRY(sample(space, subject, &warm, err));
+    }
+    if (run->samples == 0) {
+        run->samples = lq_sample_count(warm.step.seconds[WARM_UP - 1], run->job->budget_s);
+    }
+    double least = HUGE_VAL;
+    for (int round = 1; round <= run->job->rounds_max; round++) {
+        struct stages stages = {.step = {.count = 0}};
+        for (int i = 0; i < run->samples && !(round > 1 && lq_stop_asked()); i++) {
+            LQ_TRY(sample(space, subject, &stages, err));
+        }
+        const struct lq_timing timing = lq_samples_summarize(&stages.step);
+        run->out->rounds = round > run->out->rounds ? round : run->out->rounds;
+        if (stages.step.count == run->samples && timing.spread < least) {
+            least = timing.spread;
+            *best = stages;
+        }
+        if (!lq_timing_is_noisy(&timing) || lq_stop_asked()) {
+            break;
+        }
+    }
+    return LQ_OK;
+}
+
+/* Adds `count` parts whose samples these are. */
+static void add_part(struct run *run, const struct lq_space *space, const struct stages *stages,
+                     double count, bool is_ends)
+{
+    struct lq_measured *out = run->out;
+    out->forward_s += count * lq_samples_summarize(&stages->forward).median_s;
+    out->backward_s += count * lq_samples_summarize(&stages->backward).median_s;
+    out->optimizer_s += count * lq_samples_summarize(&stages->optimizer).median_s;
+    for (int i = 0; i < stages->step.count; i++) {
+        if (i == run->step.count) {
+            lq_samples_add(&run->step, 0.0);
+        }
+        run->step.seconds[i] += count * stages->step.seconds[i];
+    }
+    struct part_bytes *part = &run->parts[run->part_count++];
+    part->count = count;
+    part->is_ends = is_ends;
+    for (int u = 0; u < LQ_USE_COUNT; u++) {
+        part->bytes[u] = (double)space->bytes[u];
+    }
+}
+
+static enum lq_code run_part(struct run *run, struct lq_space *space, const struct subject *subject,
+                             double count, struct lq_error *err)
+{
+    struct stages stages = {.step = {.count = 0}};
+    LQ_TRY(sample_rounds(run, space, subject, &stages, err));
+    LQ_TRY(profile(run, space, subject, count, err));
+    add_part(run, space, &stages, count, subject->ends != NULL);
+    return LQ_OK;
+}
+
+/* The layer with the most experts tells where tokens went. */
+static enum lq_code read_load(struct run *run, const struct lq_layer *layer,
+                              struct lq_training_layer *open, struct lq_error *err)
+{
+    const bool larger = !run->out->has_load || layer->ffn.experts > (int64_t)run->out->load.experts;
+    if (layer->ffn.kind != LQ_FFN_MOE || !larger || layer->ffn.experts > LQ_EXPERTS_MAX) {
+        return LQ_OK;
+    }
+    run->out->has_load = true;
+    return lq_layer_load(open, &run->out->load, err);
+}
+
+static struct lq_layer_job layer_job(const struct lq_measure_job *job)
+{
+    return (struct lq_layer_job){.model = job->model,
+                                 .method = job->method,
+                                 .checkpointing = job->checkpointing,
+                                 .rows = job->batch_size,
+                                 .tokens = job->tokens,
+                                 .active_experts = job->active_experts,
+                                 .skew = job->skew,
+                                 .seed = 1};
+}
+
+static enum lq_code run_layer(struct run *run, int kind, struct lq_error *err)
+{
+    const struct lq_measure_job *job = run->job;
+    const struct lq_layer *layer = &job->model->layers[kind];
+    const struct lq_layer_job shape = layer_job(job);
+    struct lq_space space;
+    struct subject subject = {.layer = NULL};
+    lq_space_open(&space, job->backend, job->device, job->element);
+    enum lq_code code = lq_layer_open(&space, &shape, kind, &subject.layer, err);
+    if (code == LQ_OK) {
+        code = run_part(run, &space, &subject, (double)layer->count, err);
+    }
+    if (code == LQ_OK) {
+        code = read_load(run, layer, subject.layer, err);
+    }
+    lq_layer_close(subject.layer);
+    lq_space_close(&space);
+    return code;
+}
+
+static enum lq_code run_ends(struct run *run, struct lq_error *err)
+{
+    const struct lq_measure_job *job = run->job;
+    const struct lq_layer_job shape = layer_job(job);
+    struct lq_space space;
+    struct subject subject = {.layer = NULL};
+    lq_space_open(&space, job->backend, job->device, job->element);
+    enum lq_code code = lq_ends_open(&space, &shape, &subject.ends, err);
+    if (code == LQ_OK) {
+        code = run_part(run, &space, &subject, 1.0, err);
+    }
+    lq_ends_close(subject.ends);
+    lq_space_close(&space);
+    return code;
+}
+
+/* What the whole model holds at its fullest moment: weights, gradients and states of all parts;
+ * what every layer keeps (checkpointed: its input; else its inner activations, too); and what the
+ * fullest part needs beside that while it runs. */
+static double peak_of(const struct run *run)
+{
+    const bool checkpointed = run->job->checkpointing != LQ_CHECKPOINTING_NONE;
+    double fixed = 0.0;
+    double kept = 0.0;
+    double largest = 0.0;
+    for (int i = 0; i < run->part_count; i++) {
+        const struct part_bytes *p = &run->parts[i];
+        const double *bytes = p->bytes;
+        fixed += p->count * (bytes[LQ_USE_WEIGHT] + bytes[LQ_USE_GRADIENT] + bytes[LQ_USE_STATE]);
+        double running = bytes[LQ_USE_SCRATCH];
+        if (checkpointed || p->is_ends) {
+            running += bytes[LQ_USE_INNER];
+            kept += p->count * bytes[LQ_USE_KEPT];
+        } else {
+            kept += p->count * (bytes[LQ_USE_KEPT] + bytes[LQ_USE_INNER]);
+        }
+        largest = fmax(largest, running);
+    }
+    return fixed + kept + largest;
+}
+
+enum lq_code lq_measure(const struct lq_measure_job *job, struct lq_measured *out,
+                        struct lq_error *err)
+{
+    *out = (struct lq_measured){.rounds = 1};
+    struct run run = {.job = job, .out = out};
+    for (int kind = 0; kind < job->model->layer_kinds; kind++) {
+        LQ_TRY(run_layer(&run, kind, err));
+    }
+    LQ_TRY(run_ends(&run, err));
+    out->step = lq_samples_summarize(&run.step);
+    out->is_noisy = lq_timing_is_noisy(&out->step);
+    out->peak_bytes = peak_of(&run);
+    job->backend->state(job->device, &out->state);
+    return LQ_OK;
+}
