@@ -84,6 +84,12 @@ static bool parse_retention(const char *text, struct lq_config *out)
     return parse_number(text, LQ_RETENTION_DAYS_MAX, &out->estimate_retention_days);
 }
 
+static bool parse_cache(const char *text, struct lq_config *out)
+{
+    out->cache_mib = 0;
+    return strcmp(text, "0") == 0 || parse_number(text, LQ_CACHE_MIB_MAX, &out->cache_mib);
+}
+
 /* scheme://host[:port], as browsers send it: nothing behind the host. */
 static bool is_origin(const char *text)
 {
@@ -129,6 +135,8 @@ static const struct setting {
 } SETTINGS[] = {
     {"cors-origin", "LLMQUOTE_CORS_ORIGIN", "ORIGIN[,ORIGIN...]", "", parse_origins,
      "origins such as https://example.org whose pages may call; repeatable"},
+    {"cache-mib", "LLMQUOTE_CACHE_MIB", "0..65536", "64", parse_cache,
+     "MiB of computed answers that are kept for the same question; 0 for none"},
     {"db", "LLMQUOTE_DB", "PATH", "llmquote.db", parse_db,
      "the database file; made where there is none"},
     {"estimate-retention-days", "LLMQUOTE_ESTIMATE_RETENTION_DAYS", "1..36500", "365",

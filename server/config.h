@@ -12,7 +12,8 @@ enum {
     LQ_ORIGIN_MAX = 128,
     LQ_THREADS_MAX = 64,
     LQ_JOB_QUEUE_MAX = 1024,
-    LQ_RETENTION_DAYS_MAX = 36500
+    LQ_RETENTION_DAYS_MAX = 36500,
+    LQ_CACHE_MIB_MAX = 65536
 };
 
 struct lq_config {
@@ -23,6 +24,7 @@ struct lq_config {
     int job_threads; /* that do long fits, beside those */
     int job_queue;   /* jobs that may wait for one */
     int estimate_retention_days;
+    int cache_mib; /* of computed answers; 0: none */
     bool log_requests;
     char origins[LQ_ORIGINS_MAX][LQ_ORIGIN_MAX]; /* that may read answers across origins */
     size_t origin_count;

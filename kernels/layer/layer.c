@@ -33,7 +33,8 @@ struct lq_training_layer {
     void *normed_2; /* of the feed-forward part */
     void *fed;
     void *y;
-    void *d; /* the gradient that runs down the layer */
+    void *d_y;
+    void *d; /* the gradient that runs down the layer, from that of y to that of x */
     void *d_normed;
 };
 
@@ -83,11 +84,11 @@ static enum lq_code open_streams(struct lq_training_layer *l, struct lq_error *e
     const struct lq_buffer buffers[] = {
         {&l->normed, mixer, LQ_USE_INNER}, {&l->mixed, mixer, LQ_USE_SCRATCH},
         {&l->middle, mixer, LQ_USE_INNER}, {&l->normed_2, ffn, LQ_USE_INNER},
-        {&l->fed, ffn, LQ_USE_SCRATCH},    {&l->y, n, LQ_USE_SCRATCH},
-        {&l->d_normed, n, LQ_USE_SCRATCH}};
+        {&l->d, n, LQ_USE_SCRATCH},        {&l->fed, ffn, LQ_USE_SCRATCH},
+        {&l->y, n, LQ_USE_SCRATCH},        {&l->d_normed, n, LQ_USE_SCRATCH}};
     LQ_TRY(LQ_TAKE_ALL(l->space, buffers, err));
     LQ_TRY(lq_space_random(l->space, LQ_USE_KEPT, n, l->job.seed + 7, 1.0, &l->x, err));
-    LQ_TRY(lq_space_random(l->space, LQ_USE_SCRATCH, n, l->job.seed + 8, 1e-3, &l->d, err));
+    LQ_TRY(lq_space_random(l->space, LQ_USE_SCRATCH, n, l->job.seed + 8, 1e-3, &l->d_y, err));
     const bool trained = l->job.method->kind == LQ_METHOD_FULL;
     for (int i = 0; i < 2; i++) {
         if (i == 0 ? has_mixer(l) : has_ffn(l)) {
@@ -133,7 +134,7 @@ void lq_layer_close(struct lq_training_layer *layer)
 
 struct lq_layer_ports lq_layer_ports(const struct lq_training_layer *l)
 {
-    return (struct lq_layer_ports){.x = l->x, .y = l->y, .d = l->d};
+    return (struct lq_layer_ports){.x = l->x, .y = l->y, .d_y = l->d_y, .d_x = l->d};
 }
 
 static struct lq_op_norm norm_of(const struct lq_training_layer *l, int which, const void *x,
@@ -255,6 +256,9 @@ enum lq_code lq_layer_backward(struct lq_training_layer *layer, struct lq_error 
         LQ_TRY(pass_forward(layer, err));
     }
     layer->space->stage = LQ_STAGE_BACKWARD;
+    const size_t bytes = (size_t)(layer->job.rows * layer->job.tokens * layer->job.hidden);
+    LQ_TRY(layer->space->backend->copy(layer->space->device, layer->d, layer->d_y,
+                                       bytes * layer->space->element_bytes, err));
     if (has_ffn(layer)) {
         LQ_TRY(feed(layer, LQ_PASS_BACKWARD, err));
         LQ_TRY(normalize_backward(layer, 1, before_ffn(layer), err));

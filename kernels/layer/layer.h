@@ -44,7 +44,8 @@ LQ_MUST_USE enum lq_code lq_layer_load(struct lq_training_layer *layer, struct l
 struct lq_layer_ports {
     void *x;
     void *y;
-    void *d; /* gradient: of y before backward, of x after it */
+    void *d_y; /* the same for every backward pass unless it is changed here */
+    void *d_x;
 };
 struct lq_layer_ports lq_layer_ports(const struct lq_training_layer *layer);
 

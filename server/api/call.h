@@ -43,6 +43,7 @@ struct lq_reply {
     const char *body;
     size_t body_size;
     void (*free_body)(void *body);
+    bool repeatable;    /* the same request on the same data gives the same bytes */
     char etag[72];      /* "" = none; with quotes */
     char location[192]; /* "" = none */
 };

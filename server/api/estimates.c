@@ -8,8 +8,10 @@
 #include "server/json/estimate.h"
 #include "server/json/field.h"
 #include "server/json/problem.h"
+#include "server/metrics.h"
 #include "server/store/catalog.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +21,7 @@ enum { JOBS_MAX = 1000 };
 struct answering {
     struct lq_call *call;
     struct lq_keep keep;
+    bool has_problem; /* among the answers: it names the request */
 };
 
 /* The answer of a decoded job as a new value; NULL with faults. */
@@ -40,6 +43,9 @@ static json_t *answer_job(struct answering *a, const json_t *value,
         quote.suggestions = suggestions;
     }
     json_t *answer = lq_estimate_encode(&quote);
+    /* the counters stand in the order of the grades */
+    lq_metrics_count(
+        (enum lq_count)(LQ_COUNT_ESTIMATES_CALIBRATED + (int)quoted.estimate.basis.kind), 1);
     if (!lq_keep_add(&a->keep, value, answer, &quote)) {
         lq_faults_add(faults, LQ_EINTERNAL, NULL, "out of memory");
     }
@@ -58,6 +64,15 @@ static json_t *answer_value(struct answering *a, const json_t *value, const char
     }
     lq_job_release(&document);
     return answer;
+}
+
+/* What was saved, or names the request, is no other request's answer. */
+static enum lq_code reply_answered(const struct answering *a, json_t *answer,
+                                   struct lq_reply *reply)
+{
+    LQ_TRY(lq_reply_computed(a->call, answer, reply));
+    reply->repeatable = !a->keep.asked && !a->has_problem;
+    return LQ_OK;
 }
 
 static enum lq_code answer_jobs(struct answering *a, const json_t *root, struct lq_reply *reply)
@@ -82,6 +97,7 @@ static enum lq_code answer_jobs(struct answering *a, const json_t *root, struct 
         if (answer == NULL && faults.count == 0) {
             lq_faults_add(&faults, LQ_EINTERNAL, NULL, "out of memory");
         }
+        a->has_problem = a->has_problem || answer == NULL;
         json_array_append_new(results,
                               answer != NULL ? answer : lq_problem_new(&faults, call->request->id));
     }
@@ -92,7 +108,7 @@ static enum lq_code answer_jobs(struct answering *a, const json_t *root, struct 
     }
     json_t *object = json_object();
     json_object_set_new(object, "results", results);
-    return lq_reply_computed(call, object, reply);
+    return reply_answered(a, object, reply);
 }
 
 static enum lq_code answer_one(struct answering *a, const json_t *root, struct lq_reply *reply)
@@ -106,7 +122,7 @@ static enum lq_code answer_one(struct answering *a, const json_t *root, struct l
         json_decref(answer);
         return code;
     }
-    return lq_reply_computed(a->call, answer, reply);
+    return reply_answered(a, answer, reply);
 }
 
 enum lq_code lq_estimates_post(struct lq_call *call, struct lq_reply *reply)

@@ -236,6 +236,7 @@ enum lq_code lq_reply_json(struct lq_call *call, json_t *value, int status, stru
 
 enum lq_code lq_reply_computed(struct lq_call *call, json_t *value, struct lq_reply *reply)
 {
+    reply->repeatable = true;
     return reply_with(call, value, COMPUTED_DIGITS, 200, reply);
 }
 

@@ -2,9 +2,11 @@
 #include "server/http/exchange.h"
 
 #include "server/api/auth.h"
+#include "server/http/cache.h"
 #include "server/http/respond.h"
 #include "server/json/problem.h"
 #include "server/log.h"
+#include "server/metrics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -199,6 +201,41 @@ bool lq_exchange_feed(struct lq_exchange *exchange, const char *data, size_t siz
     return true;
 }
 
+static struct lq_cache_key cache_key(const struct lq_exchange *exchange,
+                                     const struct lq_catalog *catalog)
+{
+    return (struct lq_cache_key){.route = (size_t)(exchange->match.route - LQ_ROUTES),
+                                 .body = exchange->request.body,
+                                 .body_size = exchange->request.body_size,
+                                 .catalog = catalog};
+}
+
+/* Only computations are looked up: what is posted without a token. */
+static bool is_computation(const struct lq_exchange *exchange)
+{
+    const struct lq_route *route = exchange->match.route;
+    return route->scope == NULL && strcmp(route->method, "POST") == 0;
+}
+
+static bool answer_from_cache(struct lq_exchange *exchange, const struct lq_catalog *catalog)
+{
+    if (!is_computation(exchange)) {
+        return false;
+    }
+    const struct lq_cache_key key = cache_key(exchange, catalog);
+    const bool found = lq_cache_get(exchange->service->cache, &key, &exchange->reply);
+    lq_metrics_count(found ? LQ_COUNT_CACHE_HITS : LQ_COUNT_CACHE_MISSES, 1);
+    return found;
+}
+
+static void keep_in_cache(struct lq_exchange *exchange, const struct lq_catalog *catalog)
+{
+    if (is_computation(exchange) && exchange->reply.repeatable && exchange->faults.count == 0) {
+        const struct lq_cache_key key = cache_key(exchange, catalog);
+        lq_cache_put(exchange->service->cache, &key, &exchange->reply);
+    }
+}
+
 static void call_handler(struct lq_exchange *exchange)
 {
     struct lq_store *store = exchange->service->store;
@@ -211,9 +248,12 @@ static void call_handler(struct lq_exchange *exchange)
         .request = &exchange->request,
         .faults = &exchange->faults,
     };
-    enum lq_code code = exchange->match.route->handler(&call, &exchange->reply);
-    if (code != LQ_OK && exchange->faults.count == 0) {
-        lq_faults_add(&exchange->faults, code, "", "%s", lq_code_title(code));
+    if (!answer_from_cache(exchange, call.catalog)) {
+        enum lq_code code = exchange->match.route->handler(&call, &exchange->reply);
+        if (code != LQ_OK && exchange->faults.count == 0) {
+            lq_faults_add(&exchange->faults, code, "", "%s", lq_code_title(code));
+        }
+        keep_in_cache(exchange, call.catalog);
     }
     lq_store_release(store, call.catalog);
 }
@@ -259,15 +299,20 @@ void lq_exchange_end(struct lq_exchange *exchange, bool delivered)
         return;
     }
     struct lq_service *service = exchange->service;
+    const struct lq_route *route = exchange->match.route;
+    const int status = delivered ? exchange->answer.status : 0;
+    const double duration_ms = elapsed_ms(&exchange->start);
+    lq_metrics_request(route != NULL ? (size_t)(route - LQ_ROUTES) : LQ_METRICS_ROUTES_MAX,
+                       route != NULL ? route->method : "", route != NULL ? route->path : "", status,
+                       1e-3 * duration_ms);
     if (service->config->log_requests) {
-        const struct lq_route *route = exchange->match.route;
         lq_log_request(&(struct lq_access){
             .id = exchange->request.id,
             .method = exchange->method,
             .route = route != NULL ? route->path : NULL,
             .path = route != NULL && lq_route_is_secret(route) ? route->path : exchange->text,
-            .status = delivered ? exchange->answer.status : 0,
-            .duration_ms = elapsed_ms(&exchange->start),
+            .status = status,
+            .duration_ms = duration_ms,
             .bytes = exchange->answer.body_size,
         });
     }

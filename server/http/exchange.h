@@ -19,8 +19,9 @@ struct lq_service {
     const struct lq_config *config;
     struct lq_store *store;
     struct lq_queue *queue;
-    atomic_int in_flight; /* exchanges that exist */
-    atomic_bool stopping; /* answers then close their connections */
+    struct lq_cache *cache; /* of computed answers; NULL: none are kept */
+    atomic_int in_flight;   /* exchanges that exist */
+    atomic_bool stopping;   /* answers then close their connections */
 };
 
 enum { LQ_FIELDS_MAX = 16, LQ_METHOD_MAX = 32 };

@@ -2,6 +2,7 @@
  * answers back. What a request means is decided elsewhere. */
 #include "server/http/http.h"
 
+#include "server/http/cache.h"
 #include "server/http/exchange.h"
 #include "server/http/linger.h"
 #include "server/http/listen.h"
@@ -150,10 +151,12 @@ enum lq_code lq_http_start(const struct lq_config *config, struct lq_store *stor
     made->service.config = config;
     made->service.store = store;
     made->service.queue = queue;
+    made->service.cache = lq_cache_new((size_t)config->cache_mib * 1024 * 1024);
     int fds[LQ_THREADS_MAX];
     enum lq_code code =
         lq_listen(config->host, config->port, config->threads, fds, made->address, err);
     if (code != LQ_OK) {
+        lq_cache_free(made->service.cache);
         free(made);
         return code;
     }
@@ -200,5 +203,6 @@ void lq_http_stop(struct lq_http *http, int patience_ms)
         MHD_stop_daemon(http->daemons[i]);
     }
     lq_linger_stop(http->linger);
+    lq_cache_free(http->service.cache);
     free(http);
 }

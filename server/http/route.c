@@ -11,6 +11,7 @@
 #include "server/api/health.h"
 #include "server/api/jobs.h"
 #include "server/api/losses.h"
+#include "server/api/metrics.h"
 #include "server/api/models.h"
 #include "server/api/openapi.h"
 #include "server/api/plans.h"
@@ -70,6 +71,7 @@ const struct lq_route LQ_ROUTES[] = {
     {"GET", "/v1/validation", lq_validation_get, NULL, 0},
     {"GET", "/healthz", lq_health_get, NULL, 0},
     {"GET", "/readyz", lq_ready_get, NULL, 0},
+    {"GET", "/metrics", lq_metrics_get, NULL, 0},
     {"GET", "/openapi.yaml", lq_openapi_get, NULL, 0},
 };
 const size_t LQ_ROUTE_COUNT = sizeof LQ_ROUTES / sizeof LQ_ROUTES[0];

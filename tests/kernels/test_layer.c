@@ -232,12 +232,12 @@ static void assert_layer_gradient(const struct lq_model *model, const struct lq_
     const double by_difference =
         (loss_at(x, v, epsilon, r, n) - loss_at(x, v, -epsilon, r, n)) / (2.0 * epsilon);
     (void)loss_at(x, v, 0.0, r, n);
-    memcpy(ports.d, r, n * sizeof *r);
+    memcpy(ports.d_y, r, n * sizeof *r);
     OK(lq_layer_backward(layer, &err));
     double along = 0.0;
     double scale = 0.0;
     for (size_t i = 0; i < n; i++) {
-        const double g = (double)((const float *)ports.d)[i];
+        const double g = (double)((const float *)ports.d_x)[i];
         along += g * (double)v[i];
         scale += g * g;
     }
@@ -270,11 +270,35 @@ START_TEST(steps_lower_what_they_descend)
     const double before = loss_at(x, still, 0.0, r, N);
     for (int i = 0; i < 20; i++) {
         (void)loss_at(x, still, 0.0, r, N);
-        memcpy(ports.d, r, N * sizeof *r);
+        memcpy(ports.d_y, r, N * sizeof *r);
         OK(lq_layer_backward(layer, &err));
         OK(lq_layer_step(layer, &err));
     }
     ck_assert_double_lt(loss_at(x, still, 0.0, r, N), before);
+}
+END_TEST
+
+START_TEST(steps_without_end_keep_numbers_finite)
+{
+    struct lq_model model = moe();
+    model.layers[0].ffn.active_experts = 2;
+    open_layer(&model, &LORA, LQ_CHECKPOINTING_FULL, 1, 9);
+    struct lq_expert_load first;
+    struct lq_expert_load last;
+    OK(lq_layer_forward(layer, &err));
+    OK(lq_layer_load(layer, &first, &err));
+    for (int i = 0; i < 200; i++) {
+        OK(lq_layer_forward(layer, &err));
+        OK(lq_layer_backward(layer, &err));
+        OK(lq_layer_step(layer, &err));
+    }
+    OK(lq_layer_forward(layer, &err));
+    OK(lq_layer_load(layer, &last, &err));
+    const float *y = lq_layer_ports(layer).y;
+    for (int i = 0; i < 9 * 128; i++) {
+        ck_assert(isfinite(y[i]));
+    }
+    ck_assert_double_lt(fabs(last.variance - first.variance), 0.5 * first.variance);
 }
 END_TEST
 
@@ -379,6 +403,7 @@ int main(void)
     tcase_add_test(tests, a_mamba_layer_does_the_work_that_core_counts);
     tcase_add_test(tests, gradients_of_every_kind_of_layer_are_those_of_its_function);
     tcase_add_test(tests, steps_lower_what_they_descend);
+    tcase_add_test(tests, steps_without_end_keep_numbers_finite);
     tcase_add_test(tests, a_skew_prefers_the_first_experts_and_none_is_even);
     tcase_add_test(tests, a_dense_layer_has_no_expert_load);
     tcase_add_test(tests, the_ends_of_a_model_do_the_work_that_core_counts);

@@ -1,0 +1,58 @@
+/* The page that Prometheus scrapes: counters, and gauges of the catalog at hand. */
+#include "server/api/metrics.h"
+
+#include "server/metrics.h"
+#include "server/store/catalog.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void write_fits(FILE *out, const struct lq_catalog *catalog)
+{
+    size_t by_scope[LQ_SCOPE_IDENTITY + 1] = {0};
+    for (size_t i = 0; i < catalog->fit_count; i++) {
+        by_scope[catalog->fits[i].scope]++;
+    }
+    for (size_t s = 0; s <= LQ_SCOPE_IDENTITY; s++) {
+        char labels[32];
+        snprintf(labels, sizeof labels, "scope=\"%s\"", LQ_SCOPE_NAMES[s]);
+        lq_metrics_write_gauge(out, "llmquote_fits", s == 0 ? "Fits in force, by scope." : NULL,
+                               labels, (double)by_scope[s]);
+    }
+}
+
+static void write_points(FILE *out, const struct lq_catalog *catalog)
+{
+    size_t implausible = 0;
+    for (size_t i = 0; i < catalog->point_count; i++) {
+        implausible += catalog->points[i].implausible ? 1 : 0;
+    }
+    lq_metrics_write_gauge(out, "llmquote_points", "Calibration points in the catalog at hand.",
+                           NULL, (double)catalog->point_count);
+    lq_metrics_write_gauge(out, "llmquote_points_implausible",
+                           "Of these the ones that no fit rests on.", NULL, (double)implausible);
+}
+
+enum lq_code lq_metrics_get(struct lq_call *call, struct lq_reply *reply)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (out == NULL) {
+        return lq_faults_add(call->faults, LQ_EINTERNAL, NULL, "out of memory");
+    }
+    lq_metrics_write_gauge(out, "llmquote_build_info", "Always 1; the version is a label.",
+                           "version=\"" LQ_VERSION "\"", 1.0);
+    lq_metrics_write(out);
+    write_fits(out, call->catalog);
+    write_points(out, call->catalog);
+    if (fclose(out) != 0) {
+        free(text);
+        return lq_faults_add(call->faults, LQ_EINTERNAL, NULL, "out of memory");
+    }
+    reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    reply->body = text;
+    reply->body_size = size;
+    reply->free_body = free;
+    return LQ_OK;
+}
