@@ -38,7 +38,6 @@ struct run {
     const struct lq_measure_job *job;
     struct lq_measured *out;
     struct lq_samples step; /* of the whole model, sample by sample */
-    int samples;            /* of every part; 0 before the first */
     struct part_bytes parts[LQ_LAYER_KINDS_MAX + 1];
     int part_count;
 };
@@ -86,51 +85,71 @@ static enum lq_code sample(struct lq_space *space, const struct subject *subject
     return LQ_OK;
 }
 
-/* A step with every operation waited for, entered by term. */
+/* A few steps with every operation waited for; the quickest is entered by term. */
 static enum lq_code profile(struct run *run, struct lq_space *space, const struct subject *subject,
                             double count, struct lq_error *err)
 {
-    struct stages ignored = {.step = {.count = 0}};
+    enum { PROFILED_STEPS = 3 };
+    double best[LQ_TERM_COUNT] = {0.0};
+    double least_s = HUGE_VAL;
     space->timed = true;
-    lq_space_restart(space);
-    LQ_TRY(sample(space, subject, &ignored, err));
+    for (int i = 0; i < PROFILED_STEPS; i++) {
+        struct stages stages = {.step = {.count = 0}};
+        lq_space_restart(space);
+        LQ_TRY(sample(space, subject, &stages, err));
+        if (stages.step.seconds[0] < least_s) {
+            least_s = stages.step.seconds[0];
+            for (int t = 0; t < LQ_TERM_COUNT; t++) {
+                best[t] = 0.0;
+                for (int s = 0; s < LQ_STAGE_COUNT; s++) {
+                    best[t] += space->seconds[t][s];
+                }
+            }
+        }
+    }
     space->timed = false;
     for (int t = 0; t < LQ_TERM_COUNT; t++) {
-        for (int s = 0; s < LQ_STAGE_COUNT; s++) {
-            run->out->term_s[t] += count * space->seconds[t][s];
-        }
+        run->out->term_s[t] += count * best[t];
     }
     return LQ_OK;
 }
 
-/* Rounds of samples until one is quiet; the quietest counts. */
+static enum lq_code sample_round(struct lq_space *space, const struct subject *subject, int count,
+                                 struct stages *stages, struct lq_error *err)
+{
+    *stages = (struct stages){.step = {.count = 0}};
+    for (int i = 0; i < count; i++) {
+        if (lq_stop_asked()) {
+            return lq_fail(err, LQ_EDEVICE, NULL, "interrupted");
+        }
+        LQ_TRY(sample(space, subject, stages, err));
+    }
+    return LQ_OK;
+}
+
+/* Rounds of samples until the two quickest agree and the quicker one is quiet; that one counts.
+ * What else runs on a machine only ever adds time. */
 static enum lq_code sample_rounds(struct run *run, struct lq_space *space,
                                   const struct subject *subject, struct stages *best,
                                   struct lq_error *err)
 {
-    struct stages warm = {.step = {.count = 0}};
-    for (int i = 0; i < WARM_UP; i++) {
-        LQ_TRY(sample(space, subject, &warm, err));
-    }
-    if (run->samples == 0) {
-        run->samples = lq_sample_count(warm.step.seconds[WARM_UP - 1], run->job->budget_s);
-    }
-    double least = HUGE_VAL;
-    for (int round = 1; round <= run->job->rounds_max; round++) {
-        struct stages stages = {.step = {.count = 0}};
-        for (int i = 0; i < run->samples && !(round > 1 && lq_stop_asked()); i++) {
-            LQ_TRY(sample(space, subject, &stages, err));
-        }
+    struct stages stages;
+    LQ_TRY(sample_round(space, subject, WARM_UP, &stages, err));
+    const int count = lq_sample_count(stages.step.seconds[WARM_UP - 1], run->job->budget_s);
+    struct lq_timing quickest = {.median_s = HUGE_VAL};
+    bool is_settled = false;
+    for (int round = 1; round <= run->job->rounds_max && !is_settled; round++) {
+        LQ_TRY(sample_round(space, subject, count, &stages, err));
         const struct lq_timing timing = lq_samples_summarize(&stages.step);
-        run->out->rounds = round > run->out->rounds ? round : run->out->rounds;
-        if (stages.step.count == run->samples && timing.spread < least) {
-            least = timing.spread;
+        const bool agrees = round > 1 && lq_timings_agree(&timing, &quickest);
+        if (timing.median_s < quickest.median_s) {
+            quickest = timing;
             *best = stages;
         }
-        if (!lq_timing_is_noisy(&timing) || lq_stop_asked()) {
-            break;
-        }
+        is_settled = agrees && !lq_timing_is_noisy(&quickest);
+        run->out->rounds = round > run->out->rounds ? round : run->out->rounds;
     }
+    run->out->is_noisy = run->out->is_noisy || !is_settled;
     return LQ_OK;
 }
 
@@ -142,11 +161,13 @@ static void add_part(struct run *run, const struct lq_space *space, const struct
     out->forward_s += count * lq_samples_summarize(&stages->forward).median_s;
     out->backward_s += count * lq_samples_summarize(&stages->backward).median_s;
     out->optimizer_s += count * lq_samples_summarize(&stages->optimizer).median_s;
-    for (int i = 0; i < stages->step.count; i++) {
-        if (i == run->step.count) {
-            lq_samples_add(&run->step, 0.0);
-        }
-        run->step.seconds[i] += count * stages->step.seconds[i];
+    /* parts have as many samples as their own pace allows: the shorter list goes round */
+    const struct lq_samples before = run->step;
+    const int n = before.count > stages->step.count ? before.count : stages->step.count;
+    run->step.count = 0;
+    for (int i = 0; i < n; i++) {
+        const double sum = before.count > 0 ? before.seconds[i % before.count] : 0.0;
+        lq_samples_add(&run->step, sum + count * stages->step.seconds[i % stages->step.count]);
     }
     struct part_bytes *part = &run->parts[run->part_count++];
     part->count = count;
@@ -178,6 +199,30 @@ static enum lq_code read_load(struct run *run, const struct lq_layer *layer,
     return lq_layer_load(open, &run->out->load, err);
 }
 
+/* The first row of a layer's output: steps that ran into infinities took other ways than training
+ * does, and their times mean nothing. fp32 is read as it is; others are checked by their exponent.
+ */
+static enum lq_code check_output(struct lq_space *space, const struct lq_measure_job *job,
+                                 struct lq_training_layer *layer, struct lq_error *err)
+{
+    enum { CHECKED = 64 };
+    const int64_t hidden = job->model->hidden_size;
+    const size_t n = hidden < CHECKED ? (size_t)hidden : CHECKED;
+    uint32_t words[CHECKED] = {0};
+    const uint32_t exponent =
+        space->element_bytes == 4 || job->element == LQ_ELEMENT_BF16 ? 0x7f800000U : 0x7c000000U;
+    LQ_TRY(space->backend->to_host(space->device, words, lq_layer_ports(layer).y,
+                                   n * space->element_bytes, err));
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t bits =
+            space->element_bytes == 4 ? words[i] : (uint32_t)((const uint16_t *)words)[i] << 16;
+        if ((bits & exponent) == exponent) {
+            return lq_fail(err, LQ_EDEVICE, NULL, "the layer's output is not finite");
+        }
+    }
+    return LQ_OK;
+}
+
 static struct lq_layer_job layer_job(const struct lq_measure_job *job)
 {
     return (struct lq_layer_job){.model = job->model,
@@ -201,6 +246,9 @@ static enum lq_code run_layer(struct run *run, int kind, struct lq_error *err)
     enum lq_code code = lq_layer_open(&space, &shape, kind, &subject.layer, err);
     if (code == LQ_OK) {
         code = run_part(run, &space, &subject, (double)layer->count, err);
+    }
+    if (code == LQ_OK) {
+        code = check_output(&space, job, subject.layer, err);
     }
     if (code == LQ_OK) {
         code = read_load(run, layer, subject.layer, err);
@@ -261,7 +309,6 @@ enum lq_code lq_measure(const struct lq_measure_job *job, struct lq_measured *ou
     }
     LQ_TRY(run_ends(&run, err));
     out->step = lq_samples_summarize(&run.step);
-    out->is_noisy = lq_timing_is_noisy(&out->step);
     out->peak_bytes = peak_of(&run);
     job->backend->state(job->device, &out->state);
     return LQ_OK;

@@ -23,7 +23,7 @@ struct lq_measure_job {
     int64_t active_experts; /* 0: the model's own */
     double skew;            /* of the routing, 0 even */
     double budget_s;        /* of one round of one kind of layer; > 0 */
-    int rounds_max;         /* a noisy round is repeated up to that often; >= 1 */
+    int rounds_max;         /* rounds of one kind of layer at most; >= 2, or 1 for a glance */
 };
 
 /* Seconds of the whole model, one micro-batch with its optimizer step. */
@@ -32,10 +32,11 @@ struct lq_measured {
     double forward_s;  /* medians */
     double backward_s; /* recomputation included */
     double optimizer_s;
-    double term_s[LQ_TERM_COUNT]; /* of one more step, each operation waited for */
-    double peak_bytes;            /* of device memory, by what was taken for each use */
+    double
+        term_s[LQ_TERM_COUNT]; /* of the quickest of a few more steps, every operation waited for */
+    double peak_bytes;         /* of device memory, from what each part of the model took */
     int rounds;
-    bool is_noisy; /* the last round still was */
+    bool is_noisy; /* of some kind of layer no two rounds agreed, or the quicker one was noisy */
     bool has_load;
     struct lq_expert_load load; /* tokens by expert, in the layer with the most experts */
     struct lq_device_state state;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const double LQ_NOISY_SPREAD = 0.10;
+const double LQ_NOISY_ERROR = 0.05;
 
 enum { SAMPLES_LEAST = 5, SAMPLES_MOST = 50 };
 
@@ -43,16 +43,24 @@ struct lq_timing lq_samples_summarize(const struct lq_samples *samples)
     qsort(sorted, (size_t)n, sizeof *sorted, by_value);
     const double median = quantile(sorted, n, 0.5);
     const double range = quantile(sorted, n, 0.75) - quantile(sorted, n, 0.25);
+    const double spread = median > 0.0 ? range / median : 0.0;
     return (struct lq_timing){.median_s = median,
                               .p95_s = quantile(sorted, n, 0.95),
                               .least_s = sorted[0],
-                              .spread = median > 0.0 ? range / median : 0.0,
+                              .spread = spread,
+                              .error = 1.85 * spread / sqrt((double)n),
                               .samples = n};
 }
 
 bool lq_timing_is_noisy(const struct lq_timing *timing)
 {
-    return timing->samples < 2 || timing->spread > LQ_NOISY_SPREAD;
+    return timing->samples < 2 || timing->error > LQ_NOISY_ERROR;
+}
+
+bool lq_timings_agree(const struct lq_timing *a, const struct lq_timing *b)
+{
+    const double apart = fabs(a->median_s - b->median_s);
+    return apart <= 2.0 * LQ_NOISY_ERROR * fmin(a->median_s, b->median_s);
 }
 
 int lq_sample_count(double once_s, double budget_s)

@@ -66,7 +66,9 @@ static void send_now(const struct sweep *s)
     if (s->sink->server_failed || s->sink->spool == NULL) {
         return;
     }
-    if (lq_deliver(&settings, s->sink->spool, stderr, &told, &err) != LQ_OK) {
+    const enum lq_code code = lq_deliver(&settings, s->sink->spool, stderr, &told, &err);
+    s->sum->rejected += told.rejected;
+    if (code != LQ_OK) {
         s->sink->server_failed = true;
         fprintf(stderr, "llmquote-worker: %s; points wait in the spool\n", err.detail);
     }

@@ -36,7 +36,8 @@ struct lq_calibration_sink {
 struct lq_calibration_sum {
     size_t measured;
     size_t noisy;
-    size_t unfit; /* did not fit, or were larger than one that did not */
+    size_t rejected; /* by the server, so far */
+    size_t unfit;    /* did not fit, or were larger than one that did not */
     bool is_interrupted;
 };
 

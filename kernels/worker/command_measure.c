@@ -53,7 +53,7 @@ static const struct lq_setting SETTINGS[] = {
      .kind = LQ_SETTING_CHOICE,
      AT(checkpointing),
      .names = CHECKPOINTING},
-    TEXT("config", "FILE", NULL,
+    TEXT("model-config", "FILE", NULL,
          "a config.json to put into the catalog as --model first (scope catalog:write)", config),
     {.name = "device",
      .takes = "N",
@@ -83,11 +83,11 @@ static const struct lq_setting SETTINGS[] = {
      .max = 4096},
     {.name = "rounds",
      .takes = "N",
-     .help = "how often a noisy point is measured before it is marked as such",
-     .fallback = "3",
+     .help = "of samples at most; two must agree within 10 %, else the point is marked as noisy",
+     .fallback = "5",
      .kind = LQ_SETTING_COUNT,
      AT(rounds),
-     .min = 1,
+     .min = 2,
      .max = 20},
     {.name = "seconds",
      .takes = "S",
@@ -154,7 +154,7 @@ static enum lq_code check_experts(const struct lq_calibration_plan *plan, struct
     return LQ_OK;
 }
 
-/* From the server's catalog, after --config has been put there. */
+/* From the server's catalog, after --model-config has been put there. */
 static enum lq_code fetch_model(const struct own *own, struct lq_client *client,
                                 struct lq_model *model, struct lq_error *err)
 {
@@ -226,7 +226,12 @@ static int measure(const struct lq_calibration_plan *plan, struct lq_rig *rig,
     if (sum.is_interrupted || told.is_interrupted) {
         return LQ_EXIT_INTERRUPTED;
     }
-    return told.rejected > 0 ? LQ_EXIT_DATA : LQ_EXIT_OK;
+    if (sum.rejected + told.rejected > 0) {
+        fprintf(stderr, "%zu points were rejected: see rejected.jsonl in the spool's folder\n",
+                sum.rejected + told.rejected);
+        return LQ_EXIT_DATA;
+    }
+    return LQ_EXIT_OK;
 }
 
 static int measure_into_spool(const struct lq_calibration_plan *plan, struct lq_rig *rig,
@@ -256,7 +261,13 @@ static enum lq_code check_options(const struct own *own, struct lq_error *err)
         return lq_fail(err, LQ_EFIELD, NULL, "say either --model ID or --model-file FILE");
     }
     if (own->config != NULL && own->model == NULL) {
-        return lq_fail(err, LQ_EFIELD, NULL, "--config needs --model ID to put it under");
+        return lq_fail(err, LQ_EFIELD, NULL, "--model-config needs --model ID to put it under");
+    }
+    if (own->skew > 0.0 && !own->dry_run) {
+        return lq_fail(
+            err, LQ_EFIELD, NULL,
+            "--skew needs --dry-run: fits take loads to be even, so that points of uneven "
+            "ones are printed, not posted");
     }
     if (own->suggested > 0 && (own->dry_run || own->model_file != NULL)) {
         return lq_fail(err, LQ_EFIELD, NULL,
