@@ -1,4 +1,5 @@
 /* The command that measures a model's training step and posts what it finds. */
+#include "kernels/base/stop.h"
 #include "kernels/base/text_file.h"
 #include "kernels/delivery/client.h"
 #include "kernels/delivery/deliver.h"
@@ -160,9 +161,6 @@ static enum lq_code fetch_model(const struct own *own, struct lq_client *client,
 {
     char path[LQ_ID_MAX + 32];
     struct lq_http_answer answer;
-    if (strlen(own->model) >= LQ_ID_MAX || strpbrk(own->model, "/?#% ") != NULL) {
-        return lq_fail(err, LQ_EFIELD, NULL, "--model takes an id, got \"%.80s\"", own->model);
-    }
     snprintf(path, sizeof path, "/v1/models/%s", own->model);
     if (own->config != NULL) {
         char *config = NULL;
@@ -191,6 +189,31 @@ static enum lq_code find_model(const struct own *own, struct lq_client *client,
     const enum lq_code code = lq_model_read(text, size, model, err);
     free(text);
     return code;
+}
+
+/* A point of a GPU that the catalog has not would be refused after minutes of measuring. */
+static enum lq_code check_gpu(const struct own *own, struct lq_client *client, const char *gpu,
+                              struct lq_error *err)
+{
+    char path[LQ_ID_MAX + 32];
+    struct lq_http_answer answer;
+    struct lq_error missing = {0};
+    snprintf(path, sizeof path, "/v1/gpus/%s", gpu);
+    if (own->dry_run || own->model_file != NULL) {
+        return LQ_OK;
+    }
+    const enum lq_code code = lq_client_call(client, "GET", path, NULL, &answer, &missing);
+    if (code == LQ_OK) {
+        lq_http_answer_free(&answer);
+        return LQ_OK;
+    }
+    if (code == LQ_ENOTFOUND) {
+        return lq_fail(err, LQ_EREFERENCE, NULL,
+                       "the server's catalog has no GPU %s; `llmquote-worker probe --register%s%s` "
+                       "puts it there",
+                       gpu, own->gpu != NULL ? " --gpu " : "", own->gpu != NULL ? own->gpu : "");
+    }
+    return lq_fail(err, code, NULL, "%s", missing.detail);
 }
 
 static void print_sum(const struct lq_calibration_sum *sum)
@@ -263,12 +286,18 @@ static enum lq_code check_options(const struct own *own, struct lq_error *err)
                        "--suggested needs a server that takes each point; not with --dry-run or "
                        "--model-file");
     }
-    return LQ_OK;
+    if (own->model != NULL) {
+        LQ_TRY(lq_id_check("model", own->model, err));
+    }
+    if (own->gpu != NULL) {
+        LQ_TRY(lq_id_check("gpu", own->gpu, err));
+    }
+    return lq_id_check("source", own->source, err);
 }
 
 static enum lq_code prepare(const struct own *own, struct lq_client *client,
                             struct lq_calibration_plan *plan, struct lq_model *model,
-                            struct lq_rig *rig, struct lq_error *err)
+                            struct lq_rig *rig, char gpu[LQ_ID_MAX], struct lq_error *err)
 {
     plan->rank = own->rank;
     plan->source = own->source;
@@ -280,7 +309,13 @@ static enum lq_code prepare(const struct own *own, struct lq_client *client,
     LQ_TRY(lq_rig_find(own->backend, (size_t)own->device, rig, err));
     LQ_TRY(find_model(own, client, model, err));
     plan->model = model;
-    return check_experts(plan, err);
+    lq_device_id(rig->backend, &rig->info, gpu);
+    if (own->gpu != NULL) {
+        snprintf(gpu, LQ_ID_MAX, "%s", own->gpu);
+    }
+    plan->gpu = gpu;
+    LQ_TRY(check_experts(plan, err));
+    return check_gpu(own, client, gpu, err);
 }
 
 static int run(const struct lq_settings *settings, const void *values, int argc, char *const *argv)
@@ -289,27 +324,26 @@ static int run(const struct lq_settings *settings, const void *values, int argc,
     (void)argv;
     const struct own *own = values;
     struct lq_error err = {0};
-    struct lq_calibration_plan plan = {.gpu = own->gpu};
+    struct lq_calibration_plan plan = {.gpu = NULL};
     struct lq_model model;
     struct lq_rig rig;
     struct lq_client client;
-    char id[LQ_ID_MAX];
+    char gpu[LQ_ID_MAX];
     if (check_options(own, &err) != LQ_OK || read_axes(own, &plan, &err) != LQ_OK) {
         return lq_command_fail(LQ_EXIT_USAGE, &err);
     }
     enum lq_code code = lq_client_open(settings, false, &client, &err);
     if (code == LQ_OK) {
-        code = prepare(own, &client, &plan, &model, &rig, &err);
+        code = prepare(own, &client, &plan, &model, &rig, gpu, &err);
     }
     int status = lq_exit_code(code);
     if (code == LQ_OK) {
         struct lq_calibration_sink sink = {.settings = settings, .client = &client};
-        lq_device_id(rig.backend, &rig.info, id);
-        plan.gpu = own->gpu != NULL ? own->gpu : id;
         status =
             own->dry_run ? measure(&plan, &rig, &sink) : measure_into_spool(&plan, &rig, &sink);
     } else {
         status = lq_command_fail(code == LQ_ENOTFOUND ? LQ_EXIT_DATA : status, &err);
+        status = lq_stop_asked() ? LQ_EXIT_INTERRUPTED : status;
     }
     lq_client_close(&client);
     return status;

@@ -1,5 +1,6 @@
 /* The commands that look at devices: what there is, what it reaches, and how it gets into a
  * server's catalog. */
+#include "kernels/base/choice.h"
 #include "kernels/delivery/client.h"
 #include "kernels/document/catalog.h"
 #include "kernels/measure/rig.h"
@@ -119,6 +120,9 @@ static enum lq_code run_register(const struct lq_settings *settings, const struc
     char id[LQ_ID_MAX];
     LQ_TRY(lq_rig_find(own->backend, (size_t)own->device, &rig, err));
     lq_device_id(rig.backend, &rig.info, id);
+    if (own->gpu != NULL) {
+        LQ_TRY(lq_id_check("gpu", own->gpu, err));
+    }
     LQ_TRY(lq_client_open(settings, true, &client, err));
     const enum lq_code code = register_device(&client, &rig, own->gpu != NULL ? own->gpu : id, err);
     lq_client_close(&client);
