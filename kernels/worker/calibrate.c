@@ -3,7 +3,6 @@
 
 #include "kernels/base/stop.h"
 #include "kernels/delivery/client.h"
-#include "kernels/delivery/deliver.h"
 #include "kernels/document/catalog.h"
 #include "kernels/worker/calibrate_point.h"
 #include "kernels/worker/progress.h"
@@ -70,6 +69,7 @@ static void send_now(const struct sweep *s)
         s->sink->server_failed = true;
         fprintf(stderr, "llmquote-worker: %s; points wait in the spool\n", err.detail);
     }
+    lq_delivery_add(&s->sum->sent, &told);
 }
 
 static enum lq_code keep(const struct sweep *s, const struct lq_sweep_item *item,

@@ -222,13 +222,37 @@ static void print_sum(const struct lq_calibration_sum *sum)
             sum->noisy, sum->unfit, sum->is_interrupted ? "; interrupted" : "");
 }
 
-/* Measures, then sends what the loop could not. */
+static void print_sent(const struct lq_delivery *sent)
+{
+    fprintf(stderr, "delivered %zu points (%zu are implausible), rejected %zu%s\n", sent->delivered,
+            sent->implausible, sent->rejected,
+            sent->rejected > 0 ? ", in the spool's rejected.jsonl" : "");
+    if (sent->kept > 0) {
+        fprintf(stderr, "%zu points wait in the spool; `llmquote-worker deliver` sends them\n",
+                sent->kept);
+    }
+}
+
+/* Sends what the loop could not, and tells what became of all. */
+static enum lq_code send_rest(struct lq_calibration_sink *sink, struct lq_calibration_sum *sum,
+                              struct lq_error *err)
+{
+    struct lq_delivery told;
+    enum lq_code code = LQ_OK;
+    if (!sum->is_interrupted) {
+        code = lq_deliver(sink->settings, sink->spool, stderr, &told, err);
+        lq_delivery_add(&sum->sent, &told);
+    }
+    sum->sent.kept = lq_spool_waiting(sink->spool);
+    print_sent(&sum->sent);
+    return code;
+}
+
 static int measure(const struct lq_calibration_plan *plan, struct lq_rig *rig,
                    struct lq_calibration_sink *sink)
 {
     struct lq_error err = {0};
     struct lq_calibration_sum sum;
-    struct lq_delivery told = {.kept = 0};
     enum lq_code code = lq_rig_open(rig, &err);
     if (code != LQ_OK) {
         return lq_command_fail(lq_exit_code(code), &err);
@@ -236,20 +260,17 @@ static int measure(const struct lq_calibration_plan *plan, struct lq_rig *rig,
     code = lq_calibrate(plan, rig, sink, &sum, &err);
     lq_rig_close(rig);
     print_sum(&sum);
-    if (code == LQ_OK && sink->spool != NULL && !sum.is_interrupted) {
-        code = lq_deliver(sink->settings, sink->spool, stderr, &told, &err);
-    }
-    if (sink->spool != NULL && lq_spool_waiting(sink->spool) > 0) {
-        fprintf(stderr, "%zu points wait in the spool; `llmquote-worker deliver` sends them\n",
-                lq_spool_waiting(sink->spool));
+    if (sink->spool != NULL) {
+        const enum lq_code sent = send_rest(sink, &sum, &err);
+        code = code != LQ_OK ? code : sent;
     }
     if (code != LQ_OK) {
         return lq_command_fail(lq_exit_code(code), &err);
     }
-    if (sum.is_interrupted || told.is_interrupted) {
+    if (sum.is_interrupted || sum.sent.is_interrupted) {
         return LQ_EXIT_INTERRUPTED;
     }
-    return told.rejected > 0 ? LQ_EXIT_DATA : LQ_EXIT_OK;
+    return sum.sent.rejected > 0 ? LQ_EXIT_DATA : LQ_EXIT_OK;
 }
 
 static int measure_into_spool(const struct lq_calibration_plan *plan, struct lq_rig *rig,
