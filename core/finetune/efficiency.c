@@ -131,11 +131,11 @@
 #define CHUNKED (COMPILED | LQ_OPTION_BIT(LQ_OPTION_CHUNKED_LOSS))
 #define OFFLOADED (CHUNKED | LQ_OPTION_BIT(LQ_OPTION_OFFLOAD_ACTIVATIONS))
 
-/* The worker's peaks are what it allocated; logits' gradients take the logits' place. */
+/* The worker's peaks are what it allocated, on CPUs too, where no context is: none is counted.
+ * Logits' gradients take the logits' place. */
 #define WORKER_MEMORY                                                                              \
-    .peak_scope = LQ_MEMORY_ALLOCATED, .context_bytes = NATIVE_CONTEXT_BYTES,                      \
-    .adapter_bytes = NATIVE_ADAPTER_BYTES, .head_bytes_per_logit = WORKER_HEAD_BYTES_PER_LOGIT,    \
-    .fused_optimizer = true
+    .peak_scope = LQ_MEMORY_ALLOCATED, .adapter_bytes = NATIVE_ADAPTER_BYTES,                      \
+    .head_bytes_per_logit = WORKER_HEAD_BYTES_PER_LOGIT, .fused_optimizer = true
 
 const struct lq_stack LQ_STACKS[] = {
     {.id = "gpt-fast",

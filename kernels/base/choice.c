@@ -1,8 +1,10 @@
-/* Splits texts at commas and reads each piece. */
+/* Splits texts at commas and reads each piece; looks at ids. */
 #include "kernels/base/choice.h"
 
+#include "core/arch/gpu.h"
 #include "core/arch/method.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,14 +12,16 @@
 
 enum { PIECE_MAX = 48, ALL_MAX = 240 };
 
-/* Copies the next piece; false at the end. A piece that is too long is cut: then it is no value. */
+/* Copies the next piece; false at the end. One that is too long ends in dots: it is no value. */
 static bool next_piece(const char **at, char piece[PIECE_MAX])
 {
     if (*at == NULL) {
         return false;
     }
     const size_t size = strcspn(*at, ",");
-    snprintf(piece, PIECE_MAX, "%.*s", (int)(size < PIECE_MAX ? size : PIECE_MAX - 1), *at);
+    const bool fits = size < PIECE_MAX;
+    snprintf(piece, PIECE_MAX, "%.*s%s", (int)(fits ? size : PIECE_MAX - 4), *at,
+             fits ? "" : "...");
     *at = (*at)[size] == ',' ? *at + size + 1 : NULL;
     return true;
 }
@@ -76,6 +80,19 @@ enum lq_code lq_choices_read(const char *option, const char *text, const char *c
             return lq_fail(err, LQ_EFIELD, NULL, "--%s takes of%s, got \"%s\"", option, all, piece);
         }
         LQ_TRY(append(option, index, out, err));
+    }
+    return LQ_OK;
+}
+
+enum lq_code lq_id_check(const char *option, const char *id, struct lq_error *err)
+{
+    size_t length = 0;
+    while (id[length] != '\0' &&
+           (isalnum((unsigned char)id[length]) || strchr("._-", id[length]))) {
+        length++;
+    }
+    if (length == 0 || length >= LQ_ID_MAX || id[length] != '\0') {
+        return lq_fail(err, LQ_EFIELD, NULL, "--%s takes an id, got \"%.80s\"", option, id);
     }
     return LQ_OK;
 }

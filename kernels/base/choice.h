@@ -1,4 +1,4 @@
-/* Lists in options: counts, names, targets, separated by commas. */
+/* Values of options: ids; lists of counts, names and targets, separated by commas. */
 #pragma once
 
 #include "core/base/error.h"
@@ -24,6 +24,11 @@ LQ_MUST_USE enum lq_code lq_counts_read(const char *option, const char *text, in
 LQ_MUST_USE enum lq_code lq_choices_read(const char *option, const char *text,
                                          const char *const *names, struct lq_counts *out,
                                          struct lq_error *err);
+
+/* An id as catalogs have it: letters, digits, '.', '_' and '-', up to 63 of them. Errors:
+ * LQ_EFIELD.
+ */
+LQ_MUST_USE enum lq_code lq_id_check(const char *option, const char *id, struct lq_error *err);
 
 /* "q,v" or "all-linear": a bit mask of lq_target. Errors: LQ_EFIELD. */
 LQ_MUST_USE enum lq_code lq_targets_read(const char *option, const char *text, uint32_t *out,

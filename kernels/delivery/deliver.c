@@ -289,6 +289,16 @@ static enum lq_code prepare(struct courier *c, struct lq_error *err)
     return lq_http_new(&settings, &c->http, err);
 }
 
+void lq_delivery_add(struct lq_delivery *sum, const struct lq_delivery *more)
+{
+    sum->delivered += more->delivered;
+    sum->duplicates += more->duplicates;
+    sum->implausible += more->implausible;
+    sum->rejected += more->rejected;
+    sum->kept = more->kept;
+    sum->is_interrupted = more->is_interrupted;
+}
+
 enum lq_code lq_deliver(const struct lq_settings *settings, struct lq_spool *spool, FILE *tell,
                         struct lq_delivery *told, struct lq_error *err)
 {

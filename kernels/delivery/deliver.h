@@ -19,6 +19,9 @@ struct lq_delivery {
     bool is_interrupted;
 };
 
+/* Adds what one more delivery did; `kept` and `is_interrupted` are the last one's. */
+void lq_delivery_add(struct lq_delivery *sum, const struct lq_delivery *more);
+
 /* Sends batch after batch until nothing waits. A failed attempt is repeated after a wait, until
  * settings->give_up_s have passed without a batch being accepted. With an empty spool nothing is
  * opened and no token needed. Ends early, without a failure, when the program is asked to stop.

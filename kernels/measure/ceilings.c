@@ -7,9 +7,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* 256 MiB: beyond the last-level cache of most devices, within the memory of all. Square matmuls of
+/* 256 MiB, or four times the device's last-level cache where that is more, but never more than an
+ * eighth of its memory. Square matmuls of
  * 1,024 to 4,096 are where rates level off. 16 Mi weights are a matrix of 4,096 by 4,096. */
-enum { COPY_BYTES = 256 * 1024 * 1024, LAUNCHES = 200, DEQUANTIZED = 4096 * 4096 };
+enum { COPY_BYTES_LEAST = 256 * 1024 * 1024, LAUNCHES = 200, DEQUANTIZED = 4096 * 4096 };
 static const int64_t MATMUL_SIZES[] = {1024, 2048, 4096};
 static const double BUDGET_S = 0.3; /* of one benchmark */
 
@@ -75,17 +76,25 @@ static enum lq_code run_launches(const struct bench *bench, struct lq_error *err
     return LQ_OK;
 }
 
-static enum lq_code measure_copy(struct lq_space *space, double *bytes_per_s, struct lq_error *err)
+static size_t copy_bytes(const struct lq_device_info *info)
 {
-    struct copy copy = {.bytes = COPY_BYTES};
+    const double wanted = fmax((double)COPY_BYTES_LEAST, 4.0 * info->cache_bytes);
+    const double most = info->memory_bytes / 8.0;
+    return (size_t)(most > 0.0 ? fmin(wanted, most) : wanted);
+}
+
+static enum lq_code measure_copy(struct lq_space *space, const struct lq_device_info *info,
+                                 double *bytes_per_s, struct lq_error *err)
+{
+    struct copy copy = {.bytes = copy_bytes(info)};
     void *from = NULL;
-    LQ_TRY(lq_space_take_bytes(space, LQ_USE_SCRATCH, COPY_BYTES, &from, err));
-    LQ_TRY(lq_space_take_bytes(space, LQ_USE_SCRATCH, COPY_BYTES, &copy.to, err));
-    LQ_TRY(space->backend->zero(space->device, from, COPY_BYTES, err));
+    LQ_TRY(lq_space_take_bytes(space, LQ_USE_SCRATCH, copy.bytes, &from, err));
+    LQ_TRY(lq_space_take_bytes(space, LQ_USE_SCRATCH, copy.bytes, &copy.to, err));
+    LQ_TRY(space->backend->zero(space->device, from, copy.bytes, err));
     copy.from = from;
     struct lq_timing timing;
     LQ_TRY(time_it(&(struct bench){space, &copy, run_copy}, &timing, err));
-    *bytes_per_s = 2.0 * (double)COPY_BYTES / timing.median_s;
+    *bytes_per_s = 2.0 * (double)copy.bytes / timing.median_s;
     return LQ_OK;
 }
 
@@ -100,10 +109,16 @@ static enum lq_code time_linear(struct lq_space *space, struct lq_op_linear *op,
     return time_it(&(struct bench){space, op, run_linear}, out, err);
 }
 
+/* A size that would take longer than the budget is left out: on so slow a device the rate has
+ * levelled off before it. */
 static enum lq_code measure_matmul(const struct lq_backend *backend, struct lq_device *device,
                                    enum lq_element element, int64_t size, double *flop_per_s,
                                    struct lq_error *err)
 {
+    const double flop = 2.0 * pow((double)size, 3.0);
+    if (*flop_per_s > 0.0 && flop / *flop_per_s > BUDGET_S) {
+        return LQ_OK;
+    }
     struct lq_space space;
     struct lq_timing timing;
     struct lq_op_linear op = {
@@ -112,7 +127,7 @@ static enum lq_code measure_matmul(const struct lq_backend *backend, struct lq_d
     const enum lq_code code = time_linear(&space, &op, &timing, err);
     lq_space_close(&space);
     LQ_TRY(code);
-    *flop_per_s = fmax(*flop_per_s, 2.0 * pow((double)size, 3.0) / timing.median_s);
+    *flop_per_s = fmax(*flop_per_s, flop / timing.median_s);
     return LQ_OK;
 }
 
@@ -155,8 +170,8 @@ static enum lq_code measure_launch(struct lq_space *space, double *seconds, stru
 }
 
 enum lq_code lq_ceilings_measure(const struct lq_backend *backend, struct lq_device *device,
-                                 enum lq_element element, struct lq_ceilings *out,
-                                 struct lq_error *err)
+                                 const struct lq_device_info *info, enum lq_element element,
+                                 struct lq_ceilings *out, struct lq_error *err)
 {
     *out = (struct lq_ceilings){.launch_s = 0.0};
     for (size_t i = 0; i < sizeof MATMUL_SIZES / sizeof *MATMUL_SIZES; i++) {
@@ -165,7 +180,7 @@ enum lq_code lq_ceilings_measure(const struct lq_backend *backend, struct lq_dev
     }
     struct lq_space space;
     lq_space_open(&space, backend, device, element);
-    enum lq_code code = measure_copy(&space, &out->copy_bytes_per_s, err);
+    enum lq_code code = measure_copy(&space, info, &out->copy_bytes_per_s, err);
     if (code == LQ_OK) {
         code = measure_dequantization(&space, &out->dequantization_bytes_per_s, err);
     }

@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Medians over repeated runs; the best of the sizes tried. */
+/* Medians over repeated runs; the best of the sizes tried. Copies are larger than the device's last
+ * cache. */
 struct lq_ceilings {
     double copy_bytes_per_s; /* read and written bytes together */
     double matmul_flop_per_s;
@@ -29,8 +30,10 @@ struct lq_matmul_rate {
 
 /* Errors: LQ_ENOFIT, LQ_EDEVICE. */
 LQ_MUST_USE enum lq_code lq_ceilings_measure(const struct lq_backend *backend,
-                                             struct lq_device *device, enum lq_element element,
-                                             struct lq_ceilings *out, struct lq_error *err);
+                                             struct lq_device *device,
+                                             const struct lq_device_info *info,
+                                             enum lq_element element, struct lq_ceilings *out,
+                                             struct lq_error *err);
 
 /* Every kind of matrix of the model at `tokens` tokens, of which each expert gets its even share of
  * tokens * active / experts (active 0: the model's own). Writes up to `max` rates.

@@ -3,7 +3,6 @@
 
 #include "kernels/base/stop.h"
 #include "kernels/delivery/client.h"
-#include "kernels/delivery/deliver.h"
 #include "kernels/document/catalog.h"
 #include "kernels/worker/calibrate_point.h"
 #include "kernels/worker/progress.h"
@@ -67,11 +66,11 @@ static void send_now(const struct sweep *s)
         return;
     }
     const enum lq_code code = lq_deliver(&settings, s->sink->spool, stderr, &told, &err);
-    s->sum->rejected += told.rejected;
     if (code != LQ_OK) {
         s->sink->server_failed = true;
         fprintf(stderr, "llmquote-worker: %s; points wait in the spool\n", err.detail);
     }
+    lq_delivery_add(&s->sum->sent, &told);
 }
 
 static enum lq_code keep(const struct sweep *s, const struct lq_sweep_item *item,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/base/settings.h"
+#include "kernels/delivery/deliver.h"
 #include "kernels/delivery/spool.h"
 #include "kernels/measure/measure.h"
 #include "kernels/measure/rig.h"
@@ -36,8 +37,8 @@ struct lq_calibration_sink {
 struct lq_calibration_sum {
     size_t measured;
     size_t noisy;
-    size_t rejected; /* by the server, so far */
-    size_t unfit;    /* did not fit, or were larger than one that did not */
+    size_t unfit; /* did not fit, or were larger than one that did not */
+    struct lq_delivery sent;
     bool is_interrupted;
 };
 

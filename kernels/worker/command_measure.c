@@ -1,10 +1,11 @@
 /* The command that measures a model's training step and posts what it finds. */
-#include "kernels/base/text_file.h"
+#include "kernels/base/stop.h"
 #include "kernels/delivery/client.h"
 #include "kernels/delivery/deliver.h"
 #include "kernels/document/catalog.h"
 #include "kernels/worker/calibrate.h"
 #include "kernels/worker/command.h"
+#include "kernels/worker/find_model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +88,7 @@ static const struct lq_setting SETTINGS[] = {
      .fallback = "5",
      .kind = LQ_SETTING_COUNT,
      AT(rounds),
-     .min = 2,
+     .min = 1,
      .max = 20},
     {.name = "seconds",
      .takes = "S",
@@ -154,43 +155,29 @@ static enum lq_code check_experts(const struct lq_calibration_plan *plan, struct
     return LQ_OK;
 }
 
-/* From the server's catalog, after --model-config has been put there. */
-static enum lq_code fetch_model(const struct own *own, struct lq_client *client,
-                                struct lq_model *model, struct lq_error *err)
+/* A point of a GPU that the catalog has not would be refused after minutes of measuring. */
+static enum lq_code check_gpu(const struct own *own, struct lq_client *client, const char *gpu,
+                              struct lq_error *err)
 {
     char path[LQ_ID_MAX + 32];
     struct lq_http_answer answer;
-    if (strlen(own->model) >= LQ_ID_MAX || strpbrk(own->model, "/?#% ") != NULL) {
-        return lq_fail(err, LQ_EFIELD, NULL, "--model takes an id, got \"%.80s\"", own->model);
+    struct lq_error missing = {0};
+    snprintf(path, sizeof path, "/v1/gpus/%s", gpu);
+    if (own->dry_run || own->model_file != NULL) {
+        return LQ_OK;
     }
-    snprintf(path, sizeof path, "/v1/models/%s", own->model);
-    if (own->config != NULL) {
-        char *config = NULL;
-        size_t size = 0;
-        LQ_TRY(lq_text_file_read(own->config, &config, &size, err));
-        const enum lq_code code = lq_client_call(client, "PUT", path, config, &answer, err);
-        free(config);
-        LQ_TRY(code);
+    const enum lq_code code = lq_client_call(client, "GET", path, NULL, &answer, &missing);
+    if (code == LQ_OK) {
         lq_http_answer_free(&answer);
+        return LQ_OK;
     }
-    LQ_TRY(lq_client_call(client, "GET", path, NULL, &answer, err));
-    const enum lq_code code = lq_model_read(answer.body, answer.size, model, err);
-    lq_http_answer_free(&answer);
-    return code;
-}
-
-static enum lq_code find_model(const struct own *own, struct lq_client *client,
-                               struct lq_model *model, struct lq_error *err)
-{
-    if (own->model_file == NULL) {
-        return fetch_model(own, client, model, err);
+    if (code == LQ_ENOTFOUND) {
+        return lq_fail(err, LQ_EREFERENCE, NULL,
+                       "the server's catalog has no GPU %s; `llmquote-worker probe --register%s%s` "
+                       "puts it there",
+                       gpu, own->gpu != NULL ? " --gpu " : "", own->gpu != NULL ? own->gpu : "");
     }
-    char *text = NULL;
-    size_t size = 0;
-    LQ_TRY(lq_text_file_read(own->model_file, &text, &size, err));
-    const enum lq_code code = lq_model_read(text, size, model, err);
-    free(text);
-    return code;
+    return lq_fail(err, code, NULL, "%s", missing.detail);
 }
 
 static void print_sum(const struct lq_calibration_sum *sum)
@@ -199,13 +186,37 @@ static void print_sum(const struct lq_calibration_sum *sum)
             sum->noisy, sum->unfit, sum->is_interrupted ? "; interrupted" : "");
 }
 
-/* Measures, then sends what the loop could not. */
+static void print_sent(const struct lq_delivery *sent)
+{
+    fprintf(stderr, "delivered %zu points (%zu are implausible), rejected %zu%s\n", sent->delivered,
+            sent->implausible, sent->rejected,
+            sent->rejected > 0 ? ", in the spool's rejected.jsonl" : "");
+    if (sent->kept > 0) {
+        fprintf(stderr, "%zu points wait in the spool; `llmquote-worker deliver` sends them\n",
+                sent->kept);
+    }
+}
+
+/* Sends what the loop could not, and tells what became of all. */
+static enum lq_code send_rest(struct lq_calibration_sink *sink, struct lq_calibration_sum *sum,
+                              struct lq_error *err)
+{
+    struct lq_delivery told;
+    enum lq_code code = LQ_OK;
+    if (!sum->is_interrupted) {
+        code = lq_deliver(sink->settings, sink->spool, stderr, &told, err);
+        lq_delivery_add(&sum->sent, &told);
+    }
+    sum->sent.kept = lq_spool_waiting(sink->spool);
+    print_sent(&sum->sent);
+    return code;
+}
+
 static int measure(const struct lq_calibration_plan *plan, struct lq_rig *rig,
                    struct lq_calibration_sink *sink)
 {
     struct lq_error err = {0};
     struct lq_calibration_sum sum;
-    struct lq_delivery told = {.kept = 0};
     enum lq_code code = lq_rig_open(rig, &err);
     if (code != LQ_OK) {
         return lq_command_fail(lq_exit_code(code), &err);
@@ -213,25 +224,17 @@ static int measure(const struct lq_calibration_plan *plan, struct lq_rig *rig,
     code = lq_calibrate(plan, rig, sink, &sum, &err);
     lq_rig_close(rig);
     print_sum(&sum);
-    if (code == LQ_OK && sink->spool != NULL && !sum.is_interrupted) {
-        code = lq_deliver(sink->settings, sink->spool, stderr, &told, &err);
-    }
-    if (sink->spool != NULL && lq_spool_waiting(sink->spool) > 0) {
-        fprintf(stderr, "%zu points wait in the spool; `llmquote-worker deliver` sends them\n",
-                lq_spool_waiting(sink->spool));
+    if (sink->spool != NULL) {
+        const enum lq_code sent = send_rest(sink, &sum, &err);
+        code = code != LQ_OK ? code : sent;
     }
     if (code != LQ_OK) {
         return lq_command_fail(lq_exit_code(code), &err);
     }
-    if (sum.is_interrupted || told.is_interrupted) {
+    if (sum.is_interrupted || sum.sent.is_interrupted) {
         return LQ_EXIT_INTERRUPTED;
     }
-    if (sum.rejected + told.rejected > 0) {
-        fprintf(stderr, "%zu points were rejected: see rejected.jsonl in the spool's folder\n",
-                sum.rejected + told.rejected);
-        return LQ_EXIT_DATA;
-    }
-    return LQ_EXIT_OK;
+    return sum.sent.rejected > 0 ? LQ_EXIT_DATA : LQ_EXIT_OK;
 }
 
 static int measure_into_spool(const struct lq_calibration_plan *plan, struct lq_rig *rig,
@@ -274,12 +277,18 @@ static enum lq_code check_options(const struct own *own, struct lq_error *err)
                        "--suggested needs a server that takes each point; not with --dry-run or "
                        "--model-file");
     }
-    return LQ_OK;
+    if (own->model != NULL) {
+        LQ_TRY(lq_id_check("model", own->model, err));
+    }
+    if (own->gpu != NULL) {
+        LQ_TRY(lq_id_check("gpu", own->gpu, err));
+    }
+    return lq_id_check("source", own->source, err);
 }
 
 static enum lq_code prepare(const struct own *own, struct lq_client *client,
                             struct lq_calibration_plan *plan, struct lq_model *model,
-                            struct lq_rig *rig, struct lq_error *err)
+                            struct lq_rig *rig, char gpu[LQ_ID_MAX], struct lq_error *err)
 {
     plan->rank = own->rank;
     plan->source = own->source;
@@ -289,9 +298,17 @@ static enum lq_code prepare(const struct own *own, struct lq_client *client,
     plan->rounds_max = (int)own->rounds;
     plan->suggested = own->suggested;
     LQ_TRY(lq_rig_find(own->backend, (size_t)own->device, rig, err));
-    LQ_TRY(find_model(own, client, model, err));
+    const struct lq_model_source source = {
+        .id = own->model, .config = own->config, .file = own->model_file};
+    LQ_TRY(lq_model_find(client, &source, model, err));
     plan->model = model;
-    return check_experts(plan, err);
+    lq_device_id(rig->backend, &rig->info, gpu);
+    if (own->gpu != NULL) {
+        snprintf(gpu, LQ_ID_MAX, "%s", own->gpu);
+    }
+    plan->gpu = gpu;
+    LQ_TRY(check_experts(plan, err));
+    return check_gpu(own, client, gpu, err);
 }
 
 static int run(const struct lq_settings *settings, const void *values, int argc, char *const *argv)
@@ -300,27 +317,26 @@ static int run(const struct lq_settings *settings, const void *values, int argc,
     (void)argv;
     const struct own *own = values;
     struct lq_error err = {0};
-    struct lq_calibration_plan plan = {.gpu = own->gpu};
+    struct lq_calibration_plan plan = {.gpu = NULL};
     struct lq_model model;
     struct lq_rig rig;
     struct lq_client client;
-    char id[LQ_ID_MAX];
+    char gpu[LQ_ID_MAX];
     if (check_options(own, &err) != LQ_OK || read_axes(own, &plan, &err) != LQ_OK) {
         return lq_command_fail(LQ_EXIT_USAGE, &err);
     }
     enum lq_code code = lq_client_open(settings, false, &client, &err);
     if (code == LQ_OK) {
-        code = prepare(own, &client, &plan, &model, &rig, &err);
+        code = prepare(own, &client, &plan, &model, &rig, gpu, &err);
     }
     int status = lq_exit_code(code);
     if (code == LQ_OK) {
         struct lq_calibration_sink sink = {.settings = settings, .client = &client};
-        lq_device_id(rig.backend, &rig.info, id);
-        plan.gpu = own->gpu != NULL ? own->gpu : id;
         status =
             own->dry_run ? measure(&plan, &rig, &sink) : measure_into_spool(&plan, &rig, &sink);
     } else {
         status = lq_command_fail(code == LQ_ENOTFOUND ? LQ_EXIT_DATA : status, &err);
+        status = lq_stop_asked() ? LQ_EXIT_INTERRUPTED : status;
     }
     lq_client_close(&client);
     return status;

@@ -1,5 +1,6 @@
 /* The commands that look at devices: what there is, what it reaches, and how it gets into a
  * server's catalog. */
+#include "kernels/base/choice.h"
 #include "kernels/delivery/client.h"
 #include "kernels/document/catalog.h"
 #include "kernels/measure/rig.h"
@@ -76,7 +77,7 @@ static enum lq_code put_device(struct lq_client *client, struct lq_rig *rig, con
     char *body = NULL;
     LQ_TRY(lq_rig_open(rig, err));
     const enum lq_code measured =
-        lq_ceilings_measure(rig->backend, rig->device, rig->element, &ceilings, err);
+        lq_ceilings_measure(rig->backend, rig->device, &rig->info, rig->element, &ceilings, err);
     lq_rig_close(rig);
     LQ_TRY(measured);
     LQ_TRY(lq_device_write(&rig->info, &ceilings, &body, err));
@@ -87,6 +88,19 @@ static enum lq_code put_device(struct lq_client *client, struct lq_rig *rig, con
     printf("registered: copies %.1f GB/s, matmuls %.1f GFLOP/s\n", ceilings.copy_bytes_per_s * 1e-9,
            ceilings.matmul_flop_per_s * 1e-9);
     return LQ_OK;
+}
+
+/* Whether the token may do it, before minutes are spent: an empty entry is refused as such, by a
+ * server that would take a whole one. */
+static enum lq_code check_scope(struct lq_client *client, const char *path, struct lq_error *err)
+{
+    struct lq_http_answer answer;
+    struct lq_error why = {0};
+    const enum lq_code code = lq_client_call(client, "PUT", path, "{}", &answer, &why);
+    if (code == LQ_OK) {
+        lq_http_answer_free(&answer);
+    }
+    return code == LQ_OK || code == LQ_EFIELD ? LQ_OK : lq_fail(err, code, NULL, "%s", why.detail);
 }
 
 /* What a catalog has is left as it is: points refer to it. */
@@ -106,6 +120,7 @@ static enum lq_code register_device(struct lq_client *client, struct lq_rig *rig
     if (code != LQ_ENOTFOUND) {
         return lq_fail(err, code, NULL, "%s", missing.detail);
     }
+    LQ_TRY(check_scope(client, path, err));
     printf("measuring %s\n", id);
     fflush(stdout);
     return put_device(client, rig, path, err);
@@ -119,6 +134,9 @@ static enum lq_code run_register(const struct lq_settings *settings, const struc
     char id[LQ_ID_MAX];
     LQ_TRY(lq_rig_find(own->backend, (size_t)own->device, &rig, err));
     lq_device_id(rig.backend, &rig.info, id);
+    if (own->gpu != NULL) {
+        LQ_TRY(lq_id_check("gpu", own->gpu, err));
+    }
     LQ_TRY(lq_client_open(settings, true, &client, err));
     const enum lq_code code = register_device(&client, &rig, own->gpu != NULL ? own->gpu : id, err);
     lq_client_close(&client);

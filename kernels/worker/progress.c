@@ -28,12 +28,13 @@ double lq_progress_left_s(const struct lq_progress *p, double now_s)
 void lq_duration_print(double seconds, char *text, size_t size)
 {
     const long whole = (long)(seconds + 0.5);
+    const long minutes = (whole + 30) / 60;
     if (whole < 60) {
         snprintf(text, size, "%ld s", whole);
-    } else if (whole < 3600) {
-        snprintf(text, size, "%ld min", (whole + 30) / 60);
+    } else if (minutes < 60) {
+        snprintf(text, size, "%ld min", minutes);
     } else {
-        snprintf(text, size, "%ld h %ld min", whole / 3600, whole % 3600 / 60);
+        snprintf(text, size, "%ld h %ld min", minutes / 60, minutes % 60);
     }
 }
 
@@ -42,12 +43,13 @@ void lq_progress_show(const struct lq_progress *p, const char *what)
     if (!p->is_terminal) {
         return;
     }
-    const double share = p->total > 0.0 ? p->done / p->total : 0.0;
+    const double part = p->total > 0.0 ? p->done / p->total : 0.0;
+    const double share = part < 1.0 ? part : 1.0; /* suggested points may be more than planned */
     const int full = (int)(share * BAR);
     char bar[BAR + 1];
     char left[32] = "";
     memset(bar, '.', BAR);
-    memset(bar, '#', (size_t)(full < BAR ? full : BAR));
+    memset(bar, '#', (size_t)full);
     bar[BAR] = '\0';
     const double left_s = lq_progress_left_s(p, lq_clock_s());
     if (left_s >= 0.0) {
