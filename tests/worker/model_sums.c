@@ -1,5 +1,5 @@
-/* Reads models as a server answers them from standard input, one a line, and prints what core counts
- * of each: id, parameters by role, layers; or why it is no model. */
+/* Reads models as a server answers them from standard input, one a line, and prints what core
+ * counts of each: id, parameters by role, layers; or why it is no model. */
 #include "kernels/document/catalog.h"
 
 #include <stdio.h>
