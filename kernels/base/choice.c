@@ -114,3 +114,14 @@ enum lq_code lq_targets_read(const char *option, const char *text, uint32_t *out
     }
     return LQ_OK;
 }
+
+void lq_text_clean(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c != '\0'; c++) {
+        if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) { /* U+0080..U+009F */
+            c[0] = c[1] = '?';
+        } else if (*c < ' ' || *c == 0x7f) {
+            *c = '?';
+        }
+    }
+}

@@ -30,6 +30,9 @@ LQ_MUST_USE enum lq_code lq_choices_read(const char *option, const char *text,
  */
 LQ_MUST_USE enum lq_code lq_id_check(const char *option, const char *id, struct lq_error *err);
 
+/* Makes a text fit to be shown: what could steer a terminal becomes '?'. */
+void lq_text_clean(char *text);
+
 /* "q,v" or "all-linear": a bit mask of lq_target. Errors: LQ_EFIELD. */
 LQ_MUST_USE enum lq_code lq_targets_read(const char *option, const char *text, uint32_t *out,
                                          struct lq_error *err);

@@ -82,7 +82,9 @@ static enum lq_code send(struct lq_client *client, const char *method, const cha
 static enum lq_code judge(const struct lq_client *client, const char *method, const char *path,
                           struct lq_http_answer *answer, struct lq_error *err)
 {
-    if (answer->status >= 200 && answer->status < 300) {
+    lq_http_answer_blot(answer, client->token);
+    const bool is_object = answer->body[strspn(answer->body, " \t\r\n")] == '{';
+    if (answer->status >= 200 && answer->status < 300 && is_object) {
         return LQ_OK;
     }
     struct lq_problem problem;

@@ -46,17 +46,6 @@ static double chance(void)
     return ldexp((double)(bits >> 11), -53);
 }
 
-/* Blots out the token, should a server send it back: what it says may be shown. */
-static void blot(char *text, size_t size, const char *token)
-{
-    const size_t length = strlen(token);
-    char *found = length > 0 ? memmem(text, size, token, length) : NULL;
-    while (found != NULL) {
-        memset(found, '*', length);
-        found = memmem(found, size - (size_t)(found - text), token, length);
-    }
-}
-
 /* One attempt; that it failed is a verdict too. */
 static void attempt(struct courier *c, const struct lq_batch *batch, struct lq_verdict *verdict)
 {
@@ -74,7 +63,7 @@ static void attempt(struct courier *c, const struct lq_batch *batch, struct lq_v
     struct lq_http_answer answer;
     struct lq_error err = {0};
     if (lq_http_send(c->http, &request, &answer, &err) == LQ_OK) {
-        blot(answer.body, answer.size, c->token);
+        lq_http_answer_blot(&answer, c->token);
         lq_answer_judge(&answer, batch->count, (int64_t)time(NULL), verdict);
         lq_http_answer_free(&answer);
     } else {

@@ -253,6 +253,16 @@ enum lq_code lq_http_send(struct lq_http *http, const struct lq_http_request *re
     return code;
 }
 
+void lq_http_answer_blot(struct lq_http_answer *answer, const char *secret)
+{
+    const size_t length = strlen(secret);
+    char *found = length > 0 ? memmem(answer->body, answer->size, secret, length) : NULL;
+    while (found != NULL) {
+        memset(found, '*', length);
+        found = memmem(found, answer->size - (size_t)(found - answer->body), secret, length);
+    }
+}
+
 void lq_http_answer_free(struct lq_http_answer *answer)
 {
     free(answer->body);

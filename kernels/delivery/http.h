@@ -49,4 +49,6 @@ LQ_MUST_USE enum lq_code lq_http_check_server(const char *url, bool is_secret,
  * an answer above LQ_HTTP_ANSWER_MAX. */
 LQ_MUST_USE enum lq_code lq_http_send(struct lq_http *http, const struct lq_http_request *request,
                                       struct lq_http_answer *answer, struct lq_error *err);
+/* Blots a secret out of the body, should a server send it back: what it says may be shown. */
+void lq_http_answer_blot(struct lq_http_answer *answer, const char *secret);
 void lq_http_answer_free(struct lq_http_answer *answer);

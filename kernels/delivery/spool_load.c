@@ -41,7 +41,7 @@ static void release(struct lq_spool *spool)
 static bool mark_range(struct lq_spool *spool, uint64_t first, uint64_t last,
                        enum lq_spool_state state)
 {
-    if (last < first || last - first >= LQ_SPOOL_BATCH_POINTS_MAX) {
+    if (last < first || last - first >= LQ_SPOOL_BATCH_POINTS_MAX || last == UINT64_MAX) {
         return false;
     }
     bool all = true;

@@ -108,7 +108,8 @@ static bool read_ends(const json_t *root, struct lq_model *out)
     out->final_norm_parameters = out->hidden_size;
     const json_t *context = json_object_get(root, "context_tokens");
     out->context_tokens = context != NULL && !json_is_null(context) ? count_of(context) : 0;
-    if (id == NULL || strlen(id) >= sizeof out->id || embedding < 0 || head < 0 ||
+    struct lq_error ignored = {0};
+    if (id == NULL || lq_id_check("model", id, &ignored) != LQ_OK || embedding < 0 || head < 0 ||
         out->hidden_size < 1 || out->vocab_size < 1 || out->context_tokens < 0) {
         return false;
     }

@@ -1,6 +1,8 @@
 /* Reads receipts and problems from JSON. */
 #include "kernels/document/delivery.h"
 
+#include "kernels/base/choice.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,13 +20,7 @@ static void copy(char *out, size_t size, const char *text)
         }
         out[end] = '\0';
     }
-    for (unsigned char *c = (unsigned char *)out; *c != '\0'; c++) {
-        if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) { /* U+0080..U+009F */
-            c[0] = c[1] = '?';
-        } else if (*c < ' ' || *c == 0x7f) {
-            *c = '?';
-        }
-    }
+    lq_text_clean(out);
 }
 
 static bool are_texts(const json_t *list)

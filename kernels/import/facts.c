@@ -2,6 +2,8 @@
  * point is worked out in point.c. */
 #include "kernels/import/facts.h"
 
+#include "kernels/base/choice.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -87,6 +89,7 @@ void lq_notice(struct lq_notices *notices, const char *format, ...)
         va_start(arguments, format);
         (void)vsnprintf(notices->text[notices->count], LQ_NOTICE_MAX, format, arguments);
         va_end(arguments);
+        lq_text_clean(notices->text[notices->count]);
     }
     notices->count++;
 }
@@ -103,6 +106,8 @@ void lq_fact_say(struct lq_facts *facts, enum lq_fact fact, const char *from, co
     (void)vsnprintf(value->text, sizeof value->text, format, arguments);
     va_end(arguments);
     snprintf(value->from, sizeof value->from, "%s", from);
+    lq_text_clean(value->text);
+    lq_text_clean(value->from);
 }
 
 bool lq_fact_known(const struct lq_facts *facts, enum lq_fact fact)

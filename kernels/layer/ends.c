@@ -1,6 +1,7 @@
 /* The ends of a model: looking tokens up, the final normalisation, the output projection and its
  * loss. Both tables are trained in full tuning and where the method says so. */
 #include "kernels/layer/layer.h"
+#include "kernels/layer/limits.h"
 #include "kernels/layer/part.h"
 
 #include <math.h>
@@ -28,6 +29,8 @@ struct lq_training_ends {
     float *losses;
 };
 
+enum { IDS_AT_ONCE = 4096 };
+
 /* Token ids spread over the vocabulary. */
 static enum lq_code send_ids(struct lq_training_ends *e, uint64_t seed, struct lq_error *err)
 {
@@ -39,18 +42,19 @@ static enum lq_code send_ids(struct lq_training_ends *e, uint64_t seed, struct l
                                err));
     e->ids = ids;
     e->losses = losses;
-    int32_t *host = malloc(bytes);
-    if (host == NULL) {
-        return lq_fail(err, LQ_EDEVICE, NULL, "out of host memory");
-    }
     uint64_t state = seed;
-    for (int64_t i = 0; i < e->tokens; i++) {
-        state = state * 6364136223846793005U + 1442695040888963407U; /* Knuth's MMIX generator */
-        host[i] = (int32_t)((state >> 33) % (uint64_t)e->vocabulary);
+    int32_t chunk[IDS_AT_ONCE];
+    for (int64_t at = 0; at < e->tokens; at += IDS_AT_ONCE) {
+        const int64_t n = e->tokens - at < IDS_AT_ONCE ? e->tokens - at : IDS_AT_ONCE;
+        for (int64_t i = 0; i < n; i++) {
+            state =
+                state * 6364136223846793005U + 1442695040888963407U; /* Knuth's MMIX generator */
+            chunk[i] = (int32_t)((state >> 33) % (uint64_t)e->vocabulary);
+        }
+        LQ_TRY(e->space->backend->to_device(e->space->device, e->ids + at, chunk,
+                                            (size_t)n * sizeof *chunk, err));
     }
-    const enum lq_code code = e->space->backend->to_device(e->space->device, ids, host, bytes, err);
-    free(host);
-    return code;
+    return LQ_OK;
 }
 
 static enum lq_code open_tensors(struct lq_training_ends *e, const struct lq_layer_job *job,
@@ -80,6 +84,7 @@ static enum lq_code open_tensors(struct lq_training_ends *e, const struct lq_lay
 enum lq_code lq_ends_open(struct lq_space *space, const struct lq_layer_job *job,
                           struct lq_training_ends **out, struct lq_error *err)
 {
+    LQ_TRY(lq_layer_check_job(job, err));
     struct lq_training_ends *e = calloc(1, sizeof *e);
     if (e == NULL) {
         return lq_fail(err, LQ_EDEVICE, NULL, "out of host memory");

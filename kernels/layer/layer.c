@@ -2,6 +2,7 @@
  * sum. The ends of a model stand in ends.c. */
 #include "kernels/layer/layer.h"
 
+#include "kernels/layer/limits.h"
 #include "kernels/layer/part.h"
 #include "kernels/layer/routing.h"
 
@@ -102,6 +103,8 @@ static enum lq_code open_streams(struct lq_training_layer *l, struct lq_error *e
 enum lq_code lq_layer_open(struct lq_space *space, const struct lq_layer_job *job, int kind,
                            struct lq_training_layer **out, struct lq_error *err)
 {
+    LQ_TRY(lq_layer_check_model(job->model, err));
+    LQ_TRY(lq_layer_check_job(job, err));
     struct lq_training_layer *l = calloc(1, sizeof *l);
     if (l == NULL) {
         return lq_fail(err, LQ_EDEVICE, NULL, "out of host memory");

@@ -1,8 +1,6 @@
 /* The load is read from the permutation's offsets, so it is what the matmuls really saw. */
 #include "kernels/layer/routing.h"
 
-#include <stdlib.h>
-
 /* One row of the bias, in the device's type; CPU and tests compute with fp32, others with 16 bit,
  * whose upper half of an fp32 number bf16 is. */
 static void fill_row(const struct lq_space *space, double skew, int64_t experts, void *row)
@@ -30,17 +28,13 @@ enum lq_code lq_routing_skew(struct lq_space *space, const struct lq_part_job *j
     const int64_t tokens = job->rows * job->tokens;
     const size_t row_bytes = (size_t)part->ffn.experts * space->element_bytes;
     LQ_TRY(lq_space_take(space, LQ_USE_SCRATCH, tokens * part->ffn.experts, &part->bias, err));
-    char *host = malloc((size_t)tokens * row_bytes);
-    if (host == NULL) {
-        return lq_fail(err, LQ_EDEVICE, NULL, "out of host memory");
-    }
+    char row[LQ_EXPERTS_MAX * sizeof(float)];
+    fill_row(space, job->skew, part->ffn.experts, row);
     for (int64_t t = 0; t < tokens; t++) {
-        fill_row(space, job->skew, part->ffn.experts, host + (size_t)t * row_bytes);
+        LQ_TRY(space->backend->to_device(space->device, (char *)part->bias + (size_t)t * row_bytes,
+                                         row, row_bytes, err));
     }
-    const enum lq_code code =
-        space->backend->to_device(space->device, part->bias, host, (size_t)tokens * row_bytes, err);
-    free(host);
-    return code;
+    return LQ_OK;
 }
 
 enum lq_code lq_routing_load(struct lq_space *space, const struct lq_moe_part *part,

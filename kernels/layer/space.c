@@ -62,6 +62,9 @@ enum lq_code lq_space_take_bytes(struct lq_space *space, enum lq_use use, size_t
 enum lq_code lq_space_take(struct lq_space *space, enum lq_use use, int64_t count, void **out,
                            struct lq_error *err)
 {
+    if (count < 0 || (uint64_t)count > SIZE_MAX / 2 / space->element_bytes) {
+        return lq_fail(err, LQ_ENOFIT, NULL, "more elements are needed than can be addressed");
+    }
     return lq_space_take_bytes(space, use, (size_t)count * space->element_bytes, out, err);
 }
 

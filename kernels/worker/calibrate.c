@@ -176,8 +176,9 @@ static enum lq_code ask(const struct sweep *s, const struct lq_sweep_item *large
     *found = count > 0;
     *next = *largest;
     if (count > 0) {
-        next->batch_size = first.batch_size;
-        next->tokens = first.tokens;
+        next->batch_size =
+            first.batch_size < largest->batch_size ? first.batch_size : largest->batch_size;
+        next->tokens = first.tokens < largest->tokens ? first.tokens : largest->tokens;
     }
     return LQ_OK;
 }

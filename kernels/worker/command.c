@@ -1,6 +1,9 @@
 /* Help texts and exit codes. What commands do stands in a file of each. */
 #include "kernels/worker/command.h"
 
+#include "kernels/base/choice.h"
+#include "kernels/base/stop.h"
+
 static const struct {
     int code;
     const char *meaning;
@@ -63,8 +66,15 @@ int lq_exit_code(enum lq_code code)
 
 int lq_command_fail(int exit_code, const struct lq_error *err)
 {
+    if (lq_stop_asked()) {
+        fprintf(stderr, "llmquote-worker: interrupted\n");
+        return LQ_EXIT_INTERRUPTED;
+    }
+    char detail[LQ_DETAIL_MAX];
+    snprintf(detail, sizeof detail, "%s", err->detail);
+    lq_text_clean(detail);
     const char *at = err->pointer[0] != '\0' ? ": " : "";
-    fprintf(stderr, "llmquote-worker: %s%s%s\n", err->pointer, at, err->detail);
+    fprintf(stderr, "llmquote-worker: %s%s%s\n", err->pointer, at, detail);
     return exit_code;
 }
 

@@ -1,5 +1,6 @@
 /* The command that turns training logs into points: its options, its report, where the points go.
  * How logs are read stands in import.c. */
+#include "kernels/base/choice.h"
 #include "kernels/base/stop.h"
 #include "kernels/delivery/spool.h"
 #include "kernels/import/import.h"
@@ -161,7 +162,10 @@ static int import_all(struct sink *sink, const struct lq_import_options *options
     int status = LQ_EXIT_OK;
     for (int i = 0; i < argc && !lq_stop_asked(); i++) {
         struct lq_error err = {0};
-        sink->path = argv[i];
+        char shown[LQ_IMPORT_NOTE_MAX];
+        snprintf(shown, sizeof shown, "%s", argv[i]);
+        lq_text_clean(shown);
+        sink->path = shown;
         sink->points = 0;
         const enum lq_code code = lq_import_path(argv[i], options, take, sink, &err);
         sink->total += sink->points;

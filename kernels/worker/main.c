@@ -57,7 +57,12 @@ static int run(const struct lq_command *command, int argc, char **argv)
         return lq_command_fail(LQ_EXIT_USAGE, &err);
     }
     lq_stop_install();
-    return command->run(&settings, own, rest, argv);
+    const int status = command->run(&settings, own, rest, argv);
+    if (fflush(stdout) != 0 || ferror(stdout) != 0) {
+        (void)lq_fail(&err, LQ_EFILE, NULL, "standard output cannot be written");
+        return lq_command_fail(LQ_EXIT_FILE, &err);
+    }
+    return status;
 }
 
 int main(int argc, char **argv)

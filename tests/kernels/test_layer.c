@@ -1,205 +1,12 @@
-/* A layer over the CPU backend: its work against core's count, its gradients against differences,
- * its routing against what was asked. */
-#include "core/finetune/efficiency.h"
-#include "core/finetune/step_time.h"
+/* A layer over the CPU backend: its gradients against differences, its routing against what was
+ * asked, and what it cannot do. */
 #include "kernels/layer/layer.h"
+#include "tests/kernels/layer_fixture.h"
 #include "tests/kernels/reference.h"
 #include "tests/unit/check_main.h"
 
 #include <math.h>
 #include <string.h>
-
-/* Widths are such that every matrix has a whole number of nf4's scales: 16,384 weights each. */
-static struct lq_model dense(void)
-{
-    return (struct lq_model){
-        .hidden_size = 128,
-        .vocab_size = 256,
-        .layer_kinds = 1,
-        .layers = {
-            {.count = 1,
-             .mixer = {.kind = LQ_MIXER_ATTENTION, .heads = 4, .kv_heads = 4, .head_size = 32},
-             .ffn = {.kind = LQ_FFN_DENSE, .gated = true, .intermediate_size = 256},
-             .norm_parameters = 256}}};
-}
-
-static struct lq_model moe(void)
-{
-    struct lq_model model = dense();
-    model.layers[0].ffn = (struct lq_ffn){.kind = LQ_FFN_MOE,
-                                          .gated = true,
-                                          .intermediate_size = 128,
-                                          .experts = 128, /* so that the router is a block, too */
-                                          .active_experts = 32,
-                                          .shared_size = 128};
-    return model;
-}
-
-static struct lq_model mamba(void)
-{
-    struct lq_model model = dense();
-    model.layers[0].mixer = (struct lq_mixer){.kind = LQ_MIXER_MAMBA,
-                                              .inner_size = 256,
-                                              .state_size = 16,
-                                              .conv_size = 4,
-                                              .dt_rank = 64,
-                                              .small_parameters = 256 * (4 + 16 + 3)};
-    return model;
-}
-
-static struct lq_model mla(void)
-{
-    struct lq_model model = dense();
-    model.layers[0].mixer = (struct lq_mixer){.kind = LQ_MIXER_MLA,
-                                              .heads = 4,
-                                              .q_rank = 48,
-                                              .kv_rank = 40,
-                                              .nope_size = 16,
-                                              .rope_size = 8,
-                                              .value_size = 24};
-    return model;
-}
-
-static const struct lq_method FULL = {.kind = LQ_METHOD_FULL};
-static const struct lq_method LORA = {
-    .kind = LQ_METHOD_LORA, .rank = 8, .targets = LQ_TARGETS_ALL_LINEAR};
-static const struct lq_method QLORA = {.kind = LQ_METHOD_QLORA,
-                                       .rank = 8,
-                                       .targets = LQ_TARGETS_ALL_LINEAR,
-                                       .quantization = LQ_QUANTIZATION_NF4_DQ};
-
-static struct lq_device *device;
-static struct lq_space space;
-static struct lq_training_layer *layer;
-
-static void open_layer(const struct lq_model *model, const struct lq_method *method,
-                       enum lq_checkpointing checkpointing, int64_t rows, int64_t tokens)
-{
-    const struct lq_layer_job job = {.model = model,
-                                     .method = method,
-                                     .checkpointing = checkpointing,
-                                     .rows = rows,
-                                     .tokens = tokens,
-                                     .seed = 11};
-    lq_space_open(&space, lq_cpu_backend(), device, LQ_ELEMENT_F32);
-    OK(lq_layer_open(&space, &job, 0, &layer, &err));
-}
-
-static void close_layer(void)
-{
-    lq_layer_close(layer);
-    layer = NULL;
-    lq_space_close(&space);
-}
-
-static void set_up(void)
-{
-    device = open_device(2);
-}
-
-static void tear_down(void)
-{
-    if (layer != NULL) {
-        close_layer();
-    }
-    release_all();
-}
-
-/* Core's count of a model's one layer on fp32, under the worker's own stack. */
-static struct lq_step_parts counted(const struct lq_model *model, const struct lq_method *method,
-                                    enum lq_checkpointing checkpointing, double rows, double tokens)
-{
-    static const struct lq_gpu GPU = {.memory_bytes = 1e9,
-                                      .memory_bandwidth_bytes_per_s = 1e9,
-                                      .fp16_flop_per_s = 1e9,
-                                      .fp32_flop_per_s = 1e9};
-    const struct lq_training training = {
-        .precision = LQ_PRECISION_FP32, .checkpointing = checkpointing, .accumulation_steps = 1};
-    const struct lq_stack *stack = lq_stack_find("llmquote-worker");
-    const struct lq_work_job job = {model, method, &training, stack, &LQ_LAYOUT_SINGLE};
-    const struct lq_work_table table = lq_work_count(&job);
-    const struct lq_step_device on = {&GPU, stack, model, method, &training, &LQ_LAYOUT_SINGLE,
-                                      NULL};
-    const struct lq_step_shape shape = {.tokens = rows * tokens,
-                                        .rows = rows,
-                                        .keys = tokens,
-                                        .active_experts = (double)lq_model_active_experts(model)};
-    return lq_step_count(&table, &on, &shape);
-}
-
-static void compare(const char *name, double got, double want, const char *term, int stage)
-{
-    ck_assert_msg(fabs(got - want) <= 1e-12 * fabs(want),
-                  "%s of %s, stage %d: did %.17g, core %.17g", name, term, stage, got, want);
-}
-
-/* Everything the backend did in one training step is what core counts, term by term. */
-static void assert_counted(const struct lq_model *model, const struct lq_method *method,
-                           enum lq_checkpointing checkpointing)
-{
-    enum { ROWS = 2, TOKENS = 17 };
-    open_layer(model, method, checkpointing, ROWS, TOKENS);
-    OK(lq_layer_forward(layer, &err));
-    lq_space_restart(&space);
-    OK(lq_layer_forward(layer, &err));
-    OK(lq_layer_backward(layer, &err));
-    OK(lq_layer_step(layer, &err));
-    const struct lq_step_parts want = counted(model, method, checkpointing, ROWS, TOKENS);
-    for (int t = 0; t < LQ_TERM_ALL_REDUCE; t++) {
-        for (int s = 0; s < LQ_STAGE_COUNT; s++) {
-            if (t == LQ_TERM_HEAD || t == LQ_TERM_EMBEDDING) {
-                continue; /* the layer has none */
-            }
-            const struct lq_tally *did = &space.work[t][s];
-            const struct lq_step_cell *cell = &want.cell[t][s];
-            compare("FLOPs", did->flop, cell->flop, LQ_TERM_NAMES[t], s);
-            compare("bytes", did->weight_bytes + did->stream_bytes + did->traffic_bytes,
-                    cell->bytes, LQ_TERM_NAMES[t], s);
-        }
-    }
-    close_layer();
-}
-
-START_TEST(a_dense_layer_does_the_work_that_core_counts)
-{
-    const struct lq_model model = dense();
-    assert_counted(&model, &FULL, LQ_CHECKPOINTING_NONE);
-    assert_counted(&model, &FULL, LQ_CHECKPOINTING_FULL);
-    assert_counted(&model, &LORA, LQ_CHECKPOINTING_FULL);
-    assert_counted(&model, &QLORA, LQ_CHECKPOINTING_FULL);
-}
-END_TEST
-
-START_TEST(a_layer_without_gate_and_with_a_window_does_too)
-{
-    struct lq_model model = dense();
-    model.layers[0].ffn.gated = false;
-    model.layers[0].mixer.window_tokens = 5;
-    model.layers[0].mixer.kv_heads = 2;
-    assert_counted(&model, &FULL, LQ_CHECKPOINTING_FULL);
-}
-END_TEST
-
-/* All experts are active: core counts the experts that are hit on average, a layer those that are.
- */
-START_TEST(a_moe_layer_does_the_work_that_core_counts)
-{
-    struct lq_model all = moe();
-    all.layers[0].ffn.active_experts = 128;
-    assert_counted(&all, &FULL, LQ_CHECKPOINTING_FULL);
-    assert_counted(&all, &LORA, LQ_CHECKPOINTING_NONE);
-    assert_counted(&all, &QLORA, LQ_CHECKPOINTING_FULL);
-}
-END_TEST
-
-START_TEST(a_mamba_layer_does_the_work_that_core_counts)
-{
-    const struct lq_model model = mamba();
-    assert_counted(&model, &FULL, LQ_CHECKPOINTING_FULL);
-    assert_counted(&model, &LORA, LQ_CHECKPOINTING_FULL);
-    assert_counted(&model, &QLORA, LQ_CHECKPOINTING_NONE);
-}
-END_TEST
 
 /* sum(r y) after a forward pass with x + epsilon v. */
 static double loss_at(const float *x, const float *v, double epsilon, const float *r, size_t n)
@@ -343,33 +150,50 @@ START_TEST(a_dense_layer_has_no_expert_load)
 }
 END_TEST
 
-START_TEST(the_ends_of_a_model_do_the_work_that_core_counts)
+/* Opens what cannot be; the device stays usable. */
+static void assert_refused(const struct lq_model *model, int64_t rows, int64_t tokens,
+                           enum lq_code code, const char *part)
 {
-    const struct lq_model model = dense();
-    const struct lq_method *methods[] = {&FULL, &LORA};
-    for (int i = 0; i < 2; i++) {
-        const struct lq_layer_job job = {
-            .model = &model, .method = methods[i], .rows = 2, .tokens = 17, .seed = 5};
-        struct lq_training_ends *ends = NULL;
-        lq_space_open(&space, lq_cpu_backend(), device, LQ_ELEMENT_F32);
-        OK(lq_ends_open(&space, &job, &ends, &err));
-        OK(lq_ends_forward(ends, &err));
-        OK(lq_ends_backward(ends, &err));
-        OK(lq_ends_step(ends, &err));
-        const struct lq_step_parts want =
-            counted(&model, methods[i], LQ_CHECKPOINTING_NONE, 2.0, 17.0);
-        for (int s = 0; s < LQ_STAGE_OPTIMIZER; s++) {
-            const struct lq_tally *head = &space.work[LQ_TERM_HEAD][s];
-            const struct lq_tally *embedding = &space.work[LQ_TERM_EMBEDDING][s];
-            compare("FLOPs", head->flop, want.cell[LQ_TERM_HEAD][s].flop, "head", s);
-            compare("bytes", head->weight_bytes + head->traffic_bytes,
-                    want.cell[LQ_TERM_HEAD][s].bytes, "head", s);
-            compare("bytes", embedding->traffic_bytes + embedding->stream_bytes,
-                    want.cell[LQ_TERM_EMBEDDING][s].bytes, "embedding", s);
-        }
-        lq_ends_close(ends);
-        lq_space_close(&space);
-    }
+    struct lq_error err = {0};
+    const struct lq_layer_job job = {
+        .model = model, .method = &FULL, .rows = rows, .tokens = tokens, .seed = 1};
+    lq_space_open(&space, lq_cpu_backend(), device, LQ_ELEMENT_F32);
+    ck_assert_int_eq(lq_layer_open(&space, &job, 0, &layer, &err), code);
+    ck_assert_msg(strstr(err.detail, part) != NULL, "%s", err.detail);
+    ck_assert_ptr_null(layer);
+    lq_space_close(&space);
+}
+
+START_TEST(what_operations_cannot_do_is_refused_before_they_run)
+{
+    struct lq_model model = dense();
+    model.layers[0].mixer.head_size = 15;
+    assert_refused(&model, 1, 8, LQ_EIMPOSSIBLE, "the size of a head must be 2..1024 and even");
+    model = mla();
+    model.layers[0].mixer.rope_size = 0;
+    assert_refused(&model, 1, 8, LQ_EIMPOSSIBLE, "positions");
+    model = mamba();
+    model.layers[0].mixer.conv_size = 17;
+    assert_refused(&model, 1, 8, LQ_EIMPOSSIBLE, "convolution");
+    model = mamba();
+    model.layers[0].mixer.state_size = 257;
+    assert_refused(&model, 1, 8, LQ_EIMPOSSIBLE, "states");
+    model = moe();
+    model.layers[0].ffn.experts = 1025;
+    assert_refused(&model, 1, 8, LQ_EIMPOSSIBLE, "experts");
+}
+END_TEST
+
+START_TEST(steps_beyond_indices_and_memory_do_not_fit)
+{
+    struct lq_model model = dense();
+    assert_refused(&model, 1000000, 16777216, LQ_ENOFIT, "more than");
+    assert_refused(&model, 128, 16777216, LQ_ENOFIT, "more than");
+    model = moe();
+    assert_refused(&model, 64, 16777216, LQ_ENOFIT, "more than");
+    model = dense();
+    model.hidden_size = 1 << 20;
+    assert_refused(&model, 8, 1 << 24, LQ_ENOFIT, "");
 }
 END_TEST
 
@@ -397,16 +221,13 @@ int main(void)
     Suite *suite = suite_create("layer");
     TCase *tests = tcase_create("layer");
     tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, a_dense_layer_does_the_work_that_core_counts);
-    tcase_add_test(tests, a_layer_without_gate_and_with_a_window_does_too);
-    tcase_add_test(tests, a_moe_layer_does_the_work_that_core_counts);
-    tcase_add_test(tests, a_mamba_layer_does_the_work_that_core_counts);
     tcase_add_test(tests, gradients_of_every_kind_of_layer_are_those_of_its_function);
     tcase_add_test(tests, steps_lower_what_they_descend);
     tcase_add_test(tests, steps_without_end_keep_numbers_finite);
     tcase_add_test(tests, a_skew_prefers_the_first_experts_and_none_is_even);
     tcase_add_test(tests, a_dense_layer_has_no_expert_load);
-    tcase_add_test(tests, the_ends_of_a_model_do_the_work_that_core_counts);
+    tcase_add_test(tests, what_operations_cannot_do_is_refused_before_they_run);
+    tcase_add_test(tests, steps_beyond_indices_and_memory_do_not_fit);
     tcase_add_test(tests, memory_is_counted_by_use_and_given_back);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

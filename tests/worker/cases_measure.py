@@ -98,10 +98,11 @@ def case_registering_needs_a_server_and_a_token_with_the_scope(worker):
         expect(worker.run("probe", "--register", *worker.at(fake.url)), code, text)
         assert len(fake.requests) == 1, fake.requests
     fake = worker.fake(problem(404, "no GPU has the id x"), problem(403, "scope catalog:write"))
+    # an empty entry asks whether the token may, before anything is measured
     expect(worker.run("probe", "--register", *worker.at(fake.url)), 77, "scope catalog:write")
     assert [one.line.split()[0] for one in fake.requests] == ["GET", "PUT"], fake.requests
     assert fake.requests[1].headers["authorization"].startswith("Bearer "), "no token"
-    assert fake.requests[1].json["memory_bytes"] > 1e8, fake.requests[1].body
+    assert fake.requests[1].json == {}, fake.requests[1].body
 
 
 def case_what_is_no_llmquote_server_is_told_before_anything_is_measured(worker):
@@ -196,7 +197,7 @@ def case_wrong_usage_is_told_before_anything_is_asked_or_measured(worker):
             (["--model", "m", "--source", "my lab"], 64, '--source takes an id, got "my lab"'),
             ([], 64, "either --model ID or --model-file FILE"),
             (["--model", "m", "--model-file", path], 64, "either --model ID or --model-file FILE"),
-            (["--model-file", path, "--model-config", path], 64, "--config needs --model"),
+            (["--model-file", path, "--model-config", path], 64, "--model-config needs --model"),
             (["--model-file", path, "--suggested", "1"], 64, "--suggested needs a server"),
             (["--model-file", path, "--active-experts", "1"], 65, "tiny has 0 routed experts"),
             (["--model-file", path, "--device", "9"], 71, "there is no number 9"),

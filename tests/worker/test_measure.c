@@ -302,17 +302,17 @@ START_TEST(what_does_not_fit_leaves_the_device_as_it_was)
 }
 END_TEST
 
-START_TEST(noisy_rounds_are_repeated_as_often_as_may_be)
+START_TEST(rounds_are_repeated_until_two_agree_or_as_often_as_may_be)
 {
     const struct lq_model model = dense(1);
     job.rounds_max = 4;
     measure(&model);
-    ck_assert_int_ge(out.rounds, 1);
+    ck_assert_int_ge(out.rounds, 2); /* it takes two to agree */
     ck_assert_int_le(out.rounds, 4);
     job.rounds_max = 1;
     measure(&model);
     ck_assert_int_eq(out.rounds, 1);
-    ck_assert_int_eq(out.is_noisy, lq_timing_is_noisy(&out.step));
+    ck_assert(out.is_noisy); /* nothing to agree with */
 }
 END_TEST
 
@@ -333,7 +333,7 @@ int main(void)
     tcase_add_test(tc, a_larger_batch_keeps_more_and_never_less);
     tcase_add_test(tc, the_load_of_experts_is_that_of_the_last_step);
     tcase_add_test(tc, what_does_not_fit_leaves_the_device_as_it_was);
-    tcase_add_test(tc, noisy_rounds_are_repeated_as_often_as_may_be);
+    tcase_add_test(tc, rounds_are_repeated_until_two_agree_or_as_often_as_may_be);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }
