@@ -93,5 +93,3 @@ def compare(loop, name, method):
                                   batch / estimate["throughput"]["queries_per_s"],
                                   point["step_time_s"], point["device"].get("load", 0.0)))
     return results
-
-
