@@ -98,9 +98,43 @@ static enum lq_code open_streams(struct lq_training_layer *l, struct lq_error *e
     return LQ_OK;
 }
 
+/* What the kernels take; no published model has more. */
+enum { HEAD_SIZE_MAX = 1024, CONVOLUTION_MAX = 16, STATES_MAX = 256, EXPERTS_MAX = 1024 };
+
+static enum lq_code check_shape(const struct lq_layer *layer, const struct lq_layer_job *job,
+                                struct lq_error *err)
+{
+    const struct lq_mixer *m = &layer->mixer;
+    const struct {
+        const char *name;
+        int64_t size;
+        int64_t most;
+    } sizes[] = {{"heads", m->head_size, HEAD_SIZE_MAX},
+                 {"rotated heads", m->rope_size, HEAD_SIZE_MAX},
+                 {"convolutions", m->conv_size, CONVOLUTION_MAX},
+                 {"states", m->state_size, STATES_MAX},
+                 {"experts", layer->ffn.experts, EXPERTS_MAX}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (sizes[i].size > sizes[i].most) {
+            return lq_fail(err, LQ_EIMPOSSIBLE, NULL,
+                           "the worker measures %s of up to %lld, the model has %lld",
+                           sizes[i].name, (long long)sizes[i].most, (long long)sizes[i].size);
+        }
+    }
+    const int64_t active =
+        job->active_experts > 0 ? job->active_experts : layer->ffn.active_experts;
+    if (job->rows >
+        INT32_MAX / job->tokens / (active > 0 ? active : 1)) { /* rows have 32-bit indices */
+        return lq_fail(err, LQ_ENOFIT, NULL, "%lld x %lld tokens are more than can be indexed",
+                       (long long)job->rows, (long long)job->tokens);
+    }
+    return LQ_OK;
+}
+
 enum lq_code lq_layer_open(struct lq_space *space, const struct lq_layer_job *job, int kind,
                            struct lq_training_layer **out, struct lq_error *err)
 {
+    LQ_TRY(check_shape(&job->model->layers[kind], job, err));
     struct lq_training_layer *l = calloc(1, sizeof *l);
     if (l == NULL) {
         return lq_fail(err, LQ_EDEVICE, NULL, "out of host memory");
