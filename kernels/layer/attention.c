@@ -38,10 +38,13 @@ static enum lq_code rotate(struct lq_space *space, const struct lq_part_job *job
                            const struct lq_mixer *m, void *q, void *k, enum lq_pass pass,
                            struct lq_error *err)
 {
+    if (m->head_size < 2) {
+        return LQ_OK;
+    }
     struct lq_op_rotation op = {.rows = job->rows,
                                 .tokens = job->tokens,
                                 .heads = m->heads,
-                                .head_size = m->head_size,
+                                .head_size = m->head_size / 2 * 2, /* pairs are rotated */
                                 .stride = m->head_size,
                                 .base = ROTARY_BASE,
                                 .x = q};

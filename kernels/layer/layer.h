@@ -22,7 +22,8 @@ struct lq_layer_job {
 struct lq_training_layer;
 
 /* Opens one layer of kind `kind` (of model->layer_kinds) in the space.
- * Errors: LQ_ENOFIT (memory), LQ_EDEVICE. The space keeps its memory until it is closed. */
+ * Errors: LQ_ENOFIT (memory), LQ_EIMPOSSIBLE (sizes no kernel takes), LQ_EDEVICE. The space keeps
+ * its memory until it is closed. */
 LQ_MUST_USE enum lq_code lq_layer_open(struct lq_space *space, const struct lq_layer_job *job,
                                        int kind, struct lq_training_layer **out,
                                        struct lq_error *err);

@@ -7,7 +7,6 @@ struct limit {
     int64_t value;
     int64_t least;
     int64_t most;
-    bool is_even;
 };
 
 enum { HEAD_SIZE_MAX = 1024, CONVOLUTION_MAX = 16, STATES_MAX = 256 };
@@ -16,11 +15,11 @@ static enum lq_code check(const struct limit *limits, size_t n, int kind, struct
 {
     for (size_t i = 0; i < n; i++) {
         const struct limit *l = &limits[i];
-        if (l->value < l->least || l->value > l->most || (l->is_even && l->value % 2 != 0)) {
+        if (l->value < l->least || l->value > l->most) {
             return lq_fail(err, LQ_EIMPOSSIBLE, NULL,
-                           "layer kind %d: %s must be %lld..%lld%s to be measured, not %lld",
+                           "layer kind %d: %s must be %lld..%lld to be measured, not %lld",
                            kind + 1, l->what, (long long)l->least, (long long)l->most,
-                           l->is_even ? " and even" : "", (long long)l->value);
+                           (long long)l->value);
         }
     }
     return LQ_OK;
@@ -29,15 +28,15 @@ static enum lq_code check(const struct limit *limits, size_t n, int kind, struct
 
 static enum lq_code check_mixer(const struct lq_mixer *m, int kind, struct lq_error *err)
 {
-    const struct limit attention[] = {{"the size of a head", m->head_size, 2, HEAD_SIZE_MAX, true}};
+    const struct limit attention[] = {{"the size of a head", m->head_size, 1, HEAD_SIZE_MAX}};
     const struct limit mla[] = {
-        {"the size of a head's positions", m->rope_size, 2, HEAD_SIZE_MAX, true},
-        {"the size of a key", m->nope_size + m->rope_size, 2, HEAD_SIZE_MAX, false},
-        {"the size of a value", m->value_size, 1, HEAD_SIZE_MAX, false},
-        {"the rest of a key", m->nope_size, 1, HEAD_SIZE_MAX, false}};
+        {"the size of a head's positions", m->rope_size, 0, HEAD_SIZE_MAX},
+        {"the size of a key", m->nope_size + m->rope_size, 0, HEAD_SIZE_MAX},
+        {"the size of a value", m->value_size, 1, HEAD_SIZE_MAX},
+        {"the rest of a key", m->nope_size, 0, HEAD_SIZE_MAX}};
     const struct limit mamba[] = {
-        {"the width of the convolution", m->conv_size, 1, CONVOLUTION_MAX, false},
-        {"the number of states", m->state_size, 1, STATES_MAX, false}};
+        {"the width of the convolution", m->conv_size, 1, CONVOLUTION_MAX},
+        {"the number of states", m->state_size, 1, STATES_MAX}};
     switch (m->kind) {
     case LQ_MIXER_NONE:
         return LQ_OK;
@@ -55,8 +54,7 @@ enum lq_code lq_layer_check_model(const struct lq_model *model, struct lq_error 
 {
     for (int kind = 0; kind < model->layer_kinds; kind++) {
         const struct lq_ffn *ffn = &model->layers[kind].ffn;
-        const struct limit moe[] = {
-            {"the number of experts", ffn->experts, 1, LQ_EXPERTS_MAX, false}};
+        const struct limit moe[] = {{"the number of experts", ffn->experts, 1, LQ_EXPERTS_MAX}};
         LQ_TRY(check_mixer(&model->layers[kind].mixer, kind, err));
         if (ffn->kind == LQ_FFN_MOE) {
             LQ_TRY(CHECK(moe, kind, err));

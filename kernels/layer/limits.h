@@ -4,8 +4,8 @@
 
 #include "kernels/layer/layer.h"
 
-/* Whether every kind of layer can be trained: heads of an even size up to 1,024, positions of an
- * even size, up to 1,024 experts, convolutions of up to 16 taps, up to 256 states.
+/* Whether every kind of layer can be trained: heads of a size up to 1,024, up to
+ * 1,024 experts, convolutions of up to 16 taps, up to 256 states.
  * Errors: LQ_EIMPOSSIBLE, naming the layer kind and what is beyond. */
 LQ_MUST_USE enum lq_code lq_layer_check_model(const struct lq_model *model, struct lq_error *err);
 

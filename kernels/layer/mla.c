@@ -78,6 +78,9 @@ static enum lq_code copy(struct lq_space *space, const struct lq_part_job *job, 
                          int64_t width, struct side from, struct side to, bool accumulate,
                          struct lq_error *err)
 {
+    if (width == 0) { /* a model without rotated keys */
+        return LQ_OK;
+    }
     const struct lq_op_blocks op = {.tokens = job->rows * job->tokens,
                                     .heads = heads,
                                     .width = width,
@@ -120,10 +123,13 @@ static enum lq_code rotate(struct lq_space *space, const struct lq_part_job *job
                            const struct lq_mixer *m, void *x, enum lq_pass pass,
                            struct lq_error *err)
 {
+    if (m->rope_size < 2) {
+        return LQ_OK;
+    }
     const struct lq_op_rotation op = {.rows = job->rows,
                                       .tokens = job->tokens,
                                       .heads = m->heads,
-                                      .head_size = m->rope_size,
+                                      .head_size = m->rope_size / 2 * 2, /* pairs are rotated */
                                       .stride = key_size(m),
                                       .base = ROTARY_BASE,
                                       .x = at(space, x, m->nope_size)};

@@ -42,6 +42,7 @@ struct lq_measured {
     struct lq_device_state state;
 };
 
-/* Measures. Errors: LQ_ENOFIT where not even one layer fits, LQ_EDEVICE. */
+/* Measures. Errors: LQ_ENOFIT where not even one layer fits, LQ_EIMPOSSIBLE (layer.h),
+ * LQ_EDEVICE. */
 LQ_MUST_USE enum lq_code lq_measure(const struct lq_measure_job *job, struct lq_measured *out,
                                     struct lq_error *err);

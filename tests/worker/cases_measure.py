@@ -26,7 +26,7 @@ TINY = {"id": "tiny", "hidden_size": 64, "vocab_size": 256, "tied_embeddings": F
                          "ffn": {"kind": "dense", "gated": True, "intermediate_size": 128}}]}
 QUICK = ["--seconds", "0.01", "--rounds", "1"]
 SMALL = [*QUICK, "--batch-sizes", "1", "--sequence-tokens", "32"]
-UNFIT = "1000000"  # rows of a step: 256 GB for each activation at 1,024 tokens and a width of 64
+UNFIT = "1000000"  # rows of a step: 128 GB for each activation at 512 tokens and a width of 64
 
 
 def device_id(worker):
@@ -253,9 +253,9 @@ def case_rejected_points_are_set_aside_and_told(worker):
 def case_what_does_not_fit_is_left_out(worker):
     server = prepared(worker, tiny=DENSE)
     done = worker.run("measure", "--model", "tiny", *QUICK, "--batch-sizes", f"1,{UNFIT}",
-                      "--sequence-tokens", "1024,1025", "--methods", "lora,full",
+                      "--sequence-tokens", "512,513", "--methods", "lora,full",
                       *worker.at(server.url))
-    expect(done, 0, f"batch {UNFIT} x 1024 tokens: does not fit", "larger ones are left out",
+    expect(done, 0, f"batch {UNFIT} x 512 tokens: does not fit", "larger ones are left out",
            "measured 4 points", ", 4 did not fit")
     assert len(stored(server, "tiny")) == 4, done.stderr
 

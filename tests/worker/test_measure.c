@@ -287,8 +287,8 @@ START_TEST(what_does_not_fit_leaves_the_device_as_it_was)
 {
     const struct lq_model model = hybrid(1, 1);
     const double before = peak_of(&model);
-    job.batch_size = 1000000; /* 4 TB for every activation of a layer */
-    job.tokens = 16384;
+    job.batch_size = 1000000; /* 128 GB for every activation of a layer */
+    job.tokens = 512;
     err = (struct lq_error){0};
     ck_assert_int_eq(lq_measure(&job, &out, &err), LQ_ENOFIT);
     ck_assert_str_ne(err.detail, "");
@@ -299,6 +299,53 @@ START_TEST(what_does_not_fit_leaves_the_device_as_it_was)
     job.batch_size = ROWS;
     job.tokens = TOKENS;
     ck_assert_double_eq(peak_of(&model), before);
+}
+END_TEST
+
+START_TEST(more_rows_than_an_index_counts_do_not_fit)
+{
+    const struct lq_model model = dense(1);
+    job.model = &model;
+    job.batch_size = 1000000;
+    job.tokens = 16777216;
+    ck_assert_int_eq(lq_measure(&job, &out, &err), LQ_ENOFIT);
+    ck_assert_ptr_nonnull(strstr(err.detail, "more than the"));
+}
+END_TEST
+
+START_TEST(sizes_that_no_kernel_takes_are_refused)
+{
+    struct lq_model model = dense(1);
+    job.model = &model;
+    model.layers[0].mixer.head_size = 1026;
+    ck_assert_int_eq(lq_measure(&job, &out, &err), LQ_EIMPOSSIBLE);
+    ck_assert_ptr_nonnull(
+        strstr(err.detail, "the size of a head must be 1..1024 to be measured, not 1026"));
+    model = hybrid(1, 1);
+    model.layers[1].mixer.state_size = 257;
+    ck_assert_int_eq(lq_measure(&job, &out, &err), LQ_EIMPOSSIBLE);
+    model.layers[1].mixer.state_size = 16;
+    model.layers[1].mixer.conv_size = 17;
+    ck_assert_int_eq(lq_measure(&job, &out, &err), LQ_EIMPOSSIBLE);
+}
+END_TEST
+
+START_TEST(heads_that_have_no_pairs_to_rotate_are_measured)
+{
+    struct lq_model model = dense(1);
+    for (int64_t size = 1; size <= 3; size++) {
+        model.layers[0].mixer.head_size = size;
+        measure(&model);
+    }
+    for (int64_t rope = 0; rope <= 3; rope++) {
+        model.layers[0].mixer = (struct lq_mixer){.kind = LQ_MIXER_MLA,
+                                                  .heads = 2,
+                                                  .kv_rank = 8,
+                                                  .nope_size = 4,
+                                                  .rope_size = rope,
+                                                  .value_size = 4};
+        measure(&model);
+    }
 }
 END_TEST
 
@@ -333,6 +380,9 @@ int main(void)
     tcase_add_test(tc, a_larger_batch_keeps_more_and_never_less);
     tcase_add_test(tc, the_load_of_experts_is_that_of_the_last_step);
     tcase_add_test(tc, what_does_not_fit_leaves_the_device_as_it_was);
+    tcase_add_test(tc, more_rows_than_an_index_counts_do_not_fit);
+    tcase_add_test(tc, sizes_that_no_kernel_takes_are_refused);
+    tcase_add_test(tc, heads_that_have_no_pairs_to_rotate_are_measured);
     tcase_add_test(tc, rounds_are_repeated_until_two_agree_or_as_often_as_may_be);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
