@@ -1,4 +1,5 @@
-/* The program's commands beside serving: tokens, the list of routes, version and help. */
+/* The program's commands beside serving: tokens, backup, check, healthcheck, the list of routes,
+ * version and help. */
 #pragma once
 
 #include "server/store/store.h"

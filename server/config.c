@@ -41,12 +41,12 @@ static bool parse_db(const char *text, struct lq_config *out)
     return true;
 }
 
-/* A whole number from 1 to `most`. */
-static bool parse_number(const char *text, int most, int *out)
+/* A whole number from `least` to `most`. */
+static bool parse_number(const char *text, int least, int most, int *out)
 {
     char *end = NULL;
     long number = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || number < 1 || number > most) {
+    if (end == text || *end != '\0' || number < least || number > most) {
         return false;
     }
     *out = (int)number;
@@ -61,7 +61,7 @@ static bool parse_cores(const char *text, int *out)
         *out = cores < 1 ? 1 : cores > LQ_THREADS_MAX ? LQ_THREADS_MAX : (int)cores;
         return true;
     }
-    return parse_number(text, LQ_THREADS_MAX, out);
+    return parse_number(text, 1, LQ_THREADS_MAX, out);
 }
 
 static bool parse_threads(const char *text, struct lq_config *out)
@@ -76,12 +76,17 @@ static bool parse_job_threads(const char *text, struct lq_config *out)
 
 static bool parse_job_queue(const char *text, struct lq_config *out)
 {
-    return parse_number(text, LQ_JOB_QUEUE_MAX, &out->job_queue);
+    return parse_number(text, 1, LQ_JOB_QUEUE_MAX, &out->job_queue);
 }
 
 static bool parse_retention(const char *text, struct lq_config *out)
 {
-    return parse_number(text, LQ_RETENTION_DAYS_MAX, &out->estimate_retention_days);
+    return parse_number(text, 1, LQ_RETENTION_DAYS_MAX, &out->estimate_retention_days);
+}
+
+static bool parse_calibration_retention(const char *text, struct lq_config *out)
+{
+    return parse_number(text, 0, LQ_RETENTION_DAYS_MAX, &out->calibration_retention_days);
 }
 
 static bool parse_cache(const char *text, struct lq_config *out)
@@ -133,6 +138,8 @@ static const struct setting {
     parser parse;
     const char *help;
 } SETTINGS[] = {
+    {"calibration-retention-days", "LLMQUOTE_CALIBRATION_RETENTION_DAYS", "0..36500", "0",
+     parse_calibration_retention, "days that posted calibrations are kept; 0: for ever"},
     {"cors-origin", "LLMQUOTE_CORS_ORIGIN", "ORIGIN[,ORIGIN...]", "", parse_origins,
      "origins such as https://example.org whose pages may call; repeatable"},
     {"cache-mib", "LLMQUOTE_CACHE_MIB", "0..65536", "64", parse_cache,

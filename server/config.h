@@ -25,6 +25,7 @@ struct lq_config {
     int job_queue;   /* jobs that may wait for one */
     int estimate_retention_days;
     int cache_mib; /* of computed answers; 0: none */
+    int calibration_retention_days; /* 0: for ever */
     bool log_requests;
     char origins[LQ_ORIGINS_MAX][LQ_ORIGIN_MAX]; /* that may read answers across origins */
     size_t origin_count;

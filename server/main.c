@@ -8,6 +8,7 @@
 #include "server/json/model_config.h"
 #include "server/log.h"
 #include "server/store/receipts.h"
+#include "server/store/retention.h"
 #include "server/store/store.h"
 
 #include <errno.h>
@@ -44,17 +45,25 @@ static sigset_t block_stop_signals(void)
     return signals;
 }
 
-/* Deletes saved estimates whose time is over; what fails today is tried again tomorrow. */
-static void expire(const struct lq_config *config, struct lq_store *store)
+/* Deletes one kind of rows whose time is over; what fails today is tried again tomorrow. */
+static void expire_one(struct lq_store *store, const char *what, int days,
+                       enum lq_code (*expire)(struct lq_store *, int, size_t *, struct lq_error *))
 {
     struct lq_error err = {0};
     size_t deleted = 0;
-    if (lq_store_expire_estimates(store, config->estimate_retention_days, &deleted, &err) !=
-        LQ_OK) {
-        lq_log_event("error", "expiry-failed", NULL, "%s", err.detail);
+    if (expire(store, days, &deleted, &err) != LQ_OK) {
+        lq_log_event("error", "expiry-failed", NULL, "%s: %s", what, err.detail);
     } else if (deleted > 0) {
-        lq_log_event("info", "expired", NULL, "%zu estimates older than %d days", deleted,
-                     config->estimate_retention_days);
+        lq_log_event("info", "expired", NULL, "%zu %s older than %d days", deleted, what, days);
+    }
+}
+
+static void expire(const struct lq_config *config, struct lq_store *store)
+{
+    expire_one(store, "estimates", config->estimate_retention_days, lq_store_expire_estimates);
+    if (config->calibration_retention_days > 0) {
+        expire_one(store, "calibrations", config->calibration_retention_days,
+                   lq_store_expire_calibrations);
     }
 }
 

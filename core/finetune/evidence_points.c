@@ -68,7 +68,7 @@ const struct lq_point *lq_evidence_point(const struct lq_evidence *evidence,
     const struct lq_point *cousin = NULL;
     for (size_t i = 0; i < evidence->point_count; i++) {
         const struct lq_point *point = &evidence->points[i];
-        if (point->out_of_memory || point->implausible ||
+        if (point->out_of_memory || !lq_point_counts(point) ||
             strcmp(point->identity.model, identity->model) != 0) {
             continue;
         }
@@ -101,7 +101,7 @@ int64_t lq_evidence_too_large(const struct lq_evidence *evidence,
         const double longest =
             point->longest_tokens > 0.0 ? point->longest_tokens : point->conditions.row_tokens;
         const int64_t batch = point->conditions.batch_size;
-        if (point->out_of_memory && !point->implausible &&
+        if (point->out_of_memory && lq_point_counts(point) &&
             point->conditions.active_experts == active_experts && longest <= longest_tokens &&
             (least == 0 || batch < least) && lq_identity_equal(&point->identity, identity)) {
             least = batch;

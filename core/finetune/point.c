@@ -52,3 +52,9 @@ void lq_conditions_data(const struct lq_conditions *conditions, char name[LQ_ID_
         snprintf(name, LQ_ID_MAX, "%s", conditions->lengths);
     }
 }
+
+bool lq_point_counts(const struct lq_point *point)
+{
+    const bool doubtful = point->implausible || point->outlier;
+    return !point->excluded && (!doubtful || point->confirmed_at[0] != '\0');
+}

@@ -59,9 +59,16 @@ struct lq_point {
     char source[LQ_ID_MAX];   /* xia2024, a worker's name, a paper */
     char dataset[LQ_ID_MAX];  /* the stored set it belongs to in /v1/validation; "" = none */
     bool shipped;             /* part of the seed: read-only */
-    bool implausible;         /* cannot be of this device and job: no fit rests on it */
-    char measured_at[32];     /* RFC 3339 UTC, else when it was stored; "" = not known */
+    bool implausible;         /* cannot be of this device and job */
+    bool outlier;             /* far off the fit of all others */
+    bool excluded;            /* its token's or source's points are not trusted */
+    char token_id[LQ_ID_MAX]; /* of the token it was posted with; "" = not known */
+    char confirmed_at[32]; /* when an operator said that it is right however it looks; "" = not */
+    char measured_at[32];  /* RFC 3339 UTC, else when it was stored; "" = not known */
 };
+
+/* Whether estimates and fits may rest on a point. */
+bool lq_point_counts(const struct lq_point *point);
 
 /* The largest batch somebody found to fit (or claimed to): evidence for the memory model. */
 struct lq_capacity {

@@ -3,7 +3,6 @@
 
 #include "server/api/lookup.h"
 #include "server/api/page.h"
-#include "server/jobs/refit.h"
 #include "server/json/calibration.h"
 #include "server/json/field.h"
 #include "server/store/sha256.h"
@@ -80,30 +79,48 @@ static void decode_points(const struct lq_call *call, const json_t *list, struct
     }
 }
 
-/* Whether fits will rest on a point; its step time is what its throughput means, if that was given.
- */
-static bool is_plausible(const struct lq_catalog *catalog, const struct lq_point *given)
+static int by_text(const void *a, const void *b)
 {
-    struct lq_point point = *given;
-    if (point.queries_per_s > 0.0) {
-        point.step_time_s = (double)point.conditions.batch_size * point.conditions.queries_per_row *
-                            (double)point.identity.layout.data / point.queries_per_s;
-    }
-    return lq_point_is_plausible(catalog, &point);
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The receipt: ids in the order of the points, and those that are kept but left out of fits. */
+/* The ids of posted points that no fit rests on for how they look, ascending; NULL: out of memory.
+ */
+static const char **list_doubtful(const struct lq_catalog *catalog, size_t *count)
+{
+    const char **ids = calloc(catalog->point_count + 1, sizeof *ids);
+    *count = 0;
+    for (size_t i = 0; ids != NULL && i < catalog->point_count; i++) {
+        const struct lq_point *point = &catalog->points[i];
+        if ((point->implausible || point->outlier) && !lq_point_counts(point)) {
+            ids[(*count)++] = point->id;
+        }
+    }
+    if (ids != NULL) {
+        qsort(ids, *count, sizeof *ids, by_text);
+    }
+    return ids;
+}
+
+/* The receipt: ids in the order of the points, and those that are kept but left out of fits, as
+ * the catalog that has them says. */
 static json_t *receipt_encode(const struct lq_call *call, const struct batch *batch,
                               size_t duplicates)
 {
     json_t *ids = json_array();
     json_t *implausible = json_array();
+    const struct lq_catalog *catalog = lq_store_acquire(call->store);
+    size_t count = 0;
+    const char **doubtful = list_doubtful(catalog, &count);
     for (size_t i = 0; i < batch->count; i++) {
-        json_array_append_new(ids, json_string(batch->ids[i]));
-        if (!is_plausible(call->catalog, &batch->points[i].point)) {
-            json_array_append_new(implausible, json_string(batch->ids[i]));
+        const char *id = batch->ids[i];
+        json_array_append_new(ids, json_string(id));
+        if (count > 0 && bsearch(&id, doubtful, count, sizeof id, by_text) != NULL) {
+            json_array_append_new(implausible, json_string(id));
         }
     }
+    free((void *)doubtful);
+    lq_store_release(call->store, catalog);
     return json_pack("{s:o, s:I, s:o}", "ids", ids, "duplicates", (json_int_t)duplicates,
                      "implausible", implausible);
 }

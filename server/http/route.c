@@ -6,6 +6,7 @@
 #include "server/api/comparisons.h"
 #include "server/api/datasets.h"
 #include "server/api/estimates.h"
+#include "server/api/exclusions.h"
 #include "server/api/fits.h"
 #include "server/api/gpus.h"
 #include "server/api/health.h"
@@ -60,6 +61,11 @@ const struct lq_route LQ_ROUTES[] = {
     {"GET", "/v1/calibrations", lq_calibrations_list, NULL, 0},
     {"GET", "/v1/calibrations/{id}", lq_calibrations_get, NULL, 0},
     {"DELETE", "/v1/calibrations/{id}", lq_calibrations_delete, "calibrations:write", 0},
+    {"PUT", "/v1/calibrations/{id}/confirmation", lq_confirmations_put, "admin", 0},
+    {"DELETE", "/v1/calibrations/{id}/confirmation", lq_confirmations_delete, "admin", 0},
+    {"GET", "/v1/exclusions", lq_exclusions_list, "admin", 0},
+    {"PUT", "/v1/exclusions/{id}", lq_exclusions_put, "admin", 0},
+    {"DELETE", "/v1/exclusions/{id}", lq_exclusions_delete, "admin", 0},
     {"GET", "/v1/fits", lq_fits_list, NULL, 0},
     {"GET", "/v1/fits/{id}", lq_fits_get, NULL, 0},
     {"GET", "/v1/scaling-laws", lq_scaling_laws_list, NULL, 0},

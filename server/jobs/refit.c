@@ -8,6 +8,7 @@
 #include "core/finetune/estimate.h"
 #include "core/finetune/memory.h"
 #include "core/finetune/xia2024.h"
+#include "server/jobs/outliers.h"
 #include "server/jobs/refit_memory.h"
 #include "server/jobs/refit_step.h"
 
@@ -49,7 +50,7 @@ static struct lq_fit *next_fit(struct fits *fits)
 bool lq_point_is_fitted(const struct lq_point *point)
 {
     const bool held_out = point->shipped && strcmp(point->source, HELD_OUT) == 0;
-    return point->queries_per_s > 0.0 && !held_out && !point->implausible;
+    return point->queries_per_s > 0.0 && !held_out && lq_point_counts(point);
 }
 
 /* Counted memory meets public peaks within a factor of two, counted steps public ones within three
@@ -332,10 +333,11 @@ static enum lq_code add_memory(const struct lq_catalog *catalog, const struct lq
     return code;
 }
 
-enum lq_code lq_refit(const struct lq_catalog *catalog, struct lq_fit **out, size_t *count,
-                      struct lq_error *err)
+/* All fits of the points that count now; new in `fits`. */
+static enum lq_code make_fits(const struct lq_catalog *catalog, struct fits *fits,
+                              struct lq_error *err)
 {
-    struct fits fits = {.count = 0};
+    *fits = (struct fits){.count = 0};
     const struct lq_point **points = calloc(catalog->point_count + 1, sizeof *points);
     size_t n = 0;
     for (size_t i = 0; points != NULL && i < catalog->point_count; i++) {
@@ -345,16 +347,49 @@ enum lq_code lq_refit(const struct lq_catalog *catalog, struct lq_fit **out, siz
     }
     if (points != NULL) {
         qsort(points, n, sizeof *points, by_group);
-        fit_forms(catalog, points, n, &fits);
+        fit_forms(catalog, points, n, fits);
     }
-    const struct lq_fit_sink sink = {.add = add_fit, .context = &fits};
+    const struct lq_fit_sink sink = {.add = add_fit, .context = fits};
     const bool complete = points != NULL && lq_refit_steps(catalog, NULL, &sink, err) == LQ_OK &&
                           add_memory(catalog, &sink, err) == LQ_OK;
     free(points);
-    if (!complete || fits.failed) {
-        free(fits.item);
+    if (!complete || fits->failed) {
+        free(fits->item);
         return lq_fail(err, LQ_EINTERNAL, NULL, "out of memory while fitting");
     }
+    return LQ_OK;
+}
+
+/* In place of fits that outliers are part of: those without them. `*fits` is freed on failure. */
+static enum lq_code leave_out_outliers(const struct lq_catalog *catalog, struct fits *fits,
+                                       struct lq_error *err)
+{
+    const size_t suspects = lq_outliers_suspect(catalog, fits->item, fits->count);
+    if (suspects == 0) {
+        return LQ_OK;
+    }
+    struct fits without;
+    if (make_fits(catalog, &without, err) != LQ_OK) {
+        free(fits->item);
+        return LQ_EINTERNAL;
+    }
+    const size_t cleared = lq_outliers_clear(catalog, without.item, without.count);
+    free(cleared == suspects ? without.item : fits->item);
+    if (cleared == 0) {
+        *fits = without;
+    } else if (cleared < suspects) {
+        free(without.item);
+        return make_fits(catalog, fits, err);
+    }
+    return LQ_OK;
+}
+
+enum lq_code lq_refit(const struct lq_catalog *catalog, struct lq_fit **out, size_t *count,
+                      struct lq_error *err)
+{
+    struct fits fits;
+    LQ_TRY(make_fits(catalog, &fits, err));
+    LQ_TRY(leave_out_outliers(catalog, &fits, err));
     if (fits.count > 0) {
         qsort(fits.item, fits.count, sizeof *fits.item, by_id);
     }

@@ -12,7 +12,9 @@
 /* Fits every estimator to every identity of the catalog's points and capacities, in a fixed order,
  * so that the same data gives the same fits and ids. `*fits` is new (free()), ascending by id; a
  * group that does not determine its coefficients has none. Errors: LQ_EINTERNAL (out of memory).
- * Held-out evidence (source xia2024-fig4) is left out. */
+ * Held-out evidence (source xia2024-fig4) is left out. A posted point whose step is off the fits
+ * made without it by more than a factor of three is marked as an outlier, which nobody but the
+ * maker of the catalog may see happen, and left out until it is confirmed. */
 LQ_MUST_USE enum lq_code lq_refit(const struct lq_catalog *catalog, struct lq_fit **fits,
                                   size_t *count, struct lq_error *err);
 
@@ -25,7 +27,7 @@ struct lq_observation lq_observation_of(const struct lq_point *point);
  * points are taken as they are. */
 bool lq_point_is_plausible(const struct lq_catalog *catalog, const struct lq_point *point);
 
-/* True where a point may be part of fits: not held out, not implausible. */
+/* True where a point may be part of fits: not held out, and it counts. */
 bool lq_point_is_fitted(const struct lq_point *point);
 
 /* Queries per second that a fit predicts for a point of its identity; 0 where the catalog has lost

@@ -87,7 +87,7 @@ static void add_points(struct lq_memory_sights *sights, const struct lq_point *p
 {
     for (size_t i = 0; i < n; i++) {
         const struct lq_point *p = &points[i];
-        if ((p->peak_memory_bytes > 0.0 || p->out_of_memory) && !p->implausible) {
+        if ((p->peak_memory_bytes > 0.0 || p->out_of_memory) && lq_point_counts(p)) {
             add(sights, of_point(sights->catalog, p));
         }
     }

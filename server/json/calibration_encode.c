@@ -64,6 +64,13 @@ json_t *lq_point_encode(const struct lq_point *point)
                         point->measured_at[0] != '\0' ? json_string(point->measured_at)
                                                       : json_null());
     json_object_set_new(o, "implausible", json_boolean(point->implausible));
+    json_object_set_new(o, "outlier", json_boolean(point->outlier));
+    json_object_set_new(o, "excluded", json_boolean(point->excluded));
+    json_object_set_new(o, "confirmed_at",
+                        point->confirmed_at[0] != '\0' ? json_string(point->confirmed_at)
+                                                       : json_null());
+    json_object_set_new(o, "token",
+                        point->token_id[0] != '\0' ? json_string(point->token_id) : json_null());
     json_object_set_new(o, "shipped", json_boolean(point->shipped));
     return o;
 }

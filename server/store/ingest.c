@@ -111,6 +111,7 @@ enum lq_code lq_points_insert(struct lq_database *database, const struct lq_batc
                                                      .measured_at = batch->points[i].measured_at,
                                                      .document = batch->points[i].document,
                                                      .posted_by = batch->token_name,
+                                                     .token_id = batch->token_id,
                                                      .stored_at = now});
         LQ_TRY(lq_statement_run(insert, err));
         if (lq_database_changes(database) == 0) {

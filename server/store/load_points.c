@@ -34,6 +34,9 @@ static enum lq_code read_point(const struct lq_statement *statement, struct lq_p
     lq_column_copy(statement, first + 17, point->id, sizeof point->id);
     point->shipped = lq_column_count(statement, first + 18) != 0;
     lq_column_copy(statement, first + 19, point->measured_at, sizeof point->measured_at);
+    lq_column_copy(statement, first + 20, point->token_id, sizeof point->token_id);
+    lq_column_copy(statement, first + 21, point->confirmed_at, sizeof point->confirmed_at);
+    point->excluded = lq_column_count(statement, first + 22) != 0;
     return LQ_OK;
 }
 
@@ -47,7 +50,9 @@ static enum lq_code load_rows(struct lq_loader *loader, struct lq_derivation *de
         " queries_per_row, queries_per_s, step_time_s, peak_memory_bytes, is_out_of_memory,"
         " longest_tokens, source, dataset, id, is_shipped, CASE WHEN measured_at_utc <> '' OR "
         "is_shipped THEN measured_at_utc"
-        " ELSE stored_at_utc END FROM calibrations ORDER BY is_shipped DESC, sequence_number";
+        " ELSE stored_at_utc END, token_id, confirmed_at_utc, NOT is_shipped AND EXISTS"
+        " (SELECT 1 FROM exclusions e WHERE e.id IN (token_id, source)) FROM calibrations ORDER BY "
+        "is_shipped DESC, sequence_number";
     struct lq_catalog *catalog = &loader->snapshot->catalog;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(loader->database, SELECT_POINTS, &statement, err));

@@ -86,3 +86,16 @@ enum lq_code lq_migrate(struct lq_database *database, const struct lq_embedded *
     }
     return LQ_OK;
 }
+
+enum lq_code lq_migrate_check(struct lq_database *database, size_t known, size_t *version,
+                              struct lq_error *err)
+{
+    struct header header = {0};
+    LQ_TRY(read_header(database, &header, err));
+    LQ_TRY(check_header(database, &header, known, err));
+    if (header.version == 0) {
+        return lq_fail(err, LQ_ESTORE, NULL, "%s: is empty", lq_database_path(database));
+    }
+    *version = (size_t)header.version;
+    return LQ_OK;
+}

@@ -16,3 +16,8 @@
 LQ_MUST_USE enum lq_code lq_migrate(struct lq_database *database,
                                     const struct lq_embedded *migrations, size_t count,
                                     struct lq_error *err);
+
+/* Checks that a database is one of ours, up to version `known`, without writing to it; `*version`
+ * is its own. Errors: LQ_ESTORE (no database, empty, another program's, newer). */
+LQ_MUST_USE enum lq_code lq_migrate_check(struct lq_database *database, size_t known,
+                                          size_t *version, struct lq_error *err);

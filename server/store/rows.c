@@ -64,10 +64,10 @@ const char LQ_POINT_INSERT[] =
     " lengths_id, padding, cutoff_tokens, padding_multiple_tokens, row_tokens, queries_per_row,"
     " queries_per_s, step_time_s, peak_memory_bytes, is_out_of_memory, longest_tokens, source,"
     " dataset, id, is_shipped, content_sha256_hex, note, measured_at_utc, document_json,"
-    " posted_by, stored_at_utc)"
+    " posted_by, stored_at_utc, token_id)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,"
     " ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36,"
-    " ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?44, ?45, ?46, ?47, ?48)"
+    " ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?44, ?45, ?46, ?47, ?48, ?49)"
     " ON CONFLICT DO NOTHING";
 
 void lq_point_bind(struct lq_statement *statement, const struct lq_point_row *row)
@@ -101,4 +101,5 @@ void lq_point_bind(struct lq_statement *statement, const struct lq_point_row *ro
     lq_bind_text(statement, first + 22, row->document);
     lq_bind_text(statement, first + 23, row->posted_by);
     lq_bind_text(statement, first + 24, row->stored_at);
+    lq_bind_text(statement, first + 25, row->token_id != NULL ? row->token_id : "");
 }

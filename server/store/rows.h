@@ -17,6 +17,7 @@ struct lq_point_row {
     const char *measured_at;
     const char *document;
     const char *posted_by;
+    const char *token_id; /* NULL: none */
     const char *stored_at;
 };
 

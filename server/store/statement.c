@@ -14,6 +14,9 @@
 /* How long a writer waits for another process's transaction (token commands, backups). */
 enum { BUSY_TIMEOUT_MS = 5000 };
 
+/* Pages of 4 KiB that a copy reads at once. */
+enum { COPY_PAGES = 1024 };
+
 struct lq_database {
     sqlite3 *handle;
     char *path;
@@ -33,6 +36,23 @@ static enum lq_code fail(const struct lq_database *database, int code, struct lq
                    code);
 }
 
+/* Refuses all but a regular file. A link is refused because it may come to mean another file under
+ * a running server: where a link is wanted, name what it points to. */
+static enum lq_code check_regular(const char *path, struct lq_error *err)
+{
+    struct stat status;
+    if (lstat(path, &status) != 0) {
+        return lq_fail(err, LQ_ESTORE, NULL, "%s: %s", path, strerror(errno));
+    }
+    if (S_ISREG(status.st_mode)) {
+        return LQ_OK;
+    }
+    const char *what = S_ISDIR(status.st_mode)   ? "is a directory"
+                       : S_ISLNK(status.st_mode) ? "is a symbolic link"
+                                                 : "is not a regular file";
+    return lq_fail(err, LQ_ESTORE, NULL, "%s: %s, not a database file", path, what);
+}
+
 /* Refuses all but a regular file or nothing; makes the file private where there is none. */
 static enum lq_code check_file(const char *path, struct lq_error *err)
 {
@@ -47,22 +67,12 @@ static enum lq_code check_file(const char *path, struct lq_error *err)
     if (errno != EEXIST) {
         return lq_fail(err, LQ_ESTORE, NULL, "%s: cannot be created: %s", path, strerror(errno));
     }
-    struct stat status;
-    if (lstat(path, &status) != 0) {
-        return lq_fail(err, LQ_ESTORE, NULL, "%s: %s", path, strerror(errno));
-    }
-    if (S_ISREG(status.st_mode)) {
-        return LQ_OK;
-    }
-    const char *what = S_ISDIR(status.st_mode)   ? "is a directory"
-                       : S_ISLNK(status.st_mode) ? "is a symbolic link"
-                                                 : "is not a regular file";
-    return lq_fail(err, LQ_ESTORE, NULL, "%s: %s, not a database file", path, what);
+    return check_regular(path, err);
 }
 
-enum lq_code lq_database_open(const char *path, struct lq_database **database, struct lq_error *err)
+static enum lq_code open_checked(const char *path, struct lq_database **database,
+                                 struct lq_error *err)
 {
-    LQ_TRY(check_file(path, err));
     struct lq_database *opened LQ_AUTO(lq_database_close) = calloc(1, sizeof *opened);
     if (opened == NULL || (opened->path = strdup(path)) == NULL) {
         return lq_fail(err, LQ_ESTORE, NULL, "%s: out of memory", path);
@@ -78,9 +88,31 @@ enum lq_code lq_database_open(const char *path, struct lq_database **database, s
     if (code != SQLITE_OK) {
         return fail(opened, code, err);
     }
+    *database = opened;
+    opened = NULL;
+    return LQ_OK;
+}
+
+enum lq_code lq_database_open(const char *path, struct lq_database **database, struct lq_error *err)
+{
+    LQ_TRY(check_file(path, err));
+    struct lq_database *opened LQ_AUTO(lq_database_close) = NULL;
+    LQ_TRY(open_checked(path, &opened, err));
     if (sqlite3_db_readonly(opened->handle, "main") != 0) {
         return lq_fail(err, LQ_ESTORE, NULL, "%s: is not writable", path);
     }
+    *database = opened;
+    opened = NULL;
+    return LQ_OK;
+}
+
+enum lq_code lq_database_open_existing(const char *path, struct lq_database **database,
+                                       struct lq_error *err)
+{
+    LQ_TRY(check_regular(path, err));
+    struct lq_database *opened LQ_AUTO(lq_database_close) = NULL;
+    LQ_TRY(open_checked(path, &opened, err));
+    LQ_TRY(lq_database_run(opened, "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF", err));
     *database = opened;
     opened = NULL;
     return LQ_OK;
@@ -155,6 +187,39 @@ enum lq_code lq_database_number(struct lq_database *database, const char *sql, i
     }
     *number = lq_column_count(statement, 0);
     return LQ_OK;
+}
+
+/* All pages in steps, from the state that the source's open transaction sees. */
+static int copy_pages(sqlite3 *target, sqlite3 *source)
+{
+    sqlite3_backup *backup = sqlite3_backup_init(target, "main", source, "main");
+    if (backup == NULL) {
+        return sqlite3_errcode(target);
+    }
+    int code = SQLITE_OK;
+    while (code == SQLITE_OK) {
+        code = sqlite3_backup_step(backup, COPY_PAGES);
+    }
+    const int finished = sqlite3_backup_finish(backup);
+    return code == SQLITE_DONE ? finished : code;
+}
+
+enum lq_code lq_database_copy(struct lq_database *database, const char *path, struct lq_error *err)
+{
+    struct lq_database *target LQ_AUTO(lq_database_close) = NULL;
+    LQ_TRY(open_checked(path, &target, err));
+    /* A transaction that has read: without it every write of another process begins the copy anew,
+     * and a busy server would never be copied. */
+    int64_t objects = 0;
+    LQ_TRY(lq_database_run(database, "BEGIN", err));
+    LQ_TRY(lq_database_number(database, "SELECT count(*) FROM sqlite_master", &objects, err));
+    const int code = copy_pages(target->handle, database->handle);
+    lq_database_rollback(database);
+    if (code != SQLITE_OK) {
+        return lq_fail(err, LQ_ESTORE, NULL, "%s: cannot be copied to %s: %s (SQLite code %d)",
+                       database->path, path, sqlite3_errstr(code), code);
+    }
+    return lq_database_run(target, "PRAGMA journal_mode = DELETE", err);
 }
 
 int64_t lq_database_changes(const struct lq_database *database)

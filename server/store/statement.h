@@ -19,6 +19,9 @@ struct lq_statement;
  * database, ...), the path named. `*database` is new. */
 LQ_MUST_USE enum lq_code lq_database_open(const char *path, struct lq_database **database,
                                           struct lq_error *err);
+/* The same for reading a file that is there: nothing is made and nothing can be written. */
+LQ_MUST_USE enum lq_code lq_database_open_existing(const char *path, struct lq_database **database,
+                                                   struct lq_error *err);
 void lq_database_close(struct lq_database **database);
 
 /* The path it was opened at; borrowed. */
@@ -35,6 +38,12 @@ LQ_MUST_USE enum lq_code lq_database_run(struct lq_database *database, const cha
 /* The integer that a query yields in its first row and column. */
 LQ_MUST_USE enum lq_code lq_database_number(struct lq_database *database, const char *sql,
                                             int64_t *number, struct lq_error *err);
+
+/* Copies all of the database, as it stands when the copy begins, into the file at `path`, which is
+ * there and holds nothing. Whoever writes meanwhile does not wait and is not waited for. The copy
+ * needs no log beside it. */
+LQ_MUST_USE enum lq_code lq_database_copy(struct lq_database *database, const char *path,
+                                          struct lq_error *err);
 
 /* Rows that the last statement wrote or deleted. */
 int64_t lq_database_changes(const struct lq_database *database);

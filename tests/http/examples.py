@@ -65,6 +65,7 @@ NOON = "2026-09-01T12:00:00Z"
 JOB = {"id": "5f0c2b7a9d3e4c18a6b1f2e3d4c5b6a7", "created_at": NOON, "started_at": NOON}
 SAVED = {"id": JOB["id"], "saved_at": NOON, "expires_at": "2027-09-01T12:00:00Z",
          "recorded_at": "2026-09-03T08:00:00Z"}
+EXCLUDED = {"excluded_at": NOON}
 CANCELLED = {**JOB, "progress": 0.25, "finished_at": NOON}
 DENSE_RUNS = [{"parameters": parameters, "tokens": tokens, "loss": loss}
               for parameters, tokens, loss in (
@@ -344,6 +345,14 @@ EXAMPLES = [
             again="calibrations_post", status=401),
     Example("calibration_delete_shipped", "A shipped point is read-only", "DELETE",
             "/v1/calibrations/xia2024-037", status=409, scope="calibrations:write"),
+    Example("confirmation_shipped", "A shipped point is taken as it is", "PUT",
+            "/v1/calibrations/xia2024-037/confirmation", status=409, scope="admin"),
+    Example("exclusion", "Points that name a source are left out of fits", "PUT",
+            "/v1/exclusions/my-lab", status=201, scope="admin", volatile=EXCLUDED),
+    Example("exclusion_again", "They were already", "PUT", "/v1/exclusions/my-lab", scope="admin",
+            volatile=EXCLUDED),
+    Example("exclusions", "Whose points are left out", "GET", "/v1/exclusions", scope="admin",
+            volatile=EXCLUDED),
 ]
 
 

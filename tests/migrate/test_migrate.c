@@ -306,6 +306,34 @@ START_TEST(a_first_migration_that_fails_leaves_an_empty_file)
 }
 END_TEST
 
+START_TEST(points_of_before_learn_their_token_where_its_name_tells)
+{
+    make_version(5);
+    static const char *const NAMES[] = {"one", "two", "nobody"};
+    run("INSERT INTO tokens (id, name, secret_sha256_hex, scopes_list, created_at_utc) VALUES"
+        " ('tok-1', 'one', '1', 'admin', ''), ('tok-2', 'two', '2', 'admin', ''),"
+        " ('tok-3', 'two', '3', 'admin', '')");
+    for (size_t i = 0; i < 3; i++) {
+        char sql[1024];
+        snprintf(sql, sizeof sql,
+                 "INSERT INTO calibrations (id, is_shipped, model_id, gpu_id, stack, gpu_count,"
+                 " method_kind, adapter_rank, targets_bits, quantization, embeddings_are_trained,"
+                 " precision, optimizer, checkpointing, active_experts_count, batch_size_rows,"
+                 " accumulation_steps_count, sequence_tokens, lengths_id, padding, cutoff_tokens,"
+                 " padding_multiple_tokens, step_time_s, source, dataset, document_json, posted_by,"
+                 " stored_at_utc) VALUES ('%s', 0, 'm', 'g', 's', 1, 'full', 0, 0, 'none', 0,"
+                 " 'bf16', 'adamw', 'on', 0, 1, 1, 128, '', 'longest', 0, 1, 1.0, '', '', '{}',"
+                 " '%s', '')",
+                 NAMES[i], NAMES[i]);
+        run(sql);
+    }
+    lq_database_close(&database);
+    make_version(LQ_MIGRATIONS_COUNT);
+    ck_assert_int_eq(number("SELECT token_id = 'tok-1' FROM calibrations WHERE id = 'one'"), 1);
+    ck_assert_int_eq(number("SELECT count(*) FROM calibrations WHERE token_id = ''"), 2);
+}
+END_TEST
+
 START_TEST(durability_is_as_promised)
 {
     make_version(LQ_MIGRATIONS_COUNT);
@@ -336,6 +364,7 @@ int main(void)
     tcase_add_test(cases, an_empty_file_becomes_a_database);
     tcase_add_test(cases, a_migration_that_fails_leaves_the_version_before_it);
     tcase_add_test(cases, a_first_migration_that_fails_leaves_an_empty_file);
+    tcase_add_test(cases, points_of_before_learn_their_token_where_its_name_tells);
     tcase_add_test(cases, durability_is_as_promised);
     suite_add_tcase(suite, cases);
     return run_suite(suite);
