@@ -91,8 +91,7 @@ static bool parse_calibration_retention(const char *text, struct lq_config *out)
 
 static bool parse_cache(const char *text, struct lq_config *out)
 {
-    out->cache_mib = 0;
-    return strcmp(text, "0") == 0 || parse_number(text, LQ_CACHE_MIB_MAX, &out->cache_mib);
+    return parse_number(text, 0, LQ_CACHE_MIB_MAX, &out->cache_mib);
 }
 
 /* scheme://host[:port], as browsers send it: nothing behind the host. */
