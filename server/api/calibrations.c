@@ -186,6 +186,7 @@ struct query {
     const char *stack;
     const char *source;
     const char *dataset;
+    int64_t pending_points;
 };
 
 static bool is(const char *asked, const char *value)
@@ -214,6 +215,12 @@ static json_t *encode(const void *context, size_t i)
     return lq_point_encode(&query->catalog->points[i]);
 }
 
+static json_t *head(const void *context)
+{
+    const struct query *query = context;
+    return lq_pending_encode(query->pending_points);
+}
+
 enum lq_code lq_calibrations_list(struct lq_call *call, struct lq_reply *reply)
 {
     static const char *const NAMES[] = {"limit", "cursor", "model",   "gpu",
@@ -224,9 +231,11 @@ enum lq_code lq_calibrations_list(struct lq_call *call, struct lq_reply *reply)
                                 lq_query_get(call->request, "gpu"),
                                 lq_query_get(call->request, "stack"),
                                 lq_query_get(call->request, "source"),
-                                lq_query_get(call->request, "dataset")};
+                                lq_query_get(call->request, "dataset"),
+                                lq_store_pending_points(call->store, call->catalog)};
     const struct lq_list list = {.name = "calibrations",
                                  .context = &query,
+                                 .head = head,
                                  .count = call->catalog->point_count,
                                  .match = match,
                                  .key = key,
@@ -234,34 +243,20 @@ enum lq_code lq_calibrations_list(struct lq_call *call, struct lq_reply *reply)
     return lq_list_reply(call, &list, reply);
 }
 
-static const struct lq_point *find(const struct lq_catalog *catalog, const char *id)
-{
-    for (size_t i = 0; i < catalog->point_count; i++) {
-        if (strcasecmp(catalog->points[i].id, id) == 0) {
-            return &catalog->points[i];
-        }
-    }
-    return NULL;
-}
-
 enum lq_code lq_calibrations_get(struct lq_call *call, struct lq_reply *reply)
 {
     LQ_TRY(lq_query_check(call, (const char *const[]){NULL}));
     char id[LQ_ID_MAX];
     LQ_TRY(lq_path_id(call, id));
-    const struct lq_point *point = find(call->catalog, id);
-    if (point == NULL) {
-        return lq_faults_add(call->faults, LQ_ENOTFOUND, NULL, "no calibration \"%s\"", id);
-    }
-    char *text = NULL;
+    struct lq_stored_point stored;
     struct lq_error err = {0};
-    if (lq_store_get_point(call->store, id, &text, &err) != LQ_OK) {
+    if (lq_store_get_point(call->store, call->catalog, id, &stored, &err) != LQ_OK) {
         return lq_call_fail(call, &err);
     }
     struct lq_faults faults = {.count = 0};
-    json_t *document = lq_parse(text, strlen(text), &faults);
-    free(text);
-    json_t *object = lq_point_encode(point);
+    json_t *document = lq_parse(stored.document, strlen(stored.document), &faults);
+    free(stored.document);
+    json_t *object = lq_point_encode(&stored.point);
     json_object_set_new(object, "document", document != NULL ? document : json_null());
     return lq_reply_json(call, object, 200, reply);
 }

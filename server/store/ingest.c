@@ -197,8 +197,8 @@ static enum lq_code keep_receipt(struct lq_database *database, const struct inge
     return code;
 }
 
-static enum lq_code add_points(struct lq_database *database, void *context, bool *rebuild,
-                               struct lq_error *err)
+static enum lq_code add_points(struct lq_database *database, void *context,
+                               struct lq_effect *effect, struct lq_error *err)
 {
     struct ingest *ingest = context;
     bool has_key = ingest->batch->idempotency_key != NULL;
@@ -210,7 +210,7 @@ static enum lq_code add_points(struct lq_database *database, void *context, bool
         return LQ_OK;
     }
     LQ_TRY(lq_points_insert(database, ingest->batch, ingest->ids, &ingest->duplicates, err));
-    *rebuild = ingest->duplicates < ingest->batch->count;
+    effect->inserted = (int64_t)(ingest->batch->count - ingest->duplicates);
     return has_key ? keep_receipt(database, ingest, err) : LQ_OK;
 }
 
@@ -223,37 +223,8 @@ enum lq_code lq_store_add_points(struct lq_store *store, const struct lq_batch *
     return LQ_OK;
 }
 
-static enum lq_code get_point(struct lq_database *database, const char *id, char **document,
-                              struct lq_error *err)
-{
-    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
-    LQ_TRY(lq_statement_open(database, "SELECT document_json FROM calibrations WHERE id = ?1",
-                             &statement, err));
-    lq_bind_text(statement, 1, id);
-    bool row = false;
-    LQ_TRY(lq_statement_step(statement, &row, err));
-    if (!row) {
-        return lq_fail(err, LQ_ENOTFOUND, NULL, "no calibration has the id \"%s\"", id);
-    }
-    char *copy = strdup(lq_column_text(statement, 0));
-    if (copy == NULL) {
-        return lq_fail(err, LQ_ESTORE, NULL, "out of memory");
-    }
-    *document = copy;
-    return LQ_OK;
-}
-
-enum lq_code lq_store_get_point(struct lq_store *store, const char *id, char **document,
-                                struct lq_error *err)
-{
-    struct lq_database *reader = lq_store_lock_reader(store);
-    enum lq_code code = get_point(reader, id, document, err);
-    lq_store_unlock_reader(store);
-    return code;
-}
-
-static enum lq_code delete_point(struct lq_database *database, void *context, bool *rebuild,
-                                 struct lq_error *err)
+static enum lq_code delete_point(struct lq_database *database, void *context,
+                                 struct lq_effect *effect, struct lq_error *err)
 {
     static const char DELETE_POINT[] =
         "DELETE FROM calibrations WHERE id = ?1 RETURNING is_shipped";
@@ -270,7 +241,7 @@ static enum lq_code delete_point(struct lq_database *database, void *context, bo
         return lq_fail(err, LQ_ECONFLICT, NULL, "\"%s\" is shipped with the catalog and read-only",
                        id);
     }
-    *rebuild = true;
+    effect->deleted = 1;
     return lq_statement_run(statement, err);
 }
 
