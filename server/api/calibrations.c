@@ -111,8 +111,10 @@ static json_t *receipt_encode(const struct lq_call *call, const struct batch *ba
 static enum lq_code store_batch(struct lq_call *call, struct batch *batch, struct lq_reply *reply)
 {
     const struct lq_request *request = call->request;
-    char digest[LQ_SHA256_HEX];
-    lq_sha256_hex(request->body, request->body_size, digest);
+    char digest[LQ_SHA256_HEX] = ""; /* compared under a key alone */
+    if (request->idempotency_key != NULL) {
+        lq_sha256_hex(request->body, request->body_size, digest);
+    }
     const struct lq_batch stored = {.points = batch->points,
                                     .count = batch->count,
                                     .idempotency_key = request->idempotency_key,

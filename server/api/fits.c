@@ -55,7 +55,8 @@ enum lq_code lq_fits_list(struct lq_call *call, struct lq_reply *reply)
     static const char *const NAMES[] = {"limit", "cursor", "estimator", "model",
                                         "gpu",   "stack",  NULL};
     LQ_TRY(lq_query_check(call, NAMES));
-    const struct query query = {call->catalog, lq_query_get(call->request, "estimator"),
+    const struct query query = {call->catalog,
+                                lq_query_get(call->request, "estimator"),
                                 lq_query_get(call->request, "model"),
                                 lq_query_get(call->request, "gpu"),
                                 lq_query_get(call->request, "stack"),

@@ -13,6 +13,7 @@
 /* A batch on its way in, and the answer to it. */
 struct ingest {
     const struct lq_batch *batch;
+    char (*contents)[LQ_SHA256_HEX];
     char (*ids)[LQ_ID_MAX];
     size_t duplicates;
 };
@@ -26,9 +27,17 @@ static void add_number(struct lq_sha256 *sha, double number)
 
 static void add_count(struct lq_sha256 *sha, int64_t count)
 {
-    char text[32];
-    snprintf(text, sizeof text, "%lld", (long long)count);
-    lq_sha256_add_text(sha, text);
+    char text[32] = ""; /* in decimal, from the right */
+    char *first = text + sizeof text - 1;
+    uint64_t rest = count < 0 ? 0 - (uint64_t)count : (uint64_t)count;
+    do {
+        *--first = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (count < 0) {
+        *--first = '-';
+    }
+    lq_sha256_add_text(sha, first);
 }
 
 static void add_identity(struct lq_sha256 *sha, const struct lq_identity *identity)
@@ -88,8 +97,16 @@ static enum lq_code find_duplicate(struct lq_statement *find, const char *conten
     return LQ_OK;
 }
 
+void lq_points_digest(const struct lq_batch *batch, char (*contents)[LQ_SHA256_HEX])
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        digest_point(&batch->points[i], contents[i]);
+    }
+}
+
 enum lq_code lq_points_insert(struct lq_database *database, const struct lq_batch *batch,
-                              char (*ids)[LQ_ID_MAX], size_t *duplicates, struct lq_error *err)
+                              char (*contents)[LQ_SHA256_HEX], char (*ids)[LQ_ID_MAX],
+                              size_t *duplicates, struct lq_error *err)
 {
     struct lq_statement *insert LQ_AUTO(lq_statement_close) = NULL;
     struct lq_statement *find LQ_AUTO(lq_statement_close) = NULL;
@@ -99,8 +116,7 @@ enum lq_code lq_points_insert(struct lq_database *database, const struct lq_batc
     char now[LQ_UTC_MAX];
     lq_utc_text(time(NULL), now);
     for (size_t i = 0; i < batch->count; i++) {
-        char content[LQ_SHA256_HEX];
-        digest_point(&batch->points[i], content);
+        const char *content = contents[i];
         snprintf(ids[i], LQ_ID_MAX, "cal-%.16s", content);
         struct lq_point point = batch->points[i].point;
         memcpy(point.id, ids[i], sizeof point.id);
@@ -209,7 +225,8 @@ static enum lq_code add_points(struct lq_database *database, void *context,
     if (replayed) {
         return LQ_OK;
     }
-    LQ_TRY(lq_points_insert(database, ingest->batch, ingest->ids, &ingest->duplicates, err));
+    LQ_TRY(lq_points_insert(database, ingest->batch, ingest->contents, ingest->ids,
+                            &ingest->duplicates, err));
     effect->inserted = (int64_t)(ingest->batch->count - ingest->duplicates);
     return has_key ? keep_receipt(database, ingest, err) : LQ_OK;
 }
@@ -218,9 +235,15 @@ enum lq_code lq_store_add_points(struct lq_store *store, const struct lq_batch *
                                  char (*ids)[LQ_ID_MAX], size_t *duplicates, struct lq_error *err)
 {
     struct ingest ingest = {.batch = batch, .ids = ids};
-    LQ_TRY(lq_store_write(store, add_points, &ingest, err));
+    ingest.contents = calloc(batch->count, sizeof *ingest.contents);
+    if (ingest.contents == NULL) {
+        return lq_fail(err, LQ_ESTORE, NULL, "out of memory");
+    }
+    lq_points_digest(batch, ingest.contents); /* here, since the writer is one for all */
+    const enum lq_code code = lq_store_write(store, add_points, &ingest, err);
+    free(ingest.contents);
     *duplicates = ingest.duplicates;
-    return LQ_OK;
+    return code;
 }
 
 static enum lq_code delete_point(struct lq_database *database, void *context,

@@ -122,6 +122,7 @@ static enum lq_code rebuild(struct lq_store *store)
 static void *build_on(void *context)
 {
     struct lq_store *store = context;
+    pthread_setname_np(pthread_self(), "builder");
     double earliest_s = 0.0;
     /* of this thread alone, on Linux; one that may not yields less */
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);

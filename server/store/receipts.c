@@ -275,7 +275,9 @@ static enum lq_code record(struct lq_database *database, void *context, struct l
     if (recording->point != NULL) {
         size_t duplicates = 0;
         char ids[1][LQ_ID_MAX];
-        LQ_TRY(lq_points_insert(database, recording->point, ids, &duplicates, err));
+        char contents[1][LQ_SHA256_HEX];
+        lq_points_digest(recording->point, contents);
+        LQ_TRY(lq_points_insert(database, recording->point, contents, ids, &duplicates, err));
         memcpy(recording->outcome->calibration, ids[0], LQ_ID_MAX);
         effect->inserted = duplicates == 0 ? 1 : 0;
     }

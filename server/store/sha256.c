@@ -1,7 +1,6 @@
 /* SHA-256 as FIPS 180-4 writes it (section numbers in comments); no other digest lives here. */
 #include "server/store/sha256.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* 4.2.2: fractional parts of the cube roots of the first 64 primes. */
@@ -34,17 +33,22 @@ static void compress(uint32_t state[8], const unsigned char block[64])
         uint32_t s1 = rotate_right(w[t - 2], 17) ^ rotate_right(w[t - 2], 19) ^ w[t - 2] >> 10;
         w[t] = w[t - 16] + s0 + w[t - 7] + s1;
     }
-    uint32_t v[8]; /* a..h */
+    uint32_t v[8]; /* a..h, which change places with each round: h of round t is v[7 - t mod 8] */
     memcpy(v, state, sizeof v);
-    for (int t = 0; t < 64; t++) {
-        uint32_t s1 = rotate_right(v[4], 6) ^ rotate_right(v[4], 11) ^ rotate_right(v[4], 25);
-        uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        uint32_t t1 = v[7] + s1 + choice + K[t] + w[t];
-        uint32_t s0 = rotate_right(v[0], 2) ^ rotate_right(v[0], 13) ^ rotate_right(v[0], 22);
-        uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-        memmove(v + 1, v, 7 * sizeof v[0]);
-        v[4] += t1;
-        v[0] = t1 + s0 + majority;
+    for (int t = 0; t < 64; t += 8) {
+        for (int i = 0; i < 8; i++) { /* unrolled by compilers, so that the places are constants */
+            const uint32_t e = v[(12 - i) & 7];
+            const uint32_t a = v[(8 - i) & 7];
+            const uint32_t b = v[(9 - i) & 7];
+            const uint32_t c = v[(10 - i) & 7];
+            uint32_t s1 = rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25);
+            uint32_t choice = (e & v[(13 - i) & 7]) ^ (~e & v[(14 - i) & 7]);
+            uint32_t t1 = v[(15 - i) & 7] + s1 + choice + K[t + i] + w[t + i];
+            uint32_t s0 = rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22);
+            uint32_t majority = (a & b) ^ (a & c) ^ (b & c);
+            v[(11 - i) & 7] += t1;
+            v[(15 - i) & 7] = t1 + s0 + majority;
+        }
     }
     for (int i = 0; i < 8; i++) {
         state[i] += v[i];
@@ -102,11 +106,14 @@ void lq_sha256_end(struct lq_sha256 *sha, unsigned char digest[LQ_SHA256_BYTES])
 
 void lq_sha256_end_hex(struct lq_sha256 *sha, char hex[LQ_SHA256_HEX])
 {
+    static const char DIGITS[] = "0123456789abcdef";
     unsigned char digest[LQ_SHA256_BYTES];
     lq_sha256_end(sha, digest);
     for (size_t i = 0; i < LQ_SHA256_BYTES; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+        hex[2 * i] = DIGITS[digest[i] >> 4];
+        hex[2 * i + 1] = DIGITS[digest[i] & 15];
     }
+    hex[2 * LQ_SHA256_BYTES] = '\0';
 }
 
 void lq_sha256_hex(const void *data, size_t size, char hex[LQ_SHA256_HEX])

@@ -1,6 +1,7 @@
 /* What a store consists of, for the files of this room alone. */
 #pragma once
 
+#include "server/store/sha256.h"
 #include "server/store/snapshot.h"
 #include "server/store/statement.h"
 #include "server/store/store.h"
@@ -110,8 +111,12 @@ LQ_MUST_USE enum lq_code lq_builder_check(struct lq_store *store, struct lq_erro
 struct lq_database *lq_store_lock_reader(struct lq_store *store);
 void lq_store_unlock_reader(struct lq_store *store);
 
-/* Inside a write transaction: stores points under ids made of their content; those that are there
+/* The digests of a batch's points, of everything that was posted. */
+void lq_points_digest(const struct lq_batch *batch, char (*contents)[LQ_SHA256_HEX]);
+
+/* Inside a write transaction: stores points under ids made of their digests; those that are there
  * already are counted. */
 LQ_MUST_USE enum lq_code lq_points_insert(struct lq_database *database,
-                                          const struct lq_batch *batch, char (*ids)[LQ_ID_MAX],
+                                          const struct lq_batch *batch,
+                                          char (*contents)[LQ_SHA256_HEX], char (*ids)[LQ_ID_MAX],
                                           size_t *duplicates, struct lq_error *err);

@@ -153,6 +153,7 @@ static struct lq_pending *wait_for_change(struct lq_writer *writer)
 static void *write_on(void *context)
 {
     struct lq_store *store = context;
+    pthread_setname_np(pthread_self(), "writer");
     for (struct lq_pending *next = wait_for_change(&store->writer); next != NULL;
          next = wait_for_change(&store->writer)) {
         write_group(store, next);
