@@ -81,20 +81,18 @@ static void digest_point(const struct lq_new_point *new_point, char hex[LQ_SHA25
     lq_sha256_end_hex(&sha, hex);
 }
 
-/* Gives the point its id: from its content where it is new, the stored one where it is not. */
-static enum lq_code find_duplicate(struct lq_statement *find, const char *content,
-                                   char id[LQ_ID_MAX], struct lq_error *err)
+/* Whether the point that has the id already is this one: ids are the digest's first 64 bits. */
+static enum lq_code check_duplicate(struct lq_statement *find, const char *content, const char *id,
+                                    struct lq_error *err)
 {
     bool row = false;
-    lq_bind_text(find, 1, content);
+    lq_bind_text(find, 1, id);
     LQ_TRY(lq_statement_step(find, &row, err));
-    if (!row) {
-        return lq_fail(err, LQ_ECONFLICT, NULL,
-                       "another point has the id \"%s\" by chance; alter this one", id);
-    }
-    lq_column_copy(find, 0, id, LQ_ID_MAX);
+    const bool same = row && strcmp(lq_column_text(find, 0), content) == 0;
     lq_statement_reset(find);
-    return LQ_OK;
+    return same ? LQ_OK
+                : lq_fail(err, LQ_ECONFLICT, NULL,
+                          "another point has the id \"%s\" by chance; alter this one", id);
 }
 
 void lq_points_digest(const struct lq_batch *batch, char (*contents)[LQ_SHA256_HEX])
@@ -111,7 +109,7 @@ enum lq_code lq_points_insert(struct lq_database *database, const struct lq_batc
     struct lq_statement *insert LQ_AUTO(lq_statement_close) = NULL;
     struct lq_statement *find LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(database, LQ_POINT_INSERT, &insert, err));
-    LQ_TRY(lq_statement_open(database, "SELECT id FROM calibrations WHERE content_sha256_hex = ?1",
+    LQ_TRY(lq_statement_open(database, "SELECT content_sha256_hex FROM calibrations WHERE id = ?1",
                              &find, err));
     char now[LQ_UTC_MAX];
     lq_utc_text(time(NULL), now);
@@ -130,7 +128,7 @@ enum lq_code lq_points_insert(struct lq_database *database, const struct lq_batc
                                                      .stored_at = now});
         LQ_TRY(lq_statement_run(insert, err));
         if (lq_database_changes(database) == 0) {
-            LQ_TRY(find_duplicate(find, content, ids[i], err));
+            LQ_TRY(check_duplicate(find, content, ids[i], err));
             (*duplicates)++;
         }
     }
