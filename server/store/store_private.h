@@ -41,6 +41,8 @@ struct lq_writer {
     bool started;
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t arrived;
+    pthread_cond_t left;
+    size_t inside; /* callers of lq_store_write */
     struct lq_pending *first;
     struct lq_pending *last;
     size_t waiting;
@@ -88,7 +90,7 @@ struct lq_store {
 LQ_MUST_USE enum lq_code lq_store_write(struct lq_store *store, lq_change change, void *context,
                                         struct lq_error *err);
 
-/* Starts the thread; stopping makes what waits and ends it. */
+/* Starts the thread; stopping makes what waits, tells everybody and ends it. */
 LQ_MUST_USE enum lq_code lq_writer_start(struct lq_store *store, struct lq_error *err);
 void lq_writer_stop(struct lq_store *store);
 

@@ -167,8 +167,10 @@ enum lq_code lq_writer_start(struct lq_store *store, struct lq_error *err)
     writer->most_waiting = WAITING_MAX;
     pthread_mutex_init(&writer->lock, NULL); /* with default attributes neither can fail */
     pthread_cond_init(&writer->arrived, NULL);
+    pthread_cond_init(&writer->left, NULL);
     writer->started = pthread_create(&writer->thread, NULL, write_on, store) == 0;
     if (!writer->started) {
+        pthread_cond_destroy(&writer->left);
         pthread_cond_destroy(&writer->arrived);
         pthread_mutex_destroy(&writer->lock);
         return lq_fail(err, LQ_EINTERNAL, NULL, "cannot start the thread that writes");
@@ -187,6 +189,12 @@ void lq_writer_stop(struct lq_store *store)
     pthread_cond_signal(&writer->arrived);
     pthread_mutex_unlock(&writer->lock);
     pthread_join(writer->thread, NULL);
+    pthread_mutex_lock(&writer->lock);
+    while (writer->inside > 0) {
+        pthread_cond_wait(&writer->left, &writer->lock);
+    }
+    pthread_mutex_unlock(&writer->lock);
+    pthread_cond_destroy(&writer->left);
     pthread_cond_destroy(&writer->arrived);
     pthread_mutex_destroy(&writer->lock);
     writer->started = false;
@@ -195,7 +203,7 @@ void lq_writer_stop(struct lq_store *store)
 /* Puts the change behind those that wait. False: as many wait as may. */
 static bool append(struct lq_writer *writer, struct lq_pending *pending)
 {
-    if (writer->waiting >= writer->most_waiting) {
+    if (writer->closing || writer->waiting >= writer->most_waiting) {
         return false;
     }
     if (writer->last != NULL) {
@@ -209,23 +217,36 @@ static bool append(struct lq_writer *writer, struct lq_pending *pending)
     return true;
 }
 
+/* Hands the change over and waits until it is told. LQ_EBUSY: it was not taken. */
+static enum lq_code hand_over(struct lq_writer *writer, struct lq_pending *pending,
+                              struct lq_error *err)
+{
+    pthread_cond_init(&pending->told, NULL);
+    pthread_mutex_lock(&writer->lock);
+    writer->inside++;
+    const bool taken = append(writer, pending);
+    while (taken && !pending->done) {
+        pthread_cond_wait(&pending->told, &writer->lock);
+    }
+    pthread_mutex_unlock(&writer->lock);
+    pthread_cond_destroy(&pending->told);
+    return taken ? pending->code
+                 : lq_fail(err, LQ_EBUSY, NULL, "%zu changes wait to be stored; try again later",
+                           writer->most_waiting);
+}
+
 enum lq_code lq_store_write(struct lq_store *store, lq_change change, void *context,
                             struct lq_error *err)
 {
     struct lq_writer *writer = &store->writer;
     struct lq_pending pending = {.change = change, .context = context, .err = err};
-    pthread_cond_init(&pending.told, NULL);
+    enum lq_code code = hand_over(writer, &pending, err);
+    if (code == LQ_OK && pending.effect.catalog) {
+        code = lq_builder_wait(store, pending.commit, err);
+    }
     pthread_mutex_lock(&writer->lock);
-    const bool taken = append(writer, &pending);
-    while (taken && !pending.done) {
-        pthread_cond_wait(&pending.told, &writer->lock);
-    }
+    writer->inside--;
+    pthread_cond_signal(&writer->left);
     pthread_mutex_unlock(&writer->lock);
-    pthread_cond_destroy(&pending.told);
-    if (!taken) {
-        return lq_fail(err, LQ_EBUSY, NULL, "%zu changes wait to be stored; try again later",
-                       writer->most_waiting);
-    }
-    LQ_TRY(pending.code);
-    return pending.effect.catalog ? lq_builder_wait(store, pending.commit, err) : LQ_OK;
+    return code;
 }
