@@ -3,6 +3,7 @@
  * percentiles on one line; what they mean is told by ingest_bench.py. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <math.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -13,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { POSTERS_MAX = 256, ANSWER_MAX = 1 << 20, LATENCIES_MAX = 1 << 22, HEAD_MAX = 512 };
+enum { CONNECTIONS_MAX = 256, LATENCIES_MAX = 1 << 22, HEAD_MAX = 512 };
 
 /* One connection with a request under way, or waiting for its turn. */
 struct connection {
@@ -133,8 +134,8 @@ static void begin(struct connection *c, const char *token, int points, double at
 static void send_more(struct connection *c)
 {
     while (c->sent < c->request_size) {
-        const ssize_t n =
-            send(c->fd, c->request + c->sent, c->request_size - c->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        const ssize_t n = send(c->fd, c->request + c->sent, c->request_size - c->sent,
+                               MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EAGAIN) {
             return;
         }
@@ -151,7 +152,8 @@ static bool read_more(struct connection *c)
     static char waste[1 << 16];
     const bool first = c->got < sizeof c->answer - 1;
     char *to = first ? c->answer + c->got : waste;
-    const ssize_t n = recv(c->fd, to, first ? sizeof c->answer - 1 - c->got : sizeof waste, MSG_DONTWAIT);
+    const ssize_t n =
+        recv(c->fd, to, first ? sizeof c->answer - 1 - c->got : sizeof waste, MSG_DONTWAIT);
     if (n < 0 && errno == EAGAIN) {
         return false;
     }
@@ -192,78 +194,124 @@ static double percentile_ms(struct sums *sums, double share)
     return sums->count > 0 ? 1e3 * sums->latency_s[(size_t)(share * (double)(sums->count - 1))] : 0;
 }
 
+/* What is asked for. */
+struct plan {
+    int port;
+    const char *token;
+    int points;  /* a request */
+    int each[2]; /* connections that post, and that read */
+    double seconds;
+    double every_s[2]; /* of one connection of each kind; 0: as fast as answers come */
+};
+
+static void open_all(struct connection *all, const struct plan *plan, double start_s)
+{
+    for (int i = 0; i < plan->each[0] + plan->each[1]; i++) {
+        struct connection *c = &all[i];
+        c->reads = i >= plan->each[0];
+        c->request = malloc(c->reads ? 2048 : (size_t)plan->points * 512 + 64 + HEAD_MAX);
+        c->fd = dial(plan->port);
+        const int place = c->reads ? i - plan->each[0] : i; /* turns are spread evenly */
+        c->due_s = start_s + plan->every_s[c->reads] * place / plan->each[c->reads];
+        if (c->request == NULL) {
+            die("memory");
+        }
+    }
+}
+
+/* Begins what is due and says what is waited for, and until when. Returns the requests under way.
+ */
+static int begin_due(struct connection *all, struct pollfd *polled, const struct plan *plan,
+                     double at_s, double end_s, double *next_s)
+{
+    int busy = 0;
+    *next_s = at_s + 0.01;
+    for (int i = 0; i < plan->each[0] + plan->each[1]; i++) {
+        struct connection *c = &all[i];
+        if (c->request_size == 0 && at_s < end_s && c->due_s <= at_s) {
+            begin(c, plan->token, plan->points, plan->every_s[c->reads] > 0.0 ? c->due_s : at_s);
+            send_more(c);
+        } else if (c->request_size == 0 && at_s < end_s && c->due_s < *next_s) {
+            *next_s = c->due_s;
+        }
+        busy += c->request_size > 0;
+        polled[i] =
+            (struct pollfd){.fd = c->request_size > 0 ? c->fd : -1,
+                            .events = (short)(POLLIN | (c->sent < c->request_size ? POLLOUT : 0))};
+    }
+    return busy;
+}
+
+static void take_answers(struct connection *all, const struct pollfd *polled,
+                         const struct plan *plan, struct sums sums[2])
+{
+    for (int i = 0; i < plan->each[0] + plan->each[1]; i++) {
+        struct connection *c = &all[i];
+        if ((polled[i].revents & POLLOUT) != 0) {
+            send_more(c);
+        }
+        if ((polled[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && read_more(c)) {
+            const double every_s = plan->every_s[c->reads];
+            const double done_s = now_s();
+            count(c, &sums[c->reads], done_s);
+            c->request_size = 0;
+            c->due_s = every_s > 0.0 ? c->due_s + every_s : done_s;
+        }
+    }
+}
+
+/* Returns the seconds that it took, until the last answer. */
+static double run(struct connection *all, const struct plan *plan, struct sums sums[2])
+{
+    static struct pollfd polled[CONNECTIONS_MAX];
+    const double start_s = now_s();
+    const double end_s = start_s + plan->seconds;
+    open_all(all, plan, start_s);
+    for (;;) {
+        const double at_s = now_s();
+        double next_s;
+        const int busy = begin_due(all, polled, plan, at_s, end_s, &next_s);
+        if (busy == 0 && at_s >= end_s) {
+            return at_s - start_s;
+        }
+        const struct timespec wait = {.tv_nsec = (long)(fmax(next_s - now_s(), 0.0) * 1e9)};
+        if (ppoll(polled, (nfds_t)(plan->each[0] + plan->each[1]), &wait, NULL) < 0 &&
+            errno != EINTR) {
+            die("poll");
+        }
+        take_answers(all, polled, plan, sums);
+    }
+}
+
+static double every(const char *per_s, int connections)
+{
+    const double rate = atof(per_s);
+    return rate > 0.0 ? connections / rate : 0.0;
+}
+
 /* usage: ingest_load PORT TOKEN POSTERS POINTS SECONDS POSTS_PER_S READERS READS_PER_S FIRST_NUMBER
  * A pace of 0: as fast as answers come. */
 int main(int argc, char **argv)
 {
-    static struct connection all[POSTERS_MAX];
-    static struct pollfd polled[POSTERS_MAX];
-    if (argc != 10) {
+    static struct connection all[CONNECTIONS_MAX];
+    if (argc != 10 || atoi(argv[3]) + atoi(argv[7]) > CONNECTIONS_MAX) {
         fprintf(stderr, "usage: see the source\n");
         return 2;
     }
-    const int port = atoi(argv[1]);
-    const int posters = atoi(argv[3]);
-    const int points = atoi(argv[4]);
-    const double seconds = atof(argv[5]);
-    const int readers = atoi(argv[7]);
-    const double pace[2] = {atof(argv[6]), atof(argv[8])}; /* of all connections of a kind */
+    struct plan plan = {.port = atoi(argv[1]),
+                        .token = argv[2],
+                        .points = atoi(argv[4]),
+                        .each = {atoi(argv[3]), atoi(argv[7])},
+                        .seconds = atof(argv[5])};
+    plan.every_s[0] = every(argv[6], plan.each[0]);
+    plan.every_s[1] = every(argv[8], plan.each[1]);
     next_number = strtoul(argv[9], NULL, 10);
     struct sums sums[2] = {{.latency_s = calloc(LATENCIES_MAX, sizeof(double))},
                            {.latency_s = calloc(LATENCIES_MAX, sizeof(double))}};
-    const int total = posters + readers;
-    const double start_s = now_s();
-    for (int i = 0; i < total; i++) {
-        struct connection *c = &all[i];
-        c->reads = i >= posters;
-        c->request = malloc(c->reads ? 2048 : (size_t)points * 512 + 64 + HEAD_MAX);
-        c->fd = dial(port);
-        const double every_s =
-            pace[c->reads] > 0.0 ? (c->reads ? readers : posters) / pace[c->reads] : 0.0;
-        c->due_s = start_s + every_s * (c->reads ? i - posters : i) / (c->reads ? readers : posters);
-        c->request_size = 0;
+    if (sums[0].latency_s == NULL || sums[1].latency_s == NULL) {
+        die("memory");
     }
-    int busy = 0;
-    for (double at_s = start_s; at_s < start_s + seconds || busy > 0; at_s = now_s()) {
-        double next_s = at_s + 0.01;
-        busy = 0;
-        for (int i = 0; i < total; i++) {
-            struct connection *c = &all[i];
-            if (c->request_size == 0 && at_s < start_s + seconds) {
-                if (c->due_s <= at_s) {
-                    begin(c, argv[2], points, pace[c->reads] > 0.0 ? c->due_s : at_s);
-                    send_more(c);
-                } else if (c->due_s < next_s) {
-                    next_s = c->due_s;
-                }
-            }
-            const bool is_busy = c->request_size > 0;
-            busy += is_busy;
-            polled[i] = (struct pollfd){
-                .fd = is_busy ? c->fd : -1,
-                .events = (short)(POLLIN | (c->sent < c->request_size ? POLLOUT : 0))};
-        }
-        const double wait_s = next_s > at_s ? next_s - at_s : 0.0;
-        const struct timespec wait = {.tv_nsec = (long)(wait_s * 1e9)};
-        if (ppoll(polled, (nfds_t)total, &wait, NULL) < 0 && errno != EINTR) {
-            die("poll");
-        }
-        for (int i = 0; i < total; i++) {
-            struct connection *c = &all[i];
-            if ((polled[i].revents & POLLOUT) != 0) {
-                send_more(c);
-            }
-            if ((polled[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && read_more(c)) {
-                const double every_s =
-                    pace[c->reads] > 0.0 ? (c->reads ? readers : posters) / pace[c->reads] : 0.0;
-                const double done_s = now_s();
-                count(c, &sums[c->reads], done_s);
-                c->request_size = 0;
-                c->due_s = every_s > 0.0 ? c->due_s + every_s : done_s;
-            }
-        }
-    }
-    const double took_s = now_s() - start_s;
+    const double took_s = run(all, &plan, sums);
     printf("%ld %ld %.6f %.3f %.3f %ld %ld %.3f %.3f\n", sums[0].answered, sums[0].refused, took_s,
            percentile_ms(&sums[0], 0.5), percentile_ms(&sums[0], 0.99), sums[1].answered,
            sums[1].refused, percentile_ms(&sums[1], 0.5), percentile_ms(&sums[1], 0.99));
