@@ -16,10 +16,10 @@ enum { NICENESS = 10 };
  * by itself, as another process's lock. */
 static const double RETRY_S = 1.0;
 
-static double now_s(void)
+static double clock_s(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
@@ -39,7 +39,7 @@ static bool wait_for_work(struct lq_builder *builder, double earliest_s)
     while (!builder->closing && !is_due) {
         if (builder->committed.commits == builder->built.commits) {
             pthread_cond_wait(&builder->wanted, &builder->lock);
-        } else if (builder->hurried == 0 && now_s() < earliest_s) {
+        } else if (builder->hurried == 0 && clock_s(CLOCK_MONOTONIC) < earliest_s) {
             pthread_cond_timedwait(&builder->wanted, &builder->lock, &earliest);
         } else {
             is_due = true;
@@ -127,11 +127,13 @@ static void *build_on(void *context)
     /* of this thread alone, on Linux; one that may not yields less */
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
     while (wait_for_work(&store->builder, earliest_s)) {
-        const double begun_s = now_s();
+        const double before_s = clock_s(CLOCK_THREAD_CPUTIME_ID);
         const enum lq_code code = rebuild(store);
-        const double ended_s = now_s();
-        const double pause_s = ended_s - begun_s; /* at most half of a thread's time is its own */
-        earliest_s = ended_s + (code != LQ_OK && pause_s < RETRY_S ? RETRY_S : pause_s);
+        const double used_s = clock_s(CLOCK_THREAD_CPUTIME_ID) - before_s;
+        /* as long again as it computed: at most half of a core is its own, however long it waited
+         */
+        const double pause_s = code != LQ_OK && used_s < RETRY_S ? RETRY_S : used_s;
+        earliest_s = clock_s(CLOCK_MONOTONIC) + pause_s;
     }
     return NULL;
 }

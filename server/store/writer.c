@@ -73,7 +73,8 @@ static enum lq_code make(struct lq_store *store, struct lq_pending *pending, str
 static enum lq_code make_all(struct lq_store *store, struct group *group, struct lq_error *err)
 {
     struct lq_pending *pending = group->first;
-    LQ_TRY(lq_database_begin(store->database, err));
+    LQ_TRY(lq_database_begin(store->database, err)); /* may wait for another process */
+    clock_gettime(CLOCK_MONOTONIC, &group->begun);
     while (pending != NULL) {
         LQ_TRY(make(store, pending, group, err));
         pending = gathers(group) ? take(&store->writer) : NULL;
@@ -120,7 +121,6 @@ static void write_group(struct lq_store *store, struct lq_pending *first)
 {
     struct lq_error err = {0};
     struct group group = {.first = first, .end = &first->next, .count = 1};
-    clock_gettime(CLOCK_MONOTONIC, &group.begun);
     enum lq_code code = make_all(store, &group, &err);
     if (code == LQ_OK) {
         code = commit(store, &group, &err);
