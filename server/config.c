@@ -155,7 +155,8 @@ static const struct setting {
      "where to serve; [::1]:8080 for IPv6, port 0 picks a free one"},
     {"log", "LLMQUOTE_LOG", "none|info", "info", parse_log,
      "info writes one line of JSON per request to standard error"},
-    {"threads", "LLMQUOTE_THREADS", "1..64|cores", "cores", parse_threads,
+    /* more than cores: each waits for the disk while it stores, and all that wait share a flush */
+    {"threads", "LLMQUOTE_THREADS", "1..64|cores", "32", parse_threads,
      "threads that answer requests"},
 };
 enum { SETTING_COUNT = sizeof SETTINGS / sizeof SETTINGS[0] };

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <time.h>
 
 /* Upper bounds; one more bucket takes the rest. Seconds from a cached answer to a request that
  * waits for a disk; drift from 1 % to a factor of ten. */
@@ -89,6 +90,13 @@ static void observe(struct histogram *histogram, const double *bounds, double va
     atomic_fetch_add_explicit(&histogram->bucket[i], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&histogram->sum_millionths, (uint64_t)(bounded * 1e6),
                               memory_order_relaxed);
+}
+
+double lq_metrics_clock_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 void lq_metrics_count(enum lq_count what, uint64_t n)

@@ -242,3 +242,14 @@ enum lq_code lq_suggestions_read(const char *text, size_t size, struct lq_sugges
     }
     return LQ_OK;
 }
+
+enum lq_code lq_pending_points_read(const char *text, size_t size, int64_t *out,
+                                    struct lq_error *err)
+{
+    json_t *root = json_loadb(text, size, 0, NULL);
+    const bool is_page = json_is_array(json_object_get(root, "fits"));
+    const json_t *pending = json_object_get(root, "pending_points");
+    *out = pending != NULL ? (int64_t)json_integer_value(pending) : 0;
+    json_decref(root);
+    return is_page ? LQ_OK : lq_fail(err, LQ_ESYNTAX, NULL, "the server's list of fits is none");
+}

@@ -36,3 +36,8 @@ struct lq_suggestion {
 LQ_MUST_USE enum lq_code lq_suggestions_read(const char *text, size_t size,
                                              struct lq_suggestion *out, size_t max, size_t *count,
                                              struct lq_error *err);
+
+/* How many points the fits of an answer of GET /v1/fits do not rest on yet; 0 where it does not
+ * tell, as a server before this one. Errors: LQ_ESYNTAX where it is no such answer. */
+LQ_MUST_USE enum lq_code lq_pending_points_read(const char *text, size_t size, int64_t *out,
+                                                struct lq_error *err);

@@ -5,6 +5,7 @@
 #include "server/api/page.h"
 #include "server/json/calibration.h"
 #include "server/json/field.h"
+#include "server/metrics.h"
 #include "server/store/sha256.h"
 #include "server/store/store.h"
 
@@ -79,48 +80,34 @@ static void decode_points(const struct lq_call *call, const json_t *list, struct
     }
 }
 
-static int by_text(const void *a, const void *b)
+/* A point whose step time is what its throughput means, if that was given. */
+static struct lq_point completed(const struct lq_point *given)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    struct lq_point point = *given;
+    if (point.queries_per_s > 0.0) {
+        point.step_time_s = (double)point.conditions.batch_size * point.conditions.queries_per_row *
+                            (double)point.identity.layout.data / point.queries_per_s;
+    }
+    return point;
 }
 
-/* The ids of posted points that no fit rests on for how they look, ascending; NULL: out of memory.
- */
-static const char **list_doubtful(const struct lq_catalog *catalog, size_t *count)
-{
-    const char **ids = calloc(catalog->point_count + 1, sizeof *ids);
-    *count = 0;
-    for (size_t i = 0; ids != NULL && i < catalog->point_count; i++) {
-        const struct lq_point *point = &catalog->points[i];
-        if ((point->implausible || point->outlier) && !lq_point_counts(point)) {
-            ids[(*count)++] = point->id;
-        }
-    }
-    if (ids != NULL) {
-        qsort(ids, *count, sizeof *ids, by_text);
-    }
-    return ids;
-}
-
-/* The receipt: ids in the order of the points, and those that are kept but left out of fits, as
- * the catalog that has them says. */
+/* The receipt: ids in the order of the points, and those that physics rules out: they are kept, and
+ * no fit rests on them. Whether one lies far off all others is only known with the next fits. */
 static json_t *receipt_encode(const struct lq_call *call, const struct batch *batch,
                               size_t duplicates)
 {
     json_t *ids = json_array();
     json_t *implausible = json_array();
-    const struct lq_catalog *catalog = lq_store_acquire(call->store);
-    size_t count = 0;
-    const char **doubtful = list_doubtful(catalog, &count);
     for (size_t i = 0; i < batch->count; i++) {
-        const char *id = batch->ids[i];
-        json_array_append_new(ids, json_string(id));
-        if (count > 0 && bsearch(&id, doubtful, count, sizeof id, by_text) != NULL) {
-            json_array_append_new(implausible, json_string(id));
+        const struct lq_point point = completed(&batch->points[i].point);
+        json_array_append_new(ids, json_string(batch->ids[i]));
+        if (!lq_point_is_plausible(call->catalog, &point)) {
+            json_array_append_new(implausible, json_string(batch->ids[i]));
         }
     }
-    free((void *)doubtful);
-    lq_store_release(call->store, catalog);
+    lq_metrics_count(LQ_COUNT_POINTS_STORED, batch->count - duplicates);
+    lq_metrics_count(LQ_COUNT_POINTS_DUPLICATE, duplicates);
+    lq_metrics_count(LQ_COUNT_POINTS_IMPLAUSIBLE, json_array_size(implausible));
     return json_pack("{s:o, s:I, s:o}", "ids", ids, "duplicates", (json_int_t)duplicates,
                      "implausible", implausible);
 }
@@ -128,8 +115,10 @@ static json_t *receipt_encode(const struct lq_call *call, const struct batch *ba
 static enum lq_code store_batch(struct lq_call *call, struct batch *batch, struct lq_reply *reply)
 {
     const struct lq_request *request = call->request;
-    char digest[LQ_SHA256_HEX];
-    lq_sha256_hex(request->body, request->body_size, digest);
+    char digest[LQ_SHA256_HEX] = ""; /* compared under a key alone */
+    if (request->idempotency_key != NULL) {
+        lq_sha256_hex(request->body, request->body_size, digest);
+    }
     const struct lq_batch stored = {.points = batch->points,
                                     .count = batch->count,
                                     .idempotency_key = request->idempotency_key,
@@ -203,6 +192,7 @@ struct query {
     const char *stack;
     const char *source;
     const char *dataset;
+    int64_t pending_points;
 };
 
 static bool is(const char *asked, const char *value)
@@ -231,6 +221,12 @@ static json_t *encode(const void *context, size_t i)
     return lq_point_encode(&query->catalog->points[i]);
 }
 
+static json_t *head(const void *context)
+{
+    const struct query *query = context;
+    return lq_pending_encode(query->pending_points);
+}
+
 enum lq_code lq_calibrations_list(struct lq_call *call, struct lq_reply *reply)
 {
     static const char *const NAMES[] = {"limit", "cursor", "model",   "gpu",
@@ -241,9 +237,11 @@ enum lq_code lq_calibrations_list(struct lq_call *call, struct lq_reply *reply)
                                 lq_query_get(call->request, "gpu"),
                                 lq_query_get(call->request, "stack"),
                                 lq_query_get(call->request, "source"),
-                                lq_query_get(call->request, "dataset")};
+                                lq_query_get(call->request, "dataset"),
+                                lq_store_pending_points(call->store, call->catalog)};
     const struct lq_list list = {.name = "calibrations",
                                  .context = &query,
+                                 .head = head,
                                  .count = call->catalog->point_count,
                                  .match = match,
                                  .key = key,
@@ -251,34 +249,20 @@ enum lq_code lq_calibrations_list(struct lq_call *call, struct lq_reply *reply)
     return lq_list_reply(call, &list, reply);
 }
 
-static const struct lq_point *find(const struct lq_catalog *catalog, const char *id)
-{
-    for (size_t i = 0; i < catalog->point_count; i++) {
-        if (strcasecmp(catalog->points[i].id, id) == 0) {
-            return &catalog->points[i];
-        }
-    }
-    return NULL;
-}
-
 enum lq_code lq_calibrations_get(struct lq_call *call, struct lq_reply *reply)
 {
     LQ_TRY(lq_query_check(call, (const char *const[]){NULL}));
     char id[LQ_ID_MAX];
     LQ_TRY(lq_path_id(call, id));
-    const struct lq_point *point = find(call->catalog, id);
-    if (point == NULL) {
-        return lq_faults_add(call->faults, LQ_ENOTFOUND, NULL, "no calibration \"%s\"", id);
-    }
-    char *text = NULL;
+    struct lq_stored_point stored;
     struct lq_error err = {0};
-    if (lq_store_get_point(call->store, id, &text, &err) != LQ_OK) {
+    if (lq_store_get_point(call->store, call->catalog, id, &stored, &err) != LQ_OK) {
         return lq_call_fail(call, &err);
     }
     struct lq_faults faults = {.count = 0};
-    json_t *document = lq_parse(text, strlen(text), &faults);
-    free(text);
-    json_t *object = lq_point_encode(point);
+    json_t *document = lq_parse(stored.document, strlen(stored.document), &faults);
+    free(stored.document);
+    json_t *object = lq_point_encode(&stored.point);
     json_object_set_new(object, "document", document != NULL ? document : json_null());
     return lq_reply_json(call, object, 200, reply);
 }

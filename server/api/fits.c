@@ -4,7 +4,7 @@
 #include "server/api/page.h"
 #include "server/jobs/refit.h"
 #include "server/json/fit.h"
-#include "server/store/catalog.h"
+#include "server/store/store.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +16,7 @@ struct query {
     const char *model;
     const char *gpu;
     const char *stack;
+    int64_t pending_points;
 };
 
 static bool is(const char *asked, const char *value)
@@ -43,17 +44,26 @@ static json_t *encode(const void *context, size_t i)
     return lq_fit_encode(&query->catalog->fits[i]);
 }
 
+static json_t *head(const void *context)
+{
+    const struct query *query = context;
+    return lq_pending_encode(query->pending_points);
+}
+
 enum lq_code lq_fits_list(struct lq_call *call, struct lq_reply *reply)
 {
     static const char *const NAMES[] = {"limit", "cursor", "estimator", "model",
                                         "gpu",   "stack",  NULL};
     LQ_TRY(lq_query_check(call, NAMES));
-    const struct query query = {call->catalog, lq_query_get(call->request, "estimator"),
+    const struct query query = {call->catalog,
+                                lq_query_get(call->request, "estimator"),
                                 lq_query_get(call->request, "model"),
                                 lq_query_get(call->request, "gpu"),
-                                lq_query_get(call->request, "stack")};
+                                lq_query_get(call->request, "stack"),
+                                lq_store_pending_points(call->store, call->catalog)};
     const struct lq_list list = {.name = "fits",
                                  .context = &query,
+                                 .head = head,
                                  .count = call->catalog->fit_count,
                                  .sorted = true,
                                  .match = match,

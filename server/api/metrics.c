@@ -3,6 +3,7 @@
 
 #include "server/metrics.h"
 #include "server/store/catalog.h"
+#include "server/store/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +22,9 @@ static void write_fits(FILE *out, const struct lq_catalog *catalog)
     }
 }
 
-static void write_points(FILE *out, const struct lq_catalog *catalog)
+static void write_points(FILE *out, const struct lq_call *call)
 {
+    const struct lq_catalog *catalog = call->catalog;
     size_t implausible = 0;
     for (size_t i = 0; i < catalog->point_count; i++) {
         implausible += catalog->points[i].implausible ? 1 : 0;
@@ -30,7 +32,10 @@ static void write_points(FILE *out, const struct lq_catalog *catalog)
     lq_metrics_write_gauge(out, "llmquote_points", "Calibration points in the catalog at hand.",
                            NULL, (double)catalog->point_count);
     lq_metrics_write_gauge(out, "llmquote_points_implausible",
-                           "Of these the ones that no fit rests on.", NULL, (double)implausible);
+                           "Of these the ones that physics rules out.", NULL, (double)implausible);
+    lq_metrics_write_gauge(out, "llmquote_points_pending",
+                           "Stored points that the catalog at hand does not have yet.", NULL,
+                           (double)lq_store_pending_points(call->store, catalog));
 }
 
 enum lq_code lq_metrics_get(struct lq_call *call, struct lq_reply *reply)
@@ -45,7 +50,7 @@ enum lq_code lq_metrics_get(struct lq_call *call, struct lq_reply *reply)
                            "version=\"" LQ_VERSION "\"", 1.0);
     lq_metrics_write(out);
     write_fits(out, call->catalog);
-    write_points(out, call->catalog);
+    write_points(out, call);
     if (fclose(out) != 0) {
         free(text);
         return lq_faults_add(call->faults, LQ_EINTERNAL, NULL, "out of memory");

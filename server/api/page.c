@@ -181,6 +181,11 @@ enum lq_code lq_list_reply(struct lq_call *call, const struct lq_list *list, str
     return lq_reply_json(call, answer, 200, reply);
 }
 
+json_t *lq_pending_encode(int64_t pending_points)
+{
+    return json_pack("{s:I}", "pending_points", (json_int_t)pending_points);
+}
+
 bool lq_etag_matches(const char *field, const char *etag)
 {
     if (field == NULL) {

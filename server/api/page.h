@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { LQ_PAGE_LIMIT_DEFAULT = 100, LQ_PAGE_LIMIT_MAX = 1000, LQ_PAGE_KEY_MAX = 160 };
 
@@ -32,6 +33,10 @@ struct lq_list {
  * {NAME: [...], "next_cursor": "..." or null}. Errors: LQ_EFIELD at /limit or /cursor. */
 LQ_MUST_USE enum lq_code lq_list_reply(struct lq_call *call, const struct lq_list *list,
                                        struct lq_reply *reply);
+
+/* The head of a list that rests on stored points: how many the catalog lacks yet, as a new object.
+ */
+json_t *lq_pending_encode(int64_t pending_points);
 
 /* Checks that every query parameter is one of `names` (NULL-terminated) and given once.
  * Errors: LQ_EFIELD at /NAME. */

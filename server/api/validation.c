@@ -9,6 +9,7 @@
 #include "server/jobs/validate_serving.h"
 #include "server/json/calibration.h"
 #include "server/json/evidence.h"
+#include "server/store/store.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -255,7 +256,7 @@ static void keep(const char *version, const struct lq_reply *reply)
 
 static enum lq_code answer_kept(struct lq_call *call, struct lq_reply *reply)
 {
-    char *copy = malloc(last.size + 1);
+    char *copy = calloc(last.size + 1, 1);
     if (copy == NULL) {
         return lq_faults_add(call->faults, LQ_EINTERNAL, NULL, "out of memory for the answer");
     }
@@ -266,6 +267,27 @@ static enum lq_code answer_kept(struct lq_call *call, struct lq_reply *reply)
     return LQ_OK;
 }
 
+/* Puts in front how many points the answer does not rest on yet: it alone changes between answers
+ * of one version. */
+static enum lq_code add_pending(struct lq_call *call, int64_t points, struct lq_reply *reply)
+{
+    char first[48];
+    const int size = snprintf(first, sizeof first, "{\"pending_points\":%lld,", (long long)points);
+    char *text = malloc((size_t)size + reply->body_size);
+    if (text != NULL) {
+        memcpy(text, first, (size_t)size);
+        memcpy(text + size, reply->body + 1,
+               reply->body_size); /* without its brace, with the NUL */
+    }
+    reply->free_body((void *)(uintptr_t)reply->body);
+    reply->body = text;
+    reply->body_size += (size_t)size - 1;
+    reply->free_body = free;
+    return text != NULL
+               ? LQ_OK
+               : lq_faults_add(call->faults, LQ_EINTERNAL, NULL, "out of memory for the answer");
+}
+
 enum lq_code lq_validation_get(struct lq_call *call, struct lq_reply *reply)
 {
     LQ_TRY(lq_query_check(call, (const char *const[]){NULL}));
@@ -274,9 +296,12 @@ enum lq_code lq_validation_get(struct lq_call *call, struct lq_reply *reply)
     if (lq_store_outcomes_version(call->store, outcomes, &err) != LQ_OK) {
         return lq_call_fail(call, &err);
     }
+    const int64_t pending = lq_store_pending_points(call->store, call->catalog);
     char version[VERSION_MAX];
+    char tag[VERSION_MAX + 24];
     snprintf(version, sizeof version, "%s.%s", call->catalog->data_version, outcomes);
-    if (lq_reply_unchanged(call, version, reply)) {
+    snprintf(tag, sizeof tag, "%s.%lld", version, (long long)pending);
+    if (lq_reply_unchanged(call, tag, reply)) {
         return LQ_OK;
     }
     pthread_mutex_lock(&last.lock);
@@ -290,5 +315,5 @@ enum lq_code lq_validation_get(struct lq_call *call, struct lq_reply *reply)
         }
     }
     pthread_mutex_unlock(&last.lock);
-    return code;
+    return code == LQ_OK ? add_pending(call, pending, reply) : code;
 }

@@ -1,5 +1,5 @@
 /* The catalog: an immutable in-memory snapshot of all that estimates are answered from, rebuilt
- * after every write and swapped atomically. Everything here is read-only and outlives the call. */
+ * after writes and swapped atomically. Everything here is read-only and outlives the call. */
 #pragma once
 
 #include "core/arch/gpu.h"

@@ -97,7 +97,8 @@ static void check_readable(struct lq_database *database, const struct lq_hooks *
 {
     struct lq_snapshot *snapshot = NULL;
     struct lq_error cause = {0};
-    if (lq_snapshot_build(database, hooks, &snapshot, &cause) != LQ_OK) {
+    const struct lq_source source = {.database = database, .hooks = hooks};
+    if (lq_snapshot_build(&source, &snapshot, &cause) != LQ_OK) {
         tell(report, cause.detail);
     }
     lq_snapshot_release(snapshot);

@@ -45,7 +45,7 @@ static enum lq_code check_id(const char *id, struct lq_error *err)
 static const char FIND_MODEL[] =
     "SELECT is_shipped FROM models WHERE id = ?1 ORDER BY is_shipped DESC";
 
-static enum lq_code put_model(struct lq_database *database, void *context, bool *rebuild,
+static enum lq_code put_model(struct lq_database *database, void *context, struct lq_effect *effect,
                               struct lq_error *err)
 {
     static const char PUT_MODEL[] =
@@ -61,7 +61,7 @@ static enum lq_code put_model(struct lq_database *database, void *context, bool 
     lq_bind_text(statement, 1, entry->id);
     lq_bind_text(statement, 2, entry->config);
     lq_bind_text(statement, 3, now);
-    *rebuild = true;
+    effect->catalog = true;
     return lq_statement_run(statement, err);
 }
 
@@ -77,8 +77,8 @@ enum lq_code lq_store_put_model(struct lq_store *store, const char *id, const ch
     return LQ_OK;
 }
 
-static enum lq_code delete_model(struct lq_database *database, void *context, bool *rebuild,
-                                 struct lq_error *err)
+static enum lq_code delete_model(struct lq_database *database, void *context,
+                                 struct lq_effect *effect, struct lq_error *err)
 {
     struct entry *entry = context;
     LQ_TRY(look_up(database, FIND_MODEL, entry, err));
@@ -89,7 +89,7 @@ static enum lq_code delete_model(struct lq_database *database, void *context, bo
     LQ_TRY(lq_statement_open(database, "DELETE FROM models WHERE id = ?1 AND is_shipped = 0",
                              &statement, err));
     lq_bind_text(statement, 1, entry->id);
-    *rebuild = true;
+    effect->catalog = true;
     return lq_statement_run(statement, err);
 }
 
@@ -99,7 +99,7 @@ enum lq_code lq_store_delete_model(struct lq_store *store, const char *id, struc
     return lq_store_write(store, delete_model, &entry, err);
 }
 
-static enum lq_code put_gpu(struct lq_database *database, void *context, bool *rebuild,
+static enum lq_code put_gpu(struct lq_database *database, void *context, struct lq_effect *effect,
                             struct lq_error *err)
 {
     /* An own GPU keeps the spelling of its id, since measurements name it. */
@@ -119,7 +119,7 @@ static enum lq_code put_gpu(struct lq_database *database, void *context, bool *r
         lq_column_copy(statement, 0, gpu.id, sizeof gpu.id);
         LQ_TRY(lq_statement_run(statement, err));
     }
-    *rebuild = true;
+    effect->catalog = true;
     const struct lq_gpu_entry own = {.gpu = gpu, .provenance = {.source = entry->source}};
     return lq_gpu_insert(database, &own, err);
 }

@@ -13,6 +13,7 @@
 /* A batch on its way in, and the answer to it. */
 struct ingest {
     const struct lq_batch *batch;
+    char (*contents)[LQ_SHA256_HEX];
     char (*ids)[LQ_ID_MAX];
     size_t duplicates;
 };
@@ -26,9 +27,17 @@ static void add_number(struct lq_sha256 *sha, double number)
 
 static void add_count(struct lq_sha256 *sha, int64_t count)
 {
-    char text[32];
-    snprintf(text, sizeof text, "%lld", (long long)count);
-    lq_sha256_add_text(sha, text);
+    char text[32] = ""; /* in decimal, from the right */
+    char *first = text + sizeof text - 1;
+    uint64_t rest = count < 0 ? 0 - (uint64_t)count : (uint64_t)count;
+    do {
+        *--first = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (count < 0) {
+        *--first = '-';
+    }
+    lq_sha256_add_text(sha, first);
 }
 
 static void add_identity(struct lq_sha256 *sha, const struct lq_identity *identity)
@@ -72,35 +81,40 @@ static void digest_point(const struct lq_new_point *new_point, char hex[LQ_SHA25
     lq_sha256_end_hex(&sha, hex);
 }
 
-/* Gives the point its id: from its content where it is new, the stored one where it is not. */
-static enum lq_code find_duplicate(struct lq_statement *find, const char *content,
-                                   char id[LQ_ID_MAX], struct lq_error *err)
+/* Whether the point that has the id already is this one: ids are the digest's first 64 bits. */
+static enum lq_code check_duplicate(struct lq_statement *find, const char *content, const char *id,
+                                    struct lq_error *err)
 {
     bool row = false;
-    lq_bind_text(find, 1, content);
+    lq_bind_text(find, 1, id);
     LQ_TRY(lq_statement_step(find, &row, err));
-    if (!row) {
-        return lq_fail(err, LQ_ECONFLICT, NULL,
-                       "another point has the id \"%s\" by chance; alter this one", id);
-    }
-    lq_column_copy(find, 0, id, LQ_ID_MAX);
+    const bool same = row && strcmp(lq_column_text(find, 0), content) == 0;
     lq_statement_reset(find);
-    return LQ_OK;
+    return same ? LQ_OK
+                : lq_fail(err, LQ_ECONFLICT, NULL,
+                          "another point has the id \"%s\" by chance; alter this one", id);
+}
+
+void lq_points_digest(const struct lq_batch *batch, char (*contents)[LQ_SHA256_HEX])
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        digest_point(&batch->points[i], contents[i]);
+    }
 }
 
 enum lq_code lq_points_insert(struct lq_database *database, const struct lq_batch *batch,
-                              char (*ids)[LQ_ID_MAX], size_t *duplicates, struct lq_error *err)
+                              char (*contents)[LQ_SHA256_HEX], char (*ids)[LQ_ID_MAX],
+                              size_t *duplicates, struct lq_error *err)
 {
     struct lq_statement *insert LQ_AUTO(lq_statement_close) = NULL;
     struct lq_statement *find LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(database, LQ_POINT_INSERT, &insert, err));
-    LQ_TRY(lq_statement_open(database, "SELECT id FROM calibrations WHERE content_sha256_hex = ?1",
+    LQ_TRY(lq_statement_open(database, "SELECT content_sha256_hex FROM calibrations WHERE id = ?1",
                              &find, err));
     char now[LQ_UTC_MAX];
     lq_utc_text(time(NULL), now);
     for (size_t i = 0; i < batch->count; i++) {
-        char content[LQ_SHA256_HEX];
-        digest_point(&batch->points[i], content);
+        const char *content = contents[i];
         snprintf(ids[i], LQ_ID_MAX, "cal-%.16s", content);
         struct lq_point point = batch->points[i].point;
         memcpy(point.id, ids[i], sizeof point.id);
@@ -115,7 +129,7 @@ enum lq_code lq_points_insert(struct lq_database *database, const struct lq_batc
                                                      .stored_at = now});
         LQ_TRY(lq_statement_run(insert, err));
         if (lq_database_changes(database) == 0) {
-            LQ_TRY(find_duplicate(find, content, ids[i], err));
+            LQ_TRY(check_duplicate(find, content, ids[i], err));
             (*duplicates)++;
         }
     }
@@ -198,8 +212,8 @@ static enum lq_code keep_receipt(struct lq_database *database, const struct inge
     return code;
 }
 
-static enum lq_code add_points(struct lq_database *database, void *context, bool *rebuild,
-                               struct lq_error *err)
+static enum lq_code add_points(struct lq_database *database, void *context,
+                               struct lq_effect *effect, struct lq_error *err)
 {
     struct ingest *ingest = context;
     bool has_key = ingest->batch->idempotency_key != NULL;
@@ -210,8 +224,9 @@ static enum lq_code add_points(struct lq_database *database, void *context, bool
     if (replayed) {
         return LQ_OK;
     }
-    LQ_TRY(lq_points_insert(database, ingest->batch, ingest->ids, &ingest->duplicates, err));
-    *rebuild = ingest->duplicates < ingest->batch->count;
+    LQ_TRY(lq_points_insert(database, ingest->batch, ingest->contents, ingest->ids,
+                            &ingest->duplicates, err));
+    effect->inserted = (int64_t)(ingest->batch->count - ingest->duplicates);
     return has_key ? keep_receipt(database, ingest, err) : LQ_OK;
 }
 
@@ -219,42 +234,19 @@ enum lq_code lq_store_add_points(struct lq_store *store, const struct lq_batch *
                                  char (*ids)[LQ_ID_MAX], size_t *duplicates, struct lq_error *err)
 {
     struct ingest ingest = {.batch = batch, .ids = ids};
-    LQ_TRY(lq_store_write(store, add_points, &ingest, err));
-    *duplicates = ingest.duplicates;
-    return LQ_OK;
-}
-
-static enum lq_code get_point(struct lq_database *database, const char *id, char **document,
-                              struct lq_error *err)
-{
-    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
-    LQ_TRY(lq_statement_open(database, "SELECT document_json FROM calibrations WHERE id = ?1",
-                             &statement, err));
-    lq_bind_text(statement, 1, id);
-    bool row = false;
-    LQ_TRY(lq_statement_step(statement, &row, err));
-    if (!row) {
-        return lq_fail(err, LQ_ENOTFOUND, NULL, "no calibration has the id \"%s\"", id);
-    }
-    char *copy = strdup(lq_column_text(statement, 0));
-    if (copy == NULL) {
+    ingest.contents = calloc(batch->count, sizeof *ingest.contents);
+    if (ingest.contents == NULL) {
         return lq_fail(err, LQ_ESTORE, NULL, "out of memory");
     }
-    *document = copy;
-    return LQ_OK;
-}
-
-enum lq_code lq_store_get_point(struct lq_store *store, const char *id, char **document,
-                                struct lq_error *err)
-{
-    struct lq_database *reader = lq_store_lock_reader(store);
-    enum lq_code code = get_point(reader, id, document, err);
-    lq_store_unlock_reader(store);
+    lq_points_digest(batch, ingest.contents); /* here, since the writer is one for all */
+    const enum lq_code code = lq_store_write(store, add_points, &ingest, err);
+    free(ingest.contents);
+    *duplicates = ingest.duplicates;
     return code;
 }
 
-static enum lq_code delete_point(struct lq_database *database, void *context, bool *rebuild,
-                                 struct lq_error *err)
+static enum lq_code delete_point(struct lq_database *database, void *context,
+                                 struct lq_effect *effect, struct lq_error *err)
 {
     static const char DELETE_POINT[] =
         "DELETE FROM calibrations WHERE id = ?1 RETURNING is_shipped";
@@ -271,7 +263,7 @@ static enum lq_code delete_point(struct lq_database *database, void *context, bo
         return lq_fail(err, LQ_ECONFLICT, NULL, "\"%s\" is shipped with the catalog and read-only",
                        id);
     }
-    *rebuild = true;
+    effect->deleted = 1;
     return lq_statement_run(statement, err);
 }
 

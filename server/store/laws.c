@@ -60,8 +60,8 @@ static enum lq_code insert_row(struct lq_database *database, const struct lq_new
     return lq_statement_run(statement, err);
 }
 
-static enum lq_code insert_law(struct lq_database *database, void *context, bool *rebuild,
-                               struct lq_error *err)
+static enum lq_code insert_law(struct lq_database *database, void *context,
+                               struct lq_effect *effect, struct lq_error *err)
 {
     static const char INSERT_COEFFICIENT[] =
         "INSERT INTO scaling_law_coefficients (law_id, name, value) VALUES (?1, ?2, ?3)";
@@ -77,7 +77,7 @@ static enum lq_code insert_law(struct lq_database *database, void *context, bool
         lq_bind_number(statement, 3, law->coefficient[i]);
         LQ_TRY(lq_statement_run(statement, err));
     }
-    *rebuild = true;
+    effect->catalog = true;
     return LQ_OK;
 }
 

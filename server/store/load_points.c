@@ -1,7 +1,10 @@
 /* Calibrations and capacities from the database into a snapshot. */
 #include "server/store/derive.h"
 #include "server/store/identity.h"
-#include "server/store/snapshot.h"
+#include "server/store/store_private.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 /* Columns behind those of the identity. */
 static enum lq_code read_point(const struct lq_statement *statement, struct lq_point *point,
@@ -40,24 +43,39 @@ static enum lq_code read_point(const struct lq_statement *statement, struct lq_p
     return LQ_OK;
 }
 
-static enum lq_code load_rows(struct lq_loader *loader, struct lq_derivation *derivation,
-                              struct lq_point *points, size_t capacity, struct lq_error *err)
+#define POINT_COLUMNS                                                                              \
+    LQ_IDENTITY_COLUMNS                                                                            \
+    ", active_experts_count, batch_size_rows, accumulation_steps_count, sequence_tokens,"          \
+    " lengths_id, padding, cutoff_tokens, padding_multiple_tokens, row_tokens, queries_per_row,"   \
+    " queries_per_s, step_time_s, peak_memory_bytes, is_out_of_memory, longest_tokens, source,"    \
+    " dataset, id, is_shipped, CASE WHEN measured_at_utc <> '' OR is_shipped"                      \
+    " THEN measured_at_utc ELSE stored_at_utc END, token_id, confirmed_at_utc, NOT is_shipped AND" \
+    " EXISTS (SELECT 1 FROM exclusions e WHERE e.id IN (token_id, calibrations.source))"
+enum { POINT_WIDTH = LQ_IDENTITY_WIDTH + 23 };
+
+static enum lq_code complete(const struct lq_hooks *hooks, const struct lq_catalog *catalog,
+                             struct lq_derivation *derivation, struct lq_point *point,
+                             struct lq_error *err)
+{
+    LQ_TRY(lq_derive_point(catalog, derivation, point, err));
+    point->implausible = hooks->plausible != NULL && !hooks->plausible(catalog, point);
+    return LQ_OK;
+}
+
+/* Adds the shipped rows, or the others, that follow a sequence number. */
+static enum lq_code load_rows(struct lq_loader *loader, bool shipped, struct lq_point *points,
+                              size_t capacity, struct lq_error *err)
 {
     static const char SELECT_POINTS[] =
-        "SELECT " LQ_IDENTITY_COLUMNS
-        ", active_experts_count, batch_size_rows, accumulation_steps_count, sequence_tokens,"
-        " lengths_id, padding, cutoff_tokens, padding_multiple_tokens, row_tokens,"
-        " queries_per_row, queries_per_s, step_time_s, peak_memory_bytes, is_out_of_memory,"
-        " longest_tokens, source, dataset, id, is_shipped, CASE WHEN measured_at_utc <> '' OR "
-        "is_shipped THEN measured_at_utc"
-        " ELSE stored_at_utc END, token_id, confirmed_at_utc, NOT is_shipped AND EXISTS"
-        " (SELECT 1 FROM exclusions e WHERE e.id IN (token_id, source)) FROM calibrations ORDER BY "
-        "is_shipped DESC, sequence_number";
+        "SELECT " POINT_COLUMNS " FROM calibrations WHERE is_shipped = ?1 AND sequence_number > ?2"
+        " ORDER BY sequence_number";
+    struct lq_derivation derivation LQ_AUTO(lq_derivation_release) = {0};
     struct lq_catalog *catalog = &loader->snapshot->catalog;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(loader->database, SELECT_POINTS, &statement, err));
+    lq_bind_count(statement, 1, shipped);
+    lq_bind_count(statement, 2, loader->snapshot->last_point_number);
     bool row = true;
-    catalog->points = points;
     while (catalog->point_count < capacity) {
         LQ_TRY(lq_load_next(loader, statement, &row, err));
         if (!row) {
@@ -65,11 +83,42 @@ static enum lq_code load_rows(struct lq_loader *loader, struct lq_derivation *de
         }
         struct lq_point *point = &points[catalog->point_count];
         LQ_TRY(read_point(statement, point, err));
-        LQ_TRY(lq_derive_point(catalog, derivation, point, err));
-        point->implausible =
-            loader->hooks->plausible != NULL && !loader->hooks->plausible(catalog, point);
+        LQ_TRY(complete(loader->hooks, catalog, &derivation, point, err));
         catalog->point_count++;
     }
+    return LQ_OK;
+}
+
+/* Takes over the points of the snapshot before, where all that has happened since is that others
+ * came behind them and what completes them is the same. */
+static enum lq_code take_over(struct lq_loader *loader, struct lq_point *points, size_t capacity,
+                              struct lq_error *err)
+{
+    static const char COUNT_LATER[] =
+        "SELECT count(*) FROM calibrations WHERE sequence_number > ?1";
+    const struct lq_snapshot *last = loader->previous;
+    struct lq_snapshot *next = loader->snapshot;
+    if (last == NULL || last->mark.deleted != next->mark.deleted ||
+        last->mark.judged != next->mark.judged ||
+        strcmp(last->catalog.catalog_version, next->catalog.catalog_version) != 0) {
+        return LQ_OK;
+    }
+    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    bool row = false;
+    LQ_TRY(lq_statement_open(loader->database, COUNT_LATER, &statement, err));
+    lq_bind_count(statement, 1, last->last_point_number);
+    LQ_TRY(lq_statement_step(statement, &row, err));
+    const size_t later = row ? (size_t)lq_column_count(statement, 0) : 0;
+    if (last->catalog.point_count + later != capacity) { /* another process deleted some */
+        return LQ_OK;
+    }
+    memcpy(points, last->catalog.points, last->catalog.point_count * sizeof *points);
+    next->catalog.point_count = last->catalog.point_count;
+    for (size_t i = 0; i < next->catalog.point_count; i++) {
+        points[i].outlier = false; /* as the next fits find it */
+    }
+    next->last_point_number = last->last_point_number;
+    loader->hash = last->points_hash;
     return LQ_OK;
 }
 
@@ -77,9 +126,54 @@ enum lq_code lq_load_points(struct lq_loader *loader, struct lq_error *err)
 {
     void *list;
     size_t capacity;
+    struct lq_snapshot *snapshot = loader->snapshot;
+    const uint64_t hash_before = loader->hash;
     LQ_TRY(lq_load_list(loader, "calibrations", sizeof(struct lq_point), &list, &capacity, err));
+    snapshot->catalog.points = list;
+    loader->hash = LQ_HASH_START;
+    LQ_TRY(take_over(loader, list, capacity, err));
+    LQ_TRY(load_rows(loader, true, list, capacity, err));
+    LQ_TRY(load_rows(loader, false, list, capacity, err));
+    LQ_TRY(lq_database_number(loader->database,
+                              "SELECT coalesce(max(sequence_number), 0) FROM calibrations",
+                              &snapshot->last_point_number, err));
+    snapshot->points_hash = loader->hash;
+    loader->hash = lq_hash_bytes(hash_before, &snapshot->points_hash, sizeof loader->hash);
+    return LQ_OK;
+}
+
+static enum lq_code get_point(struct lq_database *database, const char *id,
+                              struct lq_stored_point *out, struct lq_error *err)
+{
+    static const char SELECT_POINT[] =
+        "SELECT " POINT_COLUMNS ", document_json FROM calibrations WHERE id = ?1";
+    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_statement_open(database, SELECT_POINT, &statement, err));
+    lq_bind_text(statement, 1, id);
+    bool row = false;
+    LQ_TRY(lq_statement_step(statement, &row, err));
+    if (!row) {
+        return lq_fail(err, LQ_ENOTFOUND, NULL, "no calibration has the id \"%s\"", id);
+    }
+    out->point = (struct lq_point){.shipped = false};
+    LQ_TRY(read_point(statement, &out->point, err));
+    out->document = strdup(lq_column_text(statement, POINT_WIDTH));
+    return out->document != NULL ? LQ_OK : lq_fail(err, LQ_ESTORE, NULL, "out of memory");
+}
+
+enum lq_code lq_store_get_point(struct lq_store *store, const struct lq_catalog *catalog,
+                                const char *id, struct lq_stored_point *out, struct lq_error *err)
+{
     struct lq_derivation derivation LQ_AUTO(lq_derivation_release) = {0};
-    return load_rows(loader, &derivation, list, capacity, err);
+    struct lq_database *reader = lq_store_lock_reader(store);
+    enum lq_code code = get_point(reader, id, out, err);
+    lq_store_unlock_reader(store);
+    LQ_TRY(code);
+    code = complete(&store->hooks, catalog, &derivation, &out->point, err);
+    if (code != LQ_OK) {
+        free(out->document);
+    }
+    return code;
 }
 
 static enum lq_code read_capacity(const struct lq_statement *statement,

@@ -168,7 +168,7 @@ struct putting {
     struct lq_put_prices *put;
 };
 
-static enum lq_code put_list(struct lq_database *database, void *context, bool *rebuild,
+static enum lq_code put_list(struct lq_database *database, void *context, struct lq_effect *effect,
                              struct lq_error *err)
 {
     const struct putting *putting = context;
@@ -188,7 +188,7 @@ static enum lq_code put_list(struct lq_database *database, void *context, bool *
         LQ_TRY(end_list(database, &last, put->list.stored_at, err));
     }
     LQ_TRY(insert_list(database, &put->list, err));
-    *rebuild = true;
+    effect->catalog = true;
     return insert_rows(database, &put->list, putting->list->prices, err);
 }
 
@@ -200,8 +200,8 @@ enum lq_code lq_store_put_prices(struct lq_store *store, const struct lq_new_pri
     return lq_store_write(store, put_list, &putting, err);
 }
 
-static enum lq_code delete_list(struct lq_database *database, void *context, bool *rebuild,
-                                struct lq_error *err)
+static enum lq_code delete_list(struct lq_database *database, void *context,
+                                struct lq_effect *effect, struct lq_error *err)
 {
     const char *provider = context;
     struct lq_price_list last;
@@ -212,7 +212,7 @@ static enum lq_code delete_list(struct lq_database *database, void *context, boo
     }
     char now[LQ_UTC_MAX];
     lq_utc_text(time(NULL), now);
-    *rebuild = true;
+    effect->catalog = true;
     return end_list(database, &last, now, err);
 }
 

@@ -55,7 +55,7 @@ static void bind_receipt(struct lq_statement *statement, const struct lq_new_rec
     lq_bind_text(statement, 17, receipt->gpu);
 }
 
-static enum lq_code keep(struct lq_database *database, void *context, bool *rebuild,
+static enum lq_code keep(struct lq_database *database, void *context, struct lq_effect *effect,
                          struct lq_error *err)
 {
     static const char INSERT[] =
@@ -64,7 +64,7 @@ static enum lq_code keep(struct lq_database *database, void *context, bool *rebu
         " least_duration_s, most_duration_s, cost_usd, least_cost_usd, most_cost_usd, model_id, "
         "gpu_id)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
-    (void)rebuild;
+    (void)effect;
     const struct keeping *keeping = context;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(database, INSERT, &statement, err));
@@ -267,7 +267,7 @@ static enum lq_code insert_outcome(struct lq_database *database, const struct re
     return lq_statement_run(statement, err);
 }
 
-static enum lq_code record(struct lq_database *database, void *context, bool *rebuild,
+static enum lq_code record(struct lq_database *database, void *context, struct lq_effect *effect,
                            struct lq_error *err)
 {
     const struct recording *recording = context;
@@ -275,9 +275,11 @@ static enum lq_code record(struct lq_database *database, void *context, bool *re
     if (recording->point != NULL) {
         size_t duplicates = 0;
         char ids[1][LQ_ID_MAX];
-        LQ_TRY(lq_points_insert(database, recording->point, ids, &duplicates, err));
+        char contents[1][LQ_SHA256_HEX];
+        lq_points_digest(recording->point, contents);
+        LQ_TRY(lq_points_insert(database, recording->point, contents, ids, &duplicates, err));
         memcpy(recording->outcome->calibration, ids[0], LQ_ID_MAX);
-        *rebuild = duplicates == 0;
+        effect->inserted = duplicates == 0 ? 1 : 0;
     }
     return insert_outcome(database, recording, err);
 }
@@ -316,10 +318,10 @@ struct expiry {
     size_t deleted;
 };
 
-static enum lq_code expire(struct lq_database *database, void *context, bool *rebuild,
+static enum lq_code expire(struct lq_database *database, void *context, struct lq_effect *effect,
                            struct lq_error *err)
 {
-    (void)rebuild;
+    (void)effect;
     struct expiry *expiry = context;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(database, "DELETE FROM kept_estimates WHERE stored_at_utc < ?1",

@@ -14,7 +14,7 @@ struct expiry {
     size_t deleted;
 };
 
-static enum lq_code expire(struct lq_database *database, void *context, bool *rebuild,
+static enum lq_code expire(struct lq_database *database, void *context, struct lq_effect *effect,
                            struct lq_error *err)
 {
     /* By when they came, which is this machine's word, not by when they claim to be measured. */
@@ -26,7 +26,7 @@ static enum lq_code expire(struct lq_database *database, void *context, bool *re
     lq_bind_text(statement, 1, expiry->before);
     LQ_TRY(lq_statement_run(statement, err));
     expiry->deleted = (size_t)lq_database_changes(database);
-    *rebuild = expiry->deleted > 0;
+    effect->deleted = (int64_t)expiry->deleted;
     return LQ_OK;
 }
 

@@ -1,7 +1,6 @@
 /* SHA-256 as FIPS 180-4 writes it (section numbers in comments); no other digest lives here. */
 #include "server/store/sha256.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* 4.2.2: fractional parts of the cube roots of the first 64 primes. */
@@ -21,6 +20,21 @@ static uint32_t rotate_right(uint32_t word, int bits)
     return (word >> bits) | (word << (32 - bits));
 }
 
+/* 6.2.2, step 3: T1, which it also leaves in h. */
+static uint32_t first_part(uint32_t e, uint32_t f, uint32_t g, uint32_t *h, uint32_t addend)
+{
+    const uint32_t s1 = rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25);
+    *h += s1 + ((e & f) ^ (~e & g)) + addend;
+    return *h;
+}
+
+/* And T2. */
+static uint32_t second_part(uint32_t a, uint32_t b, uint32_t c)
+{
+    const uint32_t s0 = rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22);
+    return s0 + ((a & b) ^ (a & c) ^ (b & c));
+}
+
 /* 6.2.2, steps 1 to 4, for one block of 64 bytes. */
 static void compress(uint32_t state[8], const unsigned char block[64])
 {
@@ -34,18 +48,33 @@ static void compress(uint32_t state[8], const unsigned char block[64])
         uint32_t s1 = rotate_right(w[t - 2], 17) ^ rotate_right(w[t - 2], 19) ^ w[t - 2] >> 10;
         w[t] = w[t - 16] + s0 + w[t - 7] + s1;
     }
-    uint32_t v[8]; /* a..h */
-    memcpy(v, state, sizeof v);
-    for (int t = 0; t < 64; t++) {
-        uint32_t s1 = rotate_right(v[4], 6) ^ rotate_right(v[4], 11) ^ rotate_right(v[4], 25);
-        uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        uint32_t t1 = v[7] + s1 + choice + K[t] + w[t];
-        uint32_t s0 = rotate_right(v[0], 2) ^ rotate_right(v[0], 13) ^ rotate_right(v[0], 22);
-        uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-        memmove(v + 1, v, 7 * sizeof v[0]);
-        v[4] += t1;
-        v[0] = t1 + s0 + majority;
+    uint32_t a = state[0];
+    uint32_t b = state[1];
+    uint32_t c = state[2];
+    uint32_t d = state[3];
+    uint32_t e = state[4];
+    uint32_t f = state[5];
+    uint32_t g = state[6];
+    uint32_t h = state[7];
+    for (int t = 0; t < 64; t += 8) { /* names change places in place of values */
+        d += first_part(e, f, g, &h, K[t] + w[t]);
+        h += second_part(a, b, c);
+        c += first_part(d, e, f, &g, K[t + 1] + w[t + 1]);
+        g += second_part(h, a, b);
+        b += first_part(c, d, e, &f, K[t + 2] + w[t + 2]);
+        f += second_part(g, h, a);
+        a += first_part(b, c, d, &e, K[t + 3] + w[t + 3]);
+        e += second_part(f, g, h);
+        h += first_part(a, b, c, &d, K[t + 4] + w[t + 4]);
+        d += second_part(e, f, g);
+        g += first_part(h, a, b, &c, K[t + 5] + w[t + 5]);
+        c += second_part(d, e, f);
+        f += first_part(g, h, a, &b, K[t + 6] + w[t + 6]);
+        b += second_part(c, d, e);
+        e += first_part(f, g, h, &a, K[t + 7] + w[t + 7]);
+        a += second_part(b, c, d);
     }
+    const uint32_t v[8] = {a, b, c, d, e, f, g, h};
     for (int i = 0; i < 8; i++) {
         state[i] += v[i];
     }
@@ -102,11 +131,14 @@ void lq_sha256_end(struct lq_sha256 *sha, unsigned char digest[LQ_SHA256_BYTES])
 
 void lq_sha256_end_hex(struct lq_sha256 *sha, char hex[LQ_SHA256_HEX])
 {
+    static const char DIGITS[] = "0123456789abcdef";
     unsigned char digest[LQ_SHA256_BYTES];
     lq_sha256_end(sha, digest);
     for (size_t i = 0; i < LQ_SHA256_BYTES; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+        hex[2 * i] = DIGITS[digest[i] >> 4];
+        hex[2 * i + 1] = DIGITS[digest[i] & 15];
     }
+    hex[2 * LQ_SHA256_BYTES] = '\0';
 }
 
 void lq_sha256_hex(const void *data, size_t size, char hex[LQ_SHA256_HEX])

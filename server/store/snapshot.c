@@ -62,7 +62,7 @@ static void write_version(uint64_t hash, char version[20])
 }
 
 /* Each part continues the hash of those before it; the versions are taken along the way. */
-static enum lq_code load(struct lq_loader *loader, struct lq_error *err)
+static enum lq_code load_catalogs(struct lq_loader *loader, struct lq_error *err)
 {
     struct lq_catalog *catalog = &loader->snapshot->catalog;
     LQ_TRY(lq_load_models(loader, err));
@@ -74,33 +74,56 @@ static enum lq_code load(struct lq_loader *loader, struct lq_error *err)
     LQ_TRY(lq_load_prices(loader, err));
     write_version(loader->hash, catalog->prices_version);
     loader->hash ^= catalog_hash;
+    return LQ_OK;
+}
+
+static enum lq_code load_laws(struct lq_loader *loader, struct lq_error *err)
+{
+    loader->hash = LQ_HASH_START;
+    LQ_TRY(lq_load_laws(loader, err));
+    write_version(loader->hash, loader->snapshot->catalog.laws_version);
+    return LQ_OK;
+}
+
+static enum lq_code load(struct lq_loader *loader, struct lq_error *err)
+{
+    LQ_TRY(load_catalogs(loader, err));
     LQ_TRY(lq_load_points(loader, err));
     LQ_TRY(lq_load_capacities(loader, err));
     LQ_TRY(lq_load_measured(loader, err));
     LQ_TRY(lq_load_runs(loader, err));
     LQ_TRY(lq_load_decodes(loader, err));
     LQ_TRY(lq_load_published(loader, err));
-    write_version(loader->hash, catalog->data_version);
-    loader->hash = LQ_HASH_START;
-    LQ_TRY(lq_load_laws(loader, err));
-    write_version(loader->hash, catalog->laws_version);
-    return LQ_OK;
+    write_version(loader->hash, loader->snapshot->catalog.data_version);
+    return load_laws(loader, err);
 }
 
-enum lq_code lq_snapshot_build(struct lq_database *database, const struct lq_hooks *hooks,
-                               struct lq_snapshot **snapshot, struct lq_error *err)
+static struct lq_snapshot *snapshot_new(void)
 {
-    struct lq_snapshot *built = calloc(1, sizeof *built);
+    struct lq_snapshot *snapshot = calloc(1, sizeof *snapshot);
+    if (snapshot != NULL) {
+        atomic_init(&snapshot->references, 1);
+    }
+    return snapshot;
+}
+
+enum lq_code lq_snapshot_build(const struct lq_source *source, struct lq_snapshot **snapshot,
+                               struct lq_error *err)
+{
+    struct lq_snapshot *built = snapshot_new();
     if (built == NULL) {
         return lq_load_out_of_memory(err);
     }
-    atomic_init(&built->references, 1);
-    struct lq_loader loader = {
-        .database = database, .hooks = hooks, .snapshot = built, .hash = LQ_HASH_START};
+    built->mark = source->mark;
+    struct lq_loader loader = {.database = source->database,
+                               .hooks = source->hooks,
+                               .snapshot = built,
+                               .previous = source->previous,
+                               .hash = LQ_HASH_START};
     enum lq_code code = load(&loader, err);
     size_t fits = 0;
     if (code == LQ_OK) {
-        code = hooks->refit(&built->catalog, &built->fits, &fits, err);
+        code = source->hooks->refit(&built->catalog, &built->fits, &fits, err);
     }
     if (code != LQ_OK) {
         lq_snapshot_release(built);
@@ -110,6 +133,29 @@ enum lq_code lq_snapshot_build(struct lq_database *database, const struct lq_hoo
     built->catalog.fit_count = fits;
     *snapshot = built;
     return LQ_OK;
+}
+
+enum lq_code lq_snapshot_try(struct lq_database *database, const struct lq_hooks *hooks,
+                             struct lq_error *err)
+{
+    struct lq_snapshot *tried = snapshot_new();
+    if (tried == NULL) {
+        return lq_load_out_of_memory(err);
+    }
+    struct lq_loader loader = {
+        .database = database, .hooks = hooks, .snapshot = tried, .hash = LQ_HASH_START};
+    enum lq_code code = load_catalogs(&loader, err);
+    if (code == LQ_OK) {
+        code = load_laws(&loader, err);
+    }
+    lq_snapshot_release(tried);
+    return code;
+}
+
+const struct lq_mark *lq_snapshot_mark(const struct lq_catalog *catalog)
+{
+    /* the catalog is its snapshot's first member */
+    return &((const struct lq_snapshot *)(const void *)catalog)->mark;
 }
 
 void lq_snapshot_release(struct lq_snapshot *snapshot)

@@ -10,18 +10,42 @@
 
 #include <stdatomic.h>
 
+/* How far the database had come, counted since it was opened. */
+struct lq_mark {
+    int64_t commits;  /* that changed what a catalog is made of */
+    int64_t inserted; /* points */
+    int64_t deleted;
+    int64_t judged; /* exclusions and confirmations that came or went */
+};
+
 struct lq_snapshot {
     struct lq_catalog catalog; /* first: readers hold a pointer to it */
     atomic_size_t references;
-    struct lq_pool pool; /* all texts and lists but the fits */
-    struct lq_fit *fits; /* new from the refit hook */
+    struct lq_mark mark;       /* of what it was read from */
+    int64_t last_point_number; /* the largest of the calibrations' sequence numbers */
+    uint64_t points_hash;      /* of their rows, so that later ones can be added */
+    struct lq_pool pool;       /* all texts and lists but the fits */
+    struct lq_fit *fits;       /* new from the refit hook */
 };
 
-/* Reads everything inside the caller's transaction (or outside any, where nobody else writes) and
- * refits. `*snapshot` is new with one reference. Errors: LQ_ESTORE, or whatever the refit says. */
-LQ_MUST_USE enum lq_code lq_snapshot_build(struct lq_database *database,
-                                           const struct lq_hooks *hooks,
+/* What a snapshot is built from. */
+struct lq_source {
+    struct lq_database *database; /* inside a transaction, or where nobody else writes */
+    const struct lq_hooks *hooks;
+    struct lq_mark mark;                /* of what that transaction sees */
+    const struct lq_snapshot *previous; /* one of this store whose points may be taken over; NULL */
+};
+
+/* Reads everything and refits. `*snapshot` is new with one reference. Errors: LQ_ESTORE, or
+ * whatever the refit says. */
+LQ_MUST_USE enum lq_code lq_snapshot_build(const struct lq_source *source,
                                            struct lq_snapshot **snapshot, struct lq_error *err);
+/* Whether catalogs, prices and laws as they are can be read: what a change to them must leave.
+ * Errors: as lq_snapshot_build's. */
+LQ_MUST_USE enum lq_code lq_snapshot_try(struct lq_database *database, const struct lq_hooks *hooks,
+                                         struct lq_error *err);
+/* The mark of the snapshot that a catalog is of; borrowed. */
+const struct lq_mark *lq_snapshot_mark(const struct lq_catalog *catalog);
 /* Gives up one reference; the last one frees. NULL is fine. */
 void lq_snapshot_release(struct lq_snapshot *snapshot);
 
@@ -30,7 +54,8 @@ struct lq_loader {
     struct lq_database *database;
     const struct lq_hooks *hooks;
     struct lq_snapshot *snapshot;
-    uint64_t hash; /* of the part's rows, LQ_HASH_START before the first */
+    const struct lq_snapshot *previous; /* or NULL */
+    uint64_t hash;                      /* of the part's rows, LQ_HASH_START before the first */
 };
 
 LQ_MUST_USE enum lq_code lq_load_models(struct lq_loader *loader, struct lq_error *err);

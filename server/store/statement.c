@@ -16,10 +16,14 @@ enum { BUSY_TIMEOUT_MS = 5000 };
 
 /* Pages of 4 KiB that a copy reads at once. */
 enum { COPY_PAGES = 1024 };
+/* Statements kept per connection: more than any of ours uses again and again. */
+enum { KEPT_STATEMENTS = 24 };
 
 struct lq_database {
     sqlite3 *handle;
     char *path;
+    struct lq_statement *kept[KEPT_STATEMENTS]; /* closed ones, NULL where there is room */
+    size_t next_out;                            /* gives way where there is none */
 };
 
 struct lq_statement {
@@ -118,10 +122,21 @@ enum lq_code lq_database_open_existing(const char *path, struct lq_database **da
     return LQ_OK;
 }
 
+static void finalize(struct lq_statement *statement)
+{
+    if (statement != NULL) {
+        sqlite3_finalize(statement->handle);
+        free(statement);
+    }
+}
+
 void lq_database_close(struct lq_database **database)
 {
     if (*database == NULL) {
         return;
+    }
+    for (size_t i = 0; i < KEPT_STATEMENTS; i++) {
+        finalize((*database)->kept[i]);
     }
     lq_database_rollback(*database);
     sqlite3_close_v2((*database)->handle);
@@ -227,14 +242,38 @@ int64_t lq_database_changes(const struct lq_database *database)
     return sqlite3_changes64(database->handle);
 }
 
+/* One of the statements around changes, which are run so often that they are kept prepared. */
+static enum lq_code run_kept(struct lq_database *database, const char *sql, struct lq_error *err)
+{
+    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_statement_open(database, sql, &statement, err));
+    return lq_statement_run(statement, err);
+}
+
 enum lq_code lq_database_begin(struct lq_database *database, struct lq_error *err)
 {
-    return lq_database_run(database, "BEGIN IMMEDIATE", err);
+    return run_kept(database, "BEGIN IMMEDIATE", err);
+}
+
+enum lq_code lq_database_mark(struct lq_database *database, struct lq_error *err)
+{
+    return run_kept(database, "SAVEPOINT part", err);
+}
+
+enum lq_code lq_database_keep_part(struct lq_database *database, struct lq_error *err)
+{
+    return run_kept(database, "RELEASE part", err);
+}
+
+enum lq_code lq_database_undo_part(struct lq_database *database, struct lq_error *err)
+{
+    LQ_TRY(run_kept(database, "ROLLBACK TO part", err));
+    return run_kept(database, "RELEASE part", err);
 }
 
 enum lq_code lq_database_commit(struct lq_database *database, struct lq_error *err)
 {
-    enum lq_code code = lq_database_run(database, "COMMIT", err);
+    enum lq_code code = run_kept(database, "COMMIT", err);
     if (code != LQ_OK) {
         lq_database_rollback(database);
     }
@@ -249,17 +288,35 @@ void lq_database_rollback(struct lq_database *database)
     }
 }
 
+/* A kept statement with this text, or NULL. */
+static struct lq_statement *take_kept(struct lq_database *database, const char *sql)
+{
+    for (size_t i = 0; i < KEPT_STATEMENTS; i++) {
+        struct lq_statement *kept = database->kept[i];
+        if (kept != NULL && strcmp(sqlite3_sql(kept->handle), sql) == 0) {
+            database->kept[i] = NULL;
+            return kept;
+        }
+    }
+    return NULL;
+}
+
 enum lq_code lq_statement_open(struct lq_database *database, const char *sql,
                                struct lq_statement **statement, struct lq_error *err)
 {
-    struct lq_statement *opened = calloc(1, sizeof *opened);
+    struct lq_statement *opened = take_kept(database, sql);
+    if (opened != NULL) {
+        *statement = opened;
+        return LQ_OK;
+    }
+    opened = calloc(1, sizeof *opened);
     if (opened == NULL) {
         return lq_fail(err, LQ_ESTORE, NULL, "%s: out of memory", database->path);
     }
     opened->database = database;
     int code = sqlite3_prepare_v2(database->handle, sql, -1, &opened->handle, NULL);
     if (code != SQLITE_OK) {
-        lq_statement_close(&opened);
+        finalize(opened);
         return fail(database, code, err);
     }
     *statement = opened;
@@ -268,11 +325,24 @@ enum lq_code lq_statement_open(struct lq_database *database, const char *sql,
 
 void lq_statement_close(struct lq_statement **statement)
 {
-    if (*statement != NULL) {
-        sqlite3_finalize((*statement)->handle);
-        free(*statement);
-        *statement = NULL;
+    struct lq_statement *closed = *statement;
+    *statement = NULL;
+    if (closed == NULL) {
+        return;
     }
+    struct lq_database *database = closed->database;
+    sqlite3_reset(closed->handle);
+    sqlite3_clear_bindings(closed->handle);
+    closed->bind_code = SQLITE_OK;
+    for (size_t i = 0; i < KEPT_STATEMENTS; i++) {
+        if (database->kept[i] == NULL) {
+            database->kept[i] = closed;
+            return;
+        }
+    }
+    finalize(database->kept[database->next_out]);
+    database->kept[database->next_out] = closed;
+    database->next_out = (database->next_out + 1) % KEPT_STATEMENTS;
 }
 
 static void note_bind(struct lq_statement *statement, int code)

@@ -54,7 +54,14 @@ LQ_MUST_USE enum lq_code lq_database_begin(struct lq_database *database, struct 
 LQ_MUST_USE enum lq_code lq_database_commit(struct lq_database *database, struct lq_error *err);
 void lq_database_rollback(struct lq_database *database);
 
-/* Prepares one statement; `*statement` is new and must be closed before its database. */
+/* Inside a transaction: a part of it that can be undone alone. Undoing fails where the engine has
+ * given up the whole transaction. Parts do not nest. */
+LQ_MUST_USE enum lq_code lq_database_mark(struct lq_database *database, struct lq_error *err);
+LQ_MUST_USE enum lq_code lq_database_keep_part(struct lq_database *database, struct lq_error *err);
+LQ_MUST_USE enum lq_code lq_database_undo_part(struct lq_database *database, struct lq_error *err);
+
+/* Prepares one statement; `*statement` must be closed before its database. A closed statement is
+ * kept with its connection for whoever opens the same text again. */
 LQ_MUST_USE enum lq_code lq_statement_open(struct lq_database *database, const char *sql,
                                            struct lq_statement **statement, struct lq_error *err);
 void lq_statement_close(struct lq_statement **statement);

@@ -1,5 +1,5 @@
-/* Opening, closing, readers' snapshots and the one write path. What is written stands in entries.c,
- * ingest.c and tokens.c. */
+/* Opening, closing, readers' snapshots and readiness. How is written stands in writer.c, what is
+ * written in entries.c, ingest.c and tokens.c. */
 #include "server/store/store.h"
 
 #include "migrations/embed.h"
@@ -12,15 +12,29 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* Ids are digests, so that points come into their indices at random places: 16 MiB hold those of
+ * some 100,000 points. The log is copied back every 4,000 pages, 16 MiB, in place of 1,000: pages
+ * that were written several times until then are copied once. */
+static const char WRITER_SETTINGS[] = "PRAGMA cache_size = -16384;"
+                                      "PRAGMA wal_autocheckpoint = 4000";
+
+static enum lq_code open_reader(const char *path, struct lq_database **database,
+                                struct lq_error *err)
+{
+    LQ_TRY(lq_database_open(path, database, err));
+    LQ_TRY(lq_database_configure(*database, err));
+    return lq_database_run(*database, "PRAGMA query_only = ON", err);
+}
+
 /* Everything that can fail while opening; lq_store_close undoes any part of it. */
 static enum lq_code open_parts(struct lq_store *store, const char *path, struct lq_error *err)
 {
-    LQ_TRY(lq_database_open(path, &store->writer, err));
-    LQ_TRY(lq_migrate(store->writer, LQ_MIGRATIONS, LQ_MIGRATIONS_COUNT, err));
-    LQ_TRY(lq_seed_apply(store->writer, err));
-    LQ_TRY(lq_database_open(path, &store->reader, err));
-    LQ_TRY(lq_database_configure(store->reader, err));
-    LQ_TRY(lq_database_run(store->reader, "PRAGMA query_only = ON", err));
+    LQ_TRY(lq_database_open(path, &store->database, err));
+    LQ_TRY(lq_migrate(store->database, LQ_MIGRATIONS, LQ_MIGRATIONS_COUNT, err));
+    LQ_TRY(lq_seed_apply(store->database, err));
+    LQ_TRY(lq_database_run(store->database, WRITER_SETTINGS, err));
+    LQ_TRY(open_reader(path, &store->reader, err));
+    LQ_TRY(open_reader(path, &store->builder.database, err));
     struct stat status;
     if (stat(path, &status) != 0) {
         return lq_fail(err, LQ_ESTORE, NULL, "%s: %s", path, strerror(errno));
@@ -28,9 +42,12 @@ static enum lq_code open_parts(struct lq_store *store, const char *path, struct 
     store->device = status.st_dev;
     store->inode = status.st_ino;
     /* One transaction, so that a process writing beside us shows wholly or not at all. */
-    LQ_TRY(lq_database_run(store->writer, "BEGIN", err));
-    LQ_TRY(lq_snapshot_build(store->writer, &store->hooks, &store->current, err));
-    return lq_database_run(store->writer, "COMMIT", err);
+    LQ_TRY(lq_database_run(store->database, "BEGIN", err));
+    const struct lq_source source = {.database = store->database, .hooks = &store->hooks};
+    LQ_TRY(lq_snapshot_build(&source, &store->current, err));
+    LQ_TRY(lq_database_run(store->database, "COMMIT", err));
+    LQ_TRY(lq_builder_start(store, err));
+    return lq_writer_start(store, err);
 }
 
 enum lq_code lq_store_open(const char *path, const struct lq_hooks *hooks, struct lq_store **store,
@@ -41,7 +58,7 @@ enum lq_code lq_store_open(const char *path, const struct lq_hooks *hooks, struc
         return lq_fail(err, LQ_ESTORE, NULL, "%s: out of memory", path);
     }
     opened->hooks = *hooks;
-    pthread_mutex_init(&opened->write_lock, NULL); /* with default attributes it cannot fail */
+    pthread_mutex_init(&opened->commit_lock, NULL); /* with default attributes it cannot fail */
     pthread_mutex_init(&opened->read_lock, NULL);
     pthread_mutex_init(&opened->current_lock, NULL);
     enum lq_code code = open_parts(opened, path, err);
@@ -58,12 +75,15 @@ void lq_store_close(struct lq_store *store)
     if (store == NULL) {
         return;
     }
+    lq_writer_stop(store);
+    lq_builder_stop(store);
     lq_database_close(&store->reader);
-    lq_database_close(&store->writer);
+    lq_database_close(&store->builder.database);
+    lq_database_close(&store->database);
     lq_snapshot_release(store->current);
     pthread_mutex_destroy(&store->current_lock);
     pthread_mutex_destroy(&store->read_lock);
-    pthread_mutex_destroy(&store->write_lock);
+    pthread_mutex_destroy(&store->commit_lock);
     free(store);
 }
 
@@ -83,56 +103,6 @@ void lq_store_release(struct lq_store *store, const struct lq_catalog *catalog)
     lq_snapshot_release((struct lq_snapshot *)(uintptr_t)catalog);
 }
 
-static void swap(struct lq_store *store, struct lq_snapshot *next)
-{
-    pthread_mutex_lock(&store->current_lock);
-    struct lq_snapshot *last = store->current;
-    store->current = next;
-    pthread_mutex_unlock(&store->current_lock);
-    lq_snapshot_release(last);
-}
-
-/* Inside a transaction that was begun: the change and the catalog it leads to. */
-static enum lq_code prepare(struct lq_store *store, lq_change change, void *context,
-                            struct lq_snapshot **next, struct lq_error *err)
-{
-    bool rebuild = false;
-    LQ_TRY(change(store->writer, context, &rebuild, err));
-    return rebuild ? lq_snapshot_build(store->writer, &store->hooks, next, err) : LQ_OK;
-}
-
-static enum lq_code write_locked(struct lq_store *store, lq_change change, void *context,
-                                 struct lq_error *err)
-{
-    struct lq_snapshot *next = NULL;
-    LQ_TRY(lq_database_begin(store->writer, err));
-    enum lq_code code = prepare(store, change, context, &next, err);
-    if (code == LQ_OK) {
-        code = lq_database_commit(store->writer, err);
-    }
-    if (code != LQ_OK) {
-        lq_database_rollback(store->writer);
-        lq_snapshot_release(next);
-        return code;
-    }
-    if (next != NULL) {
-        swap(store, next);
-    }
-    return LQ_OK;
-}
-
-enum lq_code lq_store_write(struct lq_store *store, lq_change change, void *context,
-                            struct lq_error *err)
-{
-    pthread_mutex_lock(&store->write_lock);
-    enum lq_code code = write_locked(store, change, context, err);
-    if (code == LQ_OK || code == LQ_ESTORE) { /* anything else says nothing about the disk */
-        atomic_store(&store->write_failed, code == LQ_ESTORE);
-    }
-    pthread_mutex_unlock(&store->write_lock);
-    return code;
-}
-
 struct lq_database *lq_store_lock_reader(struct lq_store *store)
 {
     pthread_mutex_lock(&store->read_lock);
@@ -145,11 +115,11 @@ void lq_store_unlock_reader(struct lq_store *store)
 }
 
 /* Changes one number, since writing what is there already would not reach the disk. */
-static enum lq_code probe(struct lq_database *database, void *context, bool *rebuild,
+static enum lq_code probe(struct lq_database *database, void *context, struct lq_effect *effect,
                           struct lq_error *err)
 {
     (void)context;
-    (void)rebuild;
+    (void)effect;
     return lq_database_run(
         database, "UPDATE seed_state SET write_probes_count = write_probes_count + 1", err);
 }
@@ -177,6 +147,7 @@ static enum lq_code check_readable(struct lq_store *store, struct lq_error *err)
 enum lq_code lq_store_ready(struct lq_store *store, struct lq_error *err)
 {
     LQ_TRY(check_readable(store, err));
+    LQ_TRY(lq_builder_check(store, err));
     /* Trying the disk costs a flush, so it is tried only while the last write is known to have
      * failed: that is how a store whose disk has room again becomes ready without a real write. */
     return atomic_load(&store->write_failed) ? lq_store_write(store, probe, NULL, err) : LQ_OK;

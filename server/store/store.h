@@ -1,5 +1,6 @@
 /* The database behind one header that speaks in core types: catalogs, calibrations, tokens.
- * Every function may be called from any thread. Nothing is acknowledged before it is durable. */
+ * Every function may be called from any thread. Nothing is acknowledged before it is durable. What
+ * writes may fail with LQ_EBUSY (too many wait to write). */
 #pragma once
 
 #include "core/base/error.h"
@@ -12,7 +13,7 @@
 struct lq_store;
 
 /* What the store needs from rooms above it, wired by main: how a config.json becomes a model, and
- * how stored points become fits. Both are called while a catalog is built, from any thread. */
+ * how stored points become fits. They are called while a catalog is built, from any thread. */
 struct lq_hooks {
     enum lq_code (*decode_model)(const char *id, const char *config, struct lq_model *out,
                                  struct lq_error *err);
@@ -28,17 +29,23 @@ struct lq_hooks {
  * `*store` is new on success. */
 LQ_MUST_USE enum lq_code lq_store_open(const char *path, const struct lq_hooks *hooks,
                                        struct lq_store **store, struct lq_error *err);
+/* Writes what waits first. No call may begin any more. */
 void lq_store_close(struct lq_store *store);
 
 /* The current snapshot; release it when the call is answered. Never NULL. */
 const struct lq_catalog *lq_store_acquire(struct lq_store *store);
 void lq_store_release(struct lq_store *store, const struct lq_catalog *catalog);
 
-/* LQ_OK when the database can be written, read and is whole enough to serve. */
+/* Points that were stored or deleted since `catalog` was read: fits and lists from it lack them. */
+int64_t lq_store_pending_points(struct lq_store *store, const struct lq_catalog *catalog);
+
+/* LQ_OK when the database can be written, read and is whole enough to serve, and the catalog
+ * follows it. */
 LQ_MUST_USE enum lq_code lq_store_ready(struct lq_store *store, struct lq_error *err);
 
-/* Own catalog entries. LQ_ECONFLICT where a shipped entry has the id; LQ_ENOTFOUND on delete.
- * `config` is the document as it came; `created` tells new from replaced. */
+/* Own catalog entries, in the current snapshot on return. LQ_ECONFLICT where a shipped entry has
+ * the id; LQ_ENOTFOUND on delete. `config` is the document as it came; `created` tells new from
+ * replaced. */
 LQ_MUST_USE enum lq_code lq_store_put_model(struct lq_store *store, const char *id,
                                             const char *config, bool *created,
                                             struct lq_error *err);
@@ -63,16 +70,22 @@ struct lq_batch {
     const char *token_name;      /* who posted */
 };
 
-/* Stores a batch, all or nothing, durable on return; `ids` has room for `count` ids of LQ_ID_MAX.
- * A point equal in every respect to a stored one gets that one's id and counts in `duplicates`.
- * A key seen before with the same digest answers the first answer again; with another digest
- * LQ_ECONFLICT. */
+/* Stores a batch, all or nothing, durable on return; fits and lists follow soon after. `ids` has
+ * room for `count` ids of LQ_ID_MAX. A point equal in every respect to a stored one gets that one's
+ * id and counts in `duplicates`. A key seen before with the same digest answers the first answer
+ * again; with another digest LQ_ECONFLICT. */
 LQ_MUST_USE enum lq_code lq_store_add_points(struct lq_store *store, const struct lq_batch *batch,
                                              char (*ids)[LQ_ID_MAX], size_t *duplicates,
                                              struct lq_error *err);
-/* The point as it came; `*document` is new (free()). LQ_ENOTFOUND. */
-LQ_MUST_USE enum lq_code lq_store_get_point(struct lq_store *store, const char *id, char **document,
-                                            struct lq_error *err);
+/* A point as the database holds it. */
+struct lq_stored_point {
+    struct lq_point point; /* completed from a catalog */
+    char *document;        /* as it came; new (free()) */
+};
+/* Reads one at once, whether or not a catalog has it yet. LQ_ENOTFOUND. */
+LQ_MUST_USE enum lq_code lq_store_get_point(struct lq_store *store,
+                                            const struct lq_catalog *catalog, const char *id,
+                                            struct lq_stored_point *out, struct lq_error *err);
 /* LQ_ENOTFOUND; LQ_ECONFLICT for a shipped point. */
 LQ_MUST_USE enum lq_code lq_store_delete_point(struct lq_store *store, const char *id,
                                                struct lq_error *err);

@@ -125,13 +125,13 @@ static enum lq_code read_expiry(const char *text, char expires[LQ_UTC_MAX], stru
     return LQ_OK;
 }
 
-static enum lq_code insert_token(struct lq_database *database, void *context, bool *rebuild,
-                                 struct lq_error *err)
+static enum lq_code insert_token(struct lq_database *database, void *context,
+                                 struct lq_effect *effect, struct lq_error *err)
 {
     static const char INSERT_TOKEN[] =
         "INSERT INTO tokens (id, name, secret_sha256_hex, scopes_list, created_at_utc,"
         " expires_at_utc) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    (void)rebuild;
+    (void)effect;
     const struct new_token *made = context;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(database, INSERT_TOKEN, &statement, err));
@@ -165,14 +165,14 @@ enum lq_code lq_store_create_token(struct lq_store *store, const char *name, con
     return LQ_OK;
 }
 
-static enum lq_code revoke_token(struct lq_database *database, void *context, bool *rebuild,
-                                 struct lq_error *err)
+static enum lq_code revoke_token(struct lq_database *database, void *context,
+                                 struct lq_effect *effect, struct lq_error *err)
 {
     /* The first revocation's time stays. */
     static const char REVOKE_TOKEN[] =
         "UPDATE tokens SET revoked_at_utc = iif(revoked_at_utc = '', ?2, revoked_at_utc)"
         " WHERE id = ?1";
-    (void)rebuild;
+    (void)effect;
     const char *id = context;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(database, REVOKE_TOKEN, &statement, err));

@@ -61,7 +61,7 @@ static enum lq_code insert_exclusion(struct lq_database *database, struct exclud
     return LQ_OK;
 }
 
-static enum lq_code exclude(struct lq_database *database, void *context, bool *rebuild,
+static enum lq_code exclude(struct lq_database *database, void *context, struct lq_effect *effect,
                             struct lq_error *err)
 {
     static const char SELECT[] = "SELECT e.id, e.excluded_by, e.excluded_at_utc, " POINTS_OF
@@ -75,7 +75,8 @@ static enum lq_code exclude(struct lq_database *database, void *context, bool *r
     bool row = false;
     LQ_TRY(lq_statement_step(statement, &row, err));
     read_exclusion(statement, excluding->out);
-    *rebuild = excluding->created && excluding->out->points > 0;
+    effect->judged = excluding->created && excluding->out->points > 0 ? 1 : 0;
+    effect->catalog = effect->judged > 0;
     return LQ_OK;
 }
 
@@ -88,7 +89,7 @@ enum lq_code lq_store_exclude(struct lq_store *store, const char *id, const char
     return LQ_OK;
 }
 
-static enum lq_code readmit(struct lq_database *database, void *context, bool *rebuild,
+static enum lq_code readmit(struct lq_database *database, void *context, struct lq_effect *effect,
                             struct lq_error *err)
 {
     const char *id = context;
@@ -96,7 +97,7 @@ static enum lq_code readmit(struct lq_database *database, void *context, bool *r
     LQ_TRY(lq_statement_open(database, "DELETE FROM exclusions WHERE id = ?1", &statement, err));
     lq_bind_text(statement, 1, id);
     LQ_TRY(lq_statement_run(statement, err));
-    *rebuild = true;
+    *effect = (struct lq_effect){.catalog = true, .judged = 1};
     return lq_database_changes(database) > 0
                ? LQ_OK
                : lq_fail(err, LQ_ENOTFOUND, NULL, "\"%s\" is not excluded", id);
@@ -153,7 +154,7 @@ struct confirming {
     bool confirmed;
 };
 
-static enum lq_code confirm(struct lq_database *database, void *context, bool *rebuild,
+static enum lq_code confirm(struct lq_database *database, void *context, struct lq_effect *effect,
                             struct lq_error *err)
 {
     static const char UPDATE[] =
@@ -176,7 +177,7 @@ static enum lq_code confirm(struct lq_database *database, void *context, bool *r
         return lq_fail(err, LQ_ECONFLICT, NULL,
                        "\"%s\" is shipped with the catalog and taken as it is", confirming->id);
     }
-    *rebuild = true;
+    *effect = (struct lq_effect){.catalog = true, .judged = 1};
     return lq_statement_run(statement, err);
 }
 

@@ -235,6 +235,7 @@ class Run:
 
     def stored(self):
         """The documents of all rows of ours."""
+        self.target.server.settle()
         rows, cursor = [], ""
         while cursor is not None:
             page = self.target.server.get(f"/v1/calibrations?source=fault&limit=1000{cursor}").json

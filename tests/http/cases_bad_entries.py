@@ -169,6 +169,7 @@ def case_bad_gpus_are_refused(server):
 
 def case_bad_points_are_refused_all_or_nothing(server):
     bearer = server.bearer("calibrations:write")
+    server.settle()
     before = server.get("/v1/calibrations?limit=1000").json
     for pointer, value, slug in (
             ("/model", "gpt-5", "unknown-reference"), ("/gpu", "A41", "unknown-reference"),

@@ -30,12 +30,14 @@ def post(server, batch, **headers):
     answer = server.post("/v1/calibrations", {"points": batch}, {**bearer(server), **headers})
     assert answer.status == 201, answer
     assert len(answer.json["ids"]) == len(batch), answer
+    server.settle()
     return answer.json
 
 
 def remove(server, ids):
     for one in ids:
         assert server.delete(f"/v1/calibrations/{one}", bearer(server)).status == 204
+    server.settle()
 
 
 def estimate(server, **members):
@@ -56,6 +58,7 @@ def clean(case):
         try:
             case(server)
         finally:
+            server.settle()
             listed = server.get("/v1/calibrations?limit=1000").json["calibrations"]
             remove(server, [one["id"] for one in listed if not one["shipped"]])
     return run
@@ -140,6 +143,20 @@ def case_names_are_taken_as_the_catalog_writes_them(server):
     assert (got["model"], got["gpu"]) == ("llama-3.1-8b", "L40S"), got
 
 
+@clean
+def case_a_point_is_read_at_once_and_what_rests_on_it_tells_what_it_lacks(server):
+    for i in range(5):
+        body = {"points": [{**POINT, "queries_per_s": 2 + i, "source": "early"}]}
+        (one,) = server.post("/v1/calibrations", body, bearer(server)).json["ids"]
+        assert server.get(f"/v1/calibrations/{one}").json["document"] == body["points"][0]
+        page = server.get("/v1/calibrations?source=early&limit=1000").json
+        assert len(page["calibrations"]) + page["pending_points"] == i + 1, page
+    server.settle()
+    for path in ("/v1/calibrations?limit=1", "/v1/fits?limit=1", "/v1/validation"):
+        assert server.get(path).json["pending_points"] == 0, path
+    assert len(server.get("/v1/calibrations?source=early").json["calibrations"]) == 5
+
+
 # Duplicates and retries
 
 @clean
@@ -195,6 +212,7 @@ def case_concurrent_retries_store_once(server):
         thread.join()
     assert {answer.status for answer in answers} == {201}, answers
     assert len({answer.body for answer in answers}) == 1, answers
+    server.settle()
     assert len(server.get("/v1/calibrations?source=raced").json["calibrations"]) == 4
 
 

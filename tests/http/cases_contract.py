@@ -186,6 +186,7 @@ def case_stored_points_of_every_shape_fit(server):
     CONTRACT.check_request("POST", "/v1/calibrations", body)
     receipt = asked(server, "POST", "/v1/calibrations", body, bearer).json
     assert len(set(receipt["ids"])) == len(points) and receipt["duplicates"] == 0, receipt
+    server.settle()
     case_every_entry_of_every_list_fits(server)
     asked(server, "GET", "/v1/validation")
     estimated(server, {**JOB, "gpu": "L40S", "stack": "my-stack"})

@@ -215,6 +215,7 @@ def case_calibrations_follow_on_request(server):
         assert point["source"] == "outcome" and point["batch_size"] == 4
         assert abs(point["queries_per_s"] / rate - 1) < 1e-12
         assert answer["id"] not in json.dumps(point), "the id is a secret"
+        other.settle()
         then = other.post("/v1/estimates", {**JOB, "gpu": "L40S", "batch_size": 4}).json
         assert then["basis"]["kind"] == "calibrated", then["basis"]
         near = then["throughput"]["queries_per_s"] / rate

@@ -140,6 +140,11 @@ class Server:
     def delete(self, path, headers=None):
         return self.request("DELETE", path, None, headers)
 
+    def settle(self):
+        """Waits until lists, fits and estimates rest on all points that are stored."""
+        wait_until(lambda: self.get("/v1/fits?limit=1").json["pending_points"] == 0,
+                   "the catalog to have all points", ANSWER_S)
+
     def connect(self):
         return contextlib.closing(Connection(self.address))
 

@@ -116,8 +116,39 @@ enum lq_code post_points(struct lq_store *store, int first, size_t count, const 
     return code;
 }
 
+static int64_t pending(struct lq_store *store)
+{
+    const struct lq_catalog *catalog = lq_store_acquire(store);
+    const int64_t points = lq_store_pending_points(store, catalog);
+    lq_store_release(store, catalog);
+    return points;
+}
+
+void settle(struct lq_store *store)
+{
+    enum { LIMIT_MS = 10 * 1000 };
+    for (int waited_ms = 0; pending(store) > 0; waited_ms++) {
+        ck_assert_int_lt(waited_ms, LIMIT_MS);
+        usleep(1000);
+    }
+}
+
+enum lq_code get_document(struct lq_store *store, const char *id, char **document)
+{
+    struct lq_stored_point stored;
+    const struct lq_catalog *catalog = lq_store_acquire(store);
+    const enum lq_code code =
+        lq_store_get_point(store, catalog, id, &stored, &(struct lq_error){0});
+    lq_store_release(store, catalog);
+    if (code == LQ_OK) {
+        *document = stored.document;
+    }
+    return code;
+}
+
 size_t count_points(struct lq_store *store)
 {
+    settle(store);
     const struct lq_catalog *catalog = lq_store_acquire(store);
     size_t count = catalog->point_count;
     lq_store_release(store, catalog);

@@ -26,8 +26,14 @@ struct lq_new_point make_point(int number);
 enum lq_code post_points(struct lq_store *store, int first, size_t count, const char *key,
                          char (*ids)[LQ_ID_MAX], size_t *duplicates);
 
-/* Points in the current catalog. */
+/* Waits until the current catalog has all points that are stored; fails after 10 s. */
+void settle(struct lq_store *store);
+
+/* Points in the catalog that has all of them. */
 size_t count_points(struct lq_store *store);
+
+/* A stored point's document, new (free()). */
+enum lq_code get_document(struct lq_store *store, const char *id, char **document);
 
 #define assert_code(call, expected)                                                                \
     do {                                                                                           \

@@ -227,9 +227,8 @@ END_TEST
 
 START_TEST(published_points_have_documents)
 {
-    struct lq_error err = {0};
     char *document = NULL;
-    assert_code(lq_store_get_point(store, "xia2024-FIG4-001", &document, &err), LQ_OK);
+    assert_code(get_document(store, "xia2024-FIG4-001", &document), LQ_OK);
     ck_assert_ptr_nonnull(strstr(document, "\"phases\":{\"forward_s\":1.1,\"backward_s\":1.85,"));
     free(document);
 }

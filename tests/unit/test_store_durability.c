@@ -60,7 +60,7 @@ static size_t kill_after(int answers)
     struct lq_store *store = open_store();
     for (size_t i = 0; i < bytes / LQ_ID_MAX; i++) {
         char *document = NULL;
-        assert_code(lq_store_get_point(store, ids[i], &document, &(struct lq_error){0}), LQ_OK);
+        assert_code(get_document(store, ids[i], &document), LQ_OK);
         free(document);
     }
     size_t own = count_points(store) - SHIPPED;
@@ -170,12 +170,15 @@ END_TEST
 
 static atomic_bool writing;
 
-/* Acquires and releases for as long as the other thread writes; returns the largest count seen. */
+/* Acquires and releases for as long as the other thread writes: no catalog is older than the one
+ * before it. */
 static void *read_along(void *context)
 {
     size_t last = 0;
     while (atomic_load(&writing)) {
-        size_t now = count_points(context);
+        const struct lq_catalog *catalog = lq_store_acquire(context);
+        const size_t now = catalog->point_count;
+        lq_store_release(context, catalog);
         if (now < last) {
             return (void *)1; /* went back in time */
         }

@@ -105,6 +105,7 @@ static void version_after(const char *sql, char version[20])
     lq_database_close(&database);
     assert_code(post_points(store, 1, 1, NULL, ids, &duplicates), LQ_OK);
     assert_code(lq_store_delete_point(store, ids[0], &err), LQ_OK);
+    settle(store);
     const struct lq_catalog *now = lq_store_acquire(store);
     strcpy(version, now->data_version);
     lq_store_release(store, now);

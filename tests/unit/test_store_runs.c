@@ -158,6 +158,7 @@ START_TEST(how_it_was_trained_comes_back_from_the_store)
                                    .token_id = "tester",
                                    .token_name = "tester"};
     assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &err), LQ_OK);
+    settle(store);
     lq_store_release(store, catalog);
     catalog = lq_store_acquire(store);
     const struct lq_point *kept = &catalog->points[catalog->point_count - 1];

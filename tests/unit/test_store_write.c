@@ -3,8 +3,10 @@
 #include "tests/unit/check_main.h"
 #include "tests/unit/store_fixture.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SHIPPED = 106, LARGE = 10000 };
 
@@ -28,6 +30,7 @@ START_TEST(points_are_in_the_next_catalog_with_all_they_had)
 {
     assert_code(post_points(store, 1, 2, NULL, ids, &duplicates), LQ_OK);
     ck_assert_uint_eq(duplicates, 0);
+    settle(store);
     const struct lq_catalog *catalog = lq_store_acquire(store);
     ck_assert_uint_eq(catalog->point_count, SHIPPED + 2);
     ck_assert_uint_eq(catalog->fits[0].points, SHIPPED + 2); /* refitted with them */
@@ -60,6 +63,7 @@ START_TEST(a_point_on_a_named_distribution_gets_its_row_length)
     const struct lq_batch batch = {
         .points = &posted, .count = 1, .token_id = "tester", .token_name = "tester"};
     assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &(struct lq_error){0}), LQ_OK);
+    settle(store);
     const struct lq_catalog *catalog = lq_store_acquire(store);
     const double row_tokens = catalog->points[SHIPPED].conditions.row_tokens;
     for (size_t i = 0; i < SHIPPED; i++) { /* the same as a shipped one's of batch 4 */
@@ -165,26 +169,36 @@ START_TEST(a_batch_with_one_bad_point_stores_none)
 }
 END_TEST
 
+static atomic_bool refuses;
+
 static enum lq_code refuse(const struct lq_catalog *catalog, struct lq_fit **fits, size_t *count,
                            struct lq_error *err)
 {
-    if (catalog->point_count > SHIPPED) {
+    if (atomic_load(&refuses)) {
         return lq_fail(err, LQ_EFIT, NULL, "refused");
     }
     return COUNTING_HOOKS.refit(catalog, fits, count, err);
 }
 
-START_TEST(nothing_is_stored_when_the_new_catalog_cannot_be_built)
+START_TEST(a_rebuild_that_fails_is_told_and_tried_again_and_loses_nothing)
 {
+    struct lq_error err = {0};
     lq_store_close(store);
     const struct lq_hooks hooks = {.decode_model = COUNTING_HOOKS.decode_model, .refit = refuse};
-    struct lq_error err = {0};
     assert_code(lq_store_open(in_directory("llmquote.db"), &hooks, &store, &err), LQ_OK);
-    assert_code(post_points(store, 1, 1, NULL, ids, &duplicates), LQ_EFIT);
-    ck_assert_uint_eq(count_points(store), SHIPPED);
-    lq_store_close(store);
-    store = open_store();
-    ck_assert_uint_eq(count_points(store), SHIPPED);
+    atomic_store(&refuses, true);
+    assert_code(post_points(store, 1, 1, NULL, ids, &duplicates), LQ_OK);
+    while (lq_store_ready(store, &err) == LQ_OK) {
+        usleep(1000);
+    }
+    ck_assert_ptr_nonnull(strstr(err.detail, "refused"));
+    const struct lq_catalog *catalog = lq_store_acquire(store); /* the old one serves on */
+    ck_assert_uint_eq(catalog->point_count, SHIPPED);
+    ck_assert_int_eq(lq_store_pending_points(store, catalog), 1);
+    lq_store_release(store, catalog);
+    atomic_store(&refuses, false);
+    ck_assert_uint_eq(count_points(store), SHIPPED + 1);
+    assert_code(lq_store_ready(store, &(struct lq_error){0}), LQ_OK);
 }
 END_TEST
 
@@ -193,12 +207,12 @@ START_TEST(documents_come_back_as_they_came_and_points_go)
     struct lq_error err = {0};
     char *document = NULL;
     assert_code(post_points(store, 5, 1, NULL, ids, &duplicates), LQ_OK);
-    assert_code(lq_store_get_point(store, ids[0], &document, &err), LQ_OK);
+    assert_code(get_document(store, ids[0], &document), LQ_OK);
     ck_assert_str_eq(document, "{\"number\":5}");
     free(document);
     assert_code(lq_store_delete_point(store, ids[0], &err), LQ_OK);
     ck_assert_uint_eq(count_points(store), SHIPPED);
-    assert_code(lq_store_get_point(store, ids[0], &document, &err), LQ_ENOTFOUND);
+    assert_code(get_document(store, ids[0], &document), LQ_ENOTFOUND);
     assert_code(lq_store_delete_point(store, ids[0], &err), LQ_ENOTFOUND);
 }
 END_TEST
@@ -221,6 +235,8 @@ START_TEST(a_snapshot_outlives_the_writes_and_the_versions_tell)
     char data_version[20];
     strcpy(data_version, before->data_version);
     assert_code(post_points(store, 1, 1, NULL, ids, &duplicates), LQ_OK);
+    ck_assert_int_eq(lq_store_pending_points(store, before), 1);
+    settle(store);
     const struct lq_catalog *after = lq_store_acquire(store);
     ck_assert_ptr_ne(before, after);
     ck_assert_str_eq(before->data_version, data_version);
@@ -231,6 +247,7 @@ START_TEST(a_snapshot_outlives_the_writes_and_the_versions_tell)
     lq_store_release(store, before);
     lq_store_release(store, after);
     assert_code(lq_store_delete_point(store, ids[0], &(struct lq_error){0}), LQ_OK);
+    settle(store);
     after = lq_store_acquire(store);
     ck_assert_str_eq(after->data_version, data_version); /* the same data, the same version */
     lq_store_release(store, after);
@@ -286,7 +303,7 @@ int main(void)
     tcase_add_test(points, a_key_answers_once_and_the_same_again);
     tcase_add_test(points, a_key_with_another_body_is_a_conflict_but_not_for_another_token);
     tcase_add_test(points, a_batch_with_one_bad_point_stores_none);
-    tcase_add_test(points, nothing_is_stored_when_the_new_catalog_cannot_be_built);
+    tcase_add_test(points, a_rebuild_that_fails_is_told_and_tried_again_and_loses_nothing);
     tcase_add_test(points, documents_come_back_as_they_came_and_points_go);
     tcase_add_test(points, ten_thousand_points_are_one_batch);
     tcase_add_test(points, a_snapshot_outlives_the_writes_and_the_versions_tell);

@@ -62,10 +62,12 @@ def case_a_real_server_takes_them(worker):
     points = keep(worker, 3)
     server = worker.server()
     expect(worker.deliver(server.url), 0, "delivered 3 points (0 were there already")
+    server.settle()
     rows = server.get("/v1/calibrations?source=lab").json["calibrations"]
     assert len(rows) == 3, rows
     worker.keep(points)
     expect(worker.deliver(server.url), 0, "3 were there already")
+    server.settle()
     assert len(server.get("/v1/calibrations?source=lab").json["calibrations"]) == 3
 
 
@@ -180,6 +182,7 @@ def case_a_real_server_rejects_a_bad_point_only(worker):
     worker.keep(points)
     server = worker.server()
     expect(worker.deliver(server.url), 65, "delivered 1 points", "rejected 19", "no-such-gpu")
+    server.settle()
     assert len(server.get("/v1/calibrations?source=lab").json["calibrations"]) == 1
     assert len(worker.rejected()) == 19
 
