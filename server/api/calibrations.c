@@ -3,6 +3,7 @@
 
 #include "server/api/lookup.h"
 #include "server/api/page.h"
+#include "server/jobs/refit.h"
 #include "server/json/calibration.h"
 #include "server/json/field.h"
 #include "server/metrics.h"
