@@ -117,9 +117,11 @@ START_TEST(what_waits_shares_a_commit_and_too_many_are_refused)
 {
     static struct poster posters[WRITERS];
     struct lq_database *blocking = block();
-    store->writer.most_waiting = WRITERS - 1;
     start(posters, WRITERS, 1, false); /* the first of them is the writer's, which is held up */
     wait_for_waiting(WRITERS - 1);
+    pthread_mutex_lock(&store->writer.lock);
+    store->writer.most_waiting = WRITERS - 1;
+    pthread_mutex_unlock(&store->writer.lock);
     struct poster late = {.first = 1000, .count = 1};
     post_all(&late);
     assert_code(late.code[0], LQ_EBUSY);
