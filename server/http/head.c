@@ -23,6 +23,7 @@ static const struct known {
     {"If-None-Match", offsetof(struct lq_head, if_none_match)},
     {"Origin", offsetof(struct lq_head, origin)},
     {"Access-Control-Request-Method", offsetof(struct lq_head, preflight_method)},
+    {"X-Forwarded-For", offsetof(struct lq_head, forwarded_for)},
     {"X-Request-Id", offsetof(struct lq_head, request_id)},
     {"Transfer-Encoding", offsetof(struct lq_head, transfer_encoding)},
 };
@@ -69,7 +70,8 @@ void lq_head_add(struct lq_head *head, const char *name, size_t name_size, const
         const char **slot = (const char **)(void *)((char *)head + KNOWN[i].offset);
         bool repeated_length = slot == &head->content_length && *slot != NULL &&
                                strcmp(*slot, value) == 0; /* RFC 9112, 6.3 allows this one */
-        if (*slot != NULL && !repeated_length) {
+        bool is_list = slot == &head->forwarded_for;
+        if (*slot != NULL && !repeated_length && !is_list) {
             set_fault(head, "a header field that may come only once is repeated");
         }
         *slot = value;

@@ -23,6 +23,7 @@ struct lq_store {
     pthread_mutex_t current_lock; /* held for the length of a counter's step */
     struct lq_snapshot *current;
     atomic_bool write_failed; /* the last write met an error of the database */
+    atomic_uint revocations;  /* of tokens, by this process */
 };
 
 /* Work inside a write transaction; sets `*rebuild` where the catalog has changed. */
