@@ -112,16 +112,21 @@ static struct lq_ip client_of(const struct lq_exchange *exchange)
     return lq_ip_parse(last, strcspn(last, " \t"), &named) ? named : exchange->peer;
 }
 
-static enum lq_code take_rate(const struct lq_exchange *exchange, struct lq_rate *rate,
-                              struct lq_ip key, const char *whose, struct lq_error *err)
+static enum lq_code take_rate(struct lq_exchange *exchange, struct lq_rate *rate, struct lq_ip key,
+                              const char *whose, struct lq_error *err)
 {
-    const struct timespec *now = &exchange->start;
-    if (rate == NULL || lq_route_is_probe(exchange->match.route) ||
-        lq_rate_take(rate, lq_ip_hash(key, exchange->service->seed),
-                     now->tv_sec * INT64_C(1000000000) + now->tv_nsec)) {
+    if (rate == NULL || lq_route_is_probe(exchange->match.route)) {
         return LQ_OK;
     }
-    return lq_fail(err, LQ_EBUSY, NULL, "%s has asked more often than it may", whose);
+    const struct timespec *now = &exchange->start;
+    int wait_s = lq_rate_take(rate, lq_ip_hash(key, exchange->service->seed),
+                              now->tv_sec * INT64_C(1000000000) + now->tv_nsec);
+    if (wait_s == 0) {
+        return LQ_OK;
+    }
+    snprintf(exchange->retry_after, sizeof exchange->retry_after, "%d", wait_s);
+    return lq_fail(err, LQ_EBUSY, NULL, "%s has asked more often than it may; try again in %d s",
+                   whose, wait_s);
 }
 
 static enum lq_code admit(struct lq_exchange *exchange, const char *version, struct lq_error *err)

@@ -58,7 +58,8 @@ struct lq_exchange {
     struct lq_token token;
     struct lq_reply reply;
     struct lq_answer answer;
-    struct lq_ip peer; /* whose connection it is */
+    struct lq_ip peer;    /* whose connection it is */
+    char retry_after[12]; /* seconds; "" where there is nothing better than one */
     char method[LQ_METHOD_MAX];
     char *text; /* the target as it came, then the same taken apart, then the path's parameter */
     char *body;

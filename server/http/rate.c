@@ -3,10 +3,12 @@
 #include "server/http/rate.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 
 enum { WAYS = 8, SETS = 4096, LOCKS = 64 }; /* 32,768 buckets of 24 bytes */
+enum { WAIT_MAX_S = 3600 };
 
 struct bucket {
     uint64_t key;
@@ -62,7 +64,7 @@ static double level(const struct lq_rate *rate, const struct bucket *bucket, int
     return requests < rate->burst ? requests : rate->burst;
 }
 
-static bool take(const struct lq_rate *rate, struct bucket *set, uint64_t key, int64_t now_ns)
+static int take(const struct lq_rate *rate, struct bucket *set, uint64_t key, int64_t now_ns)
 {
     struct bucket *chosen = NULL;
     double most = -1.0;
@@ -82,18 +84,19 @@ static bool take(const struct lq_rate *rate, struct bucket *set, uint64_t key, i
     bool granted = requests >= 1.0;
     *chosen = (struct bucket){
         .key = key, .seen_ns = now_ns, .requests = granted ? requests - 1.0 : requests};
-    return granted;
+    double wait_s = (1.0 - requests) / rate->per_s;
+    return granted ? 0 : wait_s < WAIT_MAX_S ? 1 + (int)wait_s : WAIT_MAX_S;
 }
 
-bool lq_rate_take(struct lq_rate *rate, uint64_t key, int64_t now_ns)
+int lq_rate_take(struct lq_rate *rate, uint64_t key, int64_t now_ns)
 {
     if (rate == NULL) {
-        return true;
+        return 0;
     }
     size_t set = (size_t)(key % SETS);
     pthread_mutex_t *lock = &rate->locks[set % LOCKS];
     pthread_mutex_lock(lock);
-    bool granted = take(rate, rate->buckets[set], key, now_ns);
+    int wait_s = take(rate, rate->buckets[set], key, now_ns);
     pthread_mutex_unlock(lock);
-    return granted;
+    return wait_s;
 }

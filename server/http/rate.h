@@ -3,7 +3,6 @@
 
 #include "core/base/error.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct lq_rate;
@@ -14,7 +13,8 @@ LQ_MUST_USE enum lq_code lq_rate_new(double per_s, double burst, struct lq_rate 
                                      struct lq_error *err);
 void lq_rate_free(struct lq_rate *rate);
 
-/* Takes one request out of the bucket of `key`, a hash that nobody can aim at; false where it is
- * empty. A key that was not seen for long, or makes room for others, begins with a full bucket.
- * now_ns: of a clock that never goes back. From any thread. NULL is no limit. */
-bool lq_rate_take(struct lq_rate *rate, uint64_t key, int64_t now_ns);
+/* Takes one request out of the bucket of `key`, a hash that nobody can aim at. Returns 0 or, where
+ * it is empty, the whole seconds (from 1) after which there is one. A key that was not seen for
+ * long, or made room for others, begins with a full bucket. now_ns: of a clock that never goes
+ * back. From any thread. NULL is no limit. */
+int lq_rate_take(struct lq_rate *rate, uint64_t key, int64_t now_ns);

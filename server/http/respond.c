@@ -29,7 +29,7 @@ static void add_code_fields(struct lq_exchange *exchange, enum lq_code code)
     } else if (code == LQ_ESCOPE) {
         add(answer, "WWW-Authenticate", "Bearer realm=\"llmquote\", error=\"insufficient_scope\"");
     } else if (code == LQ_EBUSY || code == LQ_ESTORE) {
-        add(answer, "Retry-After", "1");
+        add(answer, "Retry-After", exchange->retry_after[0] != '\0' ? exchange->retry_after : "1");
     }
 }
 

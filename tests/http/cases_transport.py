@@ -269,6 +269,11 @@ def case_request_ids_are_taken_over_or_made(server):
 def case_answers_carry_their_protective_fields(server):
     for answer in (server.get("/healthz"), server.get("/nothing")):
         assert answer.header("X-Content-Type-Options") == "nosniff"
+        assert answer.header("X-Frame-Options") == "DENY"
+        assert answer.header("Referrer-Policy") == "no-referrer"
+        assert answer.header("Content-Security-Policy") == "default-src 'none'; frame-ancestors 'none'"
+        assert answer.header("Cross-Origin-Resource-Policy") == "same-origin"
+        assert answer.header("Strict-Transport-Security") is None
         assert answer.header("Cache-Control") == "no-store"
         assert answer.header("Vary") == "Origin"
 
@@ -279,6 +284,7 @@ def case_named_origins_may_read_answers_and_others_may_not(server):
             answer = server.get(path, {"Origin": origin})
             assert answer.header("Access-Control-Allow-Origin") == origin
             assert "X-Request-Id" in answer.header("Access-Control-Expose-Headers")
+            assert answer.header("Cross-Origin-Resource-Policy") is None
     for origin in ("https://a.example.evil.org", "http://a.example", "null"):
         answer = server.get("/healthz", {"Origin": origin})
         assert answer.header("Access-Control-Allow-Origin") is None

@@ -53,6 +53,7 @@ START_TEST(plain_framing_is_taken)
     expect("content-length", "5", "Content-Length", "5", NULL);
     expect("Transfer-Encoding", "Chunked", NULL, NULL, NULL);
     expect("X-A", "a\tb", "X-A", "c", NULL);
+    expect("X-Forwarded-For", "192.0.2.1", "x-forwarded-for", "192.0.2.2", NULL);
 }
 END_TEST
 
