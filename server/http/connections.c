@@ -14,7 +14,9 @@
 #include <time.h>
 
 enum {
+    CLOSE_WAIT = 8, /* TCP_CLOSE_WAIT of <netinet/tcp.h>, which cannot stand beside <linux/tcp.h> */
     ANSWER_MS = 600 * 1000, /* to compute an answer and have the client take all of it */
+    LEFT_MS = 3000, /* at rest after the client has closed: nothing of its requests is left to do */
     UNKNOWN = -1
 };
 
@@ -30,7 +32,7 @@ struct lq_connection {
     int fd;
     int lane;
     atomic_int phase;
-    atomic_llong since_ms; /* of ARRIVING and ANSWERING */
+    atomic_llong since_ms; /* when it came to its phase */
     atomic_llong received; /* bytes when RESTING was first seen; UNKNOWN until then */
 };
 
@@ -264,29 +266,34 @@ void lq_connection_rest(struct lq_connection *connection)
     move(connection, ANSWERING, RESTING);
 }
 
-/* Bytes that have come over a socket so far, or UNKNOWN. */
-static long long received_bytes(int fd)
+/* What the system knows of a connection; false where it does not say. */
+static bool ask_system(int fd, struct tcp_info *info)
 {
-    struct tcp_info info;
-    socklen_t size = sizeof info;
-    memset(&info, 0, sizeof info);
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
-        size < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received) {
-        return UNKNOWN;
-    }
-    return (long long)info.tcpi_bytes_received;
+    socklen_t size = sizeof *info;
+    memset(info, 0, sizeof *info);
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) == 0 &&
+           size >=
+               offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info->tcpi_bytes_received;
 }
 
 /* Starts the clock of a next request whose first line is not complete: only the system knows that
- * something has come. */
+ * something has come. Ends what the client has closed: the HTTP library waits for edges, and misses
+ * an end that came together with the last request. */
 static void watch_resting(struct lq_connection *connection)
 {
-    long long now = received_bytes(connection->fd);
+    struct tcp_info info;
+    if (!ask_system(connection->fd, &info)) {
+        return;
+    }
+    long long now = (long long)info.tcpi_bytes_received;
     long long before = atomic_load(&connection->received);
     if (before == UNKNOWN) {
         atomic_store(&connection->received, now);
     } else if (now > before) {
         move(connection, RESTING, ARRIVING);
+    } else if (info.tcpi_state == CLOSE_WAIT &&
+               milliseconds() - atomic_load(&connection->since_ms) >= LEFT_MS) {
+        shutdown(connection->fd, SHUT_RDWR);
     }
 }
 

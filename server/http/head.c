@@ -9,6 +9,8 @@
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #define TOKEN_CHARACTERS DIGITS LETTERS "!#$%&'*+-.^_`|~" /* RFC 9110, 5.6.2 */
 
+#define HOST_CHARACTERS DIGITS LETTERS "-._~!$&'()*+,;=%:[]" /* RFC 3986, 3.2.2, and a port */
+
 enum { CONTENT_LENGTH_MAX_DIGITS = 18, REQUEST_ID_MAX = 64 };
 
 static const struct known {
@@ -98,6 +100,9 @@ static const char *framing_fault(const struct lq_head *head, bool is_http_1_1)
         if (digits == 0 || digits > CONTENT_LENGTH_MAX_DIGITS || length[digits] != '\0') {
             return "Content-Length must be a whole number";
         }
+    }
+    if (head->host != NULL && head->host[strspn(head->host, HOST_CHARACTERS)] != '\0') {
+        return "Host must be a host and perhaps a port";
     }
     return is_http_1_1 && head->host == NULL ? "HTTP/1.1 needs a Host" : NULL;
 }

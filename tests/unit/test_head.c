@@ -42,6 +42,9 @@ START_TEST(ambiguous_framing_is_refused)
     expect("Content-Length ", "5", NULL, NULL, "not a token");
     expect("", "5", NULL, NULL, "not a token");
     expect("X-A", "a\nb", NULL, NULL, "control character");
+    struct lq_head head = {0};
+    add(&head, "Host", "a b");
+    ck_assert_int_eq(lq_head_check(&head, "HTTP/1.1", NULL), LQ_EREQUEST);
     expect("Host", "y", NULL, NULL, "repeated");
     expect("Authorization", "Bearer a", "authorization", "Bearer b", "repeated");
 }
