@@ -87,7 +87,6 @@ static void add_protective_fields(struct lq_exchange *exchange)
 {
     struct lq_answer *answer = &exchange->answer;
     add(answer, "X-Content-Type-Options", "nosniff");
-    add(answer, "X-Frame-Options", "DENY");
     add(answer, "Referrer-Policy", "no-referrer");
     add(answer, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
     if (exchange->service->config->tls_cert[0] != '\0') {
