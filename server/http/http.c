@@ -175,10 +175,11 @@ static struct MHD_Daemon *start_daemon(struct lq_http *http, struct lane *lane)
 {
     const bool encrypted = http->tls.cert != NULL;
     const unsigned flags = MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC;
+    char priorities[] = LQ_TLS_PRIORITIES; /* the library reads it while it starts */
     const struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, http->tls.cert},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, http->tls.key},
-        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)LQ_TLS_PRIORITIES},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, priorities},
         {MHD_OPTION_END, 0, NULL},
     };
     const struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
