@@ -34,7 +34,7 @@ static int print_help(void)
          "       llmquote-server --print-routes               print the calls it answers\n"
          "       llmquote-server --help | --version\n"
          "\n"
-         "Scopes: calibrations:write, catalog:write, admin (every scope); several are given by\n"
+         "Scopes: read, calibrations:write, catalog:write, admin (every scope); several are given by\n"
          "repeating --scope or separated by commas. TIME is RFC 3339, as 2030-01-31T00:00:00Z.\n"
          "A backup is a database: a server started with --db FILE goes on from it.\n"
          "Exit status: 0 done, 1 failed (for check: faults; for healthcheck: not ready), 2 usage.\n"

@@ -31,14 +31,29 @@ static bool parse_listen(const char *text, struct lq_config *out)
     return true;
 }
 
-static bool parse_db(const char *text, struct lq_config *out)
+static bool parse_path(const char *text, char out[LQ_PATH_MAX])
 {
     size_t size = strlen(text);
-    if (size == 0 || size >= sizeof out->db) {
+    if (size >= LQ_PATH_MAX) {
         return false;
     }
-    memcpy(out->db, text, size + 1);
+    memcpy(out, text, size + 1);
     return true;
+}
+
+static bool parse_db(const char *text, struct lq_config *out)
+{
+    return text[0] != '\0' && parse_path(text, out->db);
+}
+
+static bool parse_tls_cert(const char *text, struct lq_config *out)
+{
+    return parse_path(text, out->tls_cert);
+}
+
+static bool parse_tls_key(const char *text, struct lq_config *out)
+{
+    return parse_path(text, out->tls_key);
 }
 
 /* A whole number from `least` to `most`. */
@@ -94,6 +109,90 @@ static bool parse_cache(const char *text, struct lq_config *out)
     return parse_number(text, 0, LQ_CACHE_MIB_MAX, &out->cache_mib);
 }
 
+static bool parse_connections(const char *text, struct lq_config *out)
+{
+    return parse_number(text, 1, LQ_CONNECTIONS_MAX, &out->connections);
+}
+
+static bool parse_per_address(const char *text, struct lq_config *out)
+{
+    return parse_number(text, 1, LQ_CONNECTIONS_MAX, &out->connections_per_address);
+}
+
+static bool parse_deadline(const char *text, struct lq_config *out)
+{
+    return parse_number(text, 1, LQ_DEADLINE_S_MAX, &out->request_deadline_s);
+}
+
+/* "10", "10:50" (the burst, otherwise twice the rate) or "0". */
+static bool parse_rate(const char *text, struct lq_rate_limit *out)
+{
+    static const double MOST = 1e9;
+    char *end = NULL;
+    double per_s = strtod(text, &end);
+    double burst = per_s < 0.5 ? 1.0 : 2.0 * per_s;
+    if (end == text || !(per_s >= 0.0) || per_s > MOST) {
+        return false;
+    }
+    if (*end == ':') {
+        const char *from = end + 1;
+        burst = strtod(from, &end);
+        if (end == from || !(burst >= 1.0) || burst > MOST) {
+            return false;
+        }
+    }
+    *out = (struct lq_rate_limit){.per_s = per_s, .burst = burst};
+    return *end == '\0';
+}
+
+static bool parse_rate_per_token(const char *text, struct lq_config *out)
+{
+    return parse_rate(text, &out->rate_per_token);
+}
+
+static bool parse_rate_per_address(const char *text, struct lq_config *out)
+{
+    return parse_rate(text, &out->rate_per_address);
+}
+
+static bool parse_open_or_token(const char *text, bool *needs_token)
+{
+    *needs_token = strcmp(text, "token") == 0;
+    return *needs_token || strcmp(text, "open") == 0;
+}
+
+static bool parse_reads(const char *text, struct lq_config *out)
+{
+    return parse_open_or_token(text, &out->reads_need_token);
+}
+
+static bool parse_metrics(const char *text, struct lq_config *out)
+{
+    return parse_open_or_token(text, &out->metrics_need_token);
+}
+
+static bool parse_proxies(const char *text, struct lq_config *out)
+{
+    char copy[LQ_PROXIES_MAX * 64];
+    size_t size = strlen(text);
+    if (size >= sizeof copy) {
+        return false;
+    }
+    memcpy(copy, text, size + 1);
+    char *rest = copy;
+    for (char *one = strsep(&rest, ", "); one != NULL; one = strsep(&rest, ", ")) {
+        if (*one == '\0') {
+            continue;
+        }
+        if (out->proxy_count == LQ_PROXIES_MAX ||
+            !lq_ip_range_parse(one, &out->proxies[out->proxy_count])) {
+            return false;
+        }
+        out->proxy_count++;
+    }
+    return true;
+}
+
 /* scheme://host[:port], as browsers send it: nothing behind the host. */
 static bool is_origin(const char *text)
 {
@@ -137,12 +236,17 @@ static const struct setting {
     parser parse;
     const char *help;
 } SETTINGS[] = {
-    {"calibration-retention-days", "LLMQUOTE_CALIBRATION_RETENTION_DAYS", "0..36500", "0",
-     parse_calibration_retention, "days that posted calibrations are kept; 0: for ever"},
-    {"cors-origin", "LLMQUOTE_CORS_ORIGIN", "ORIGIN[,ORIGIN...]", "", parse_origins,
-     "origins such as https://example.org whose pages may call; repeatable"},
     {"cache-mib", "LLMQUOTE_CACHE_MIB", "0..65536", "64", parse_cache,
      "MiB of computed answers that are kept for the same question; 0 for none"},
+    {"calibration-retention-days", "LLMQUOTE_CALIBRATION_RETENTION_DAYS", "0..36500", "0",
+     parse_calibration_retention, "days that posted calibrations are kept; 0: for ever"},
+    {"connections", "LLMQUOTE_CONNECTIONS", "1..100000", "4000", parse_connections,
+     "connections that may be open; more are answered 503"},
+    {"connections-per-address", "LLMQUOTE_CONNECTIONS_PER_ADDRESS", "1..100000", "512",
+     parse_per_address,
+     "the same from one IPv4 address or IPv6 /64; trusted proxies have no limit"},
+    {"cors-origin", "LLMQUOTE_CORS_ORIGIN", "ORIGIN[,ORIGIN...]", "", parse_origins,
+     "origins such as https://example.org whose pages may call; repeatable"},
     {"db", "LLMQUOTE_DB", "PATH", "llmquote.db", parse_db,
      "the database file; made where there is none"},
     {"estimate-retention-days", "LLMQUOTE_ESTIMATE_RETENTION_DAYS", "1..36500", "365",
@@ -155,9 +259,27 @@ static const struct setting {
      "where to serve; [::1]:8080 for IPv6, port 0 picks a free one"},
     {"log", "LLMQUOTE_LOG", "none|info", "info", parse_log,
      "info writes one line of JSON per request to standard error"},
+    {"metrics", "LLMQUOTE_METRICS", "open|token", "open", parse_metrics,
+     "whether /metrics needs a token of any scope"},
+    {"rate-per-address", "LLMQUOTE_RATE_PER_ADDRESS", "RATE[:BURST]", "100000",
+     parse_rate_per_address,
+     "requests/s from one IPv4 address or IPv6 /64, more are answered 429; 0: any number"},
+    {"rate-per-token", "LLMQUOTE_RATE_PER_TOKEN", "RATE[:BURST]", "100000", parse_rate_per_token,
+     "requests/s with one token, more are answered 429; 0: any number"},
+    {"reads", "LLMQUOTE_READS", "open|token", "open", parse_reads,
+     "whether reading and estimating need a token of any scope"},
+    {"request-deadline-s", "LLMQUOTE_REQUEST_DEADLINE_S", "1..3600", "30", parse_deadline,
+     "seconds from a request's first byte to its last; slower ones are ended"},
     /* more than cores: each waits for the disk while it stores, and all that wait share a flush */
     {"threads", "LLMQUOTE_THREADS", "1..64|cores", "32", parse_threads,
      "threads that answer requests"},
+    {"tls-cert", "LLMQUOTE_TLS_CERT", "FILE", "", parse_tls_cert,
+     "serve HTTPS with this certificate chain (PEM); needs --tls-key. A handshake costs 1.5 ms of "
+     "a\n"
+     "      core: under load let a reverse proxy do it"},
+    {"tls-key", "LLMQUOTE_TLS_KEY", "FILE", "", parse_tls_key, "its private key (PEM)"},
+    {"trusted-proxy", "LLMQUOTE_TRUSTED_PROXY", "ADDRESS[/BITS][,...]", "", parse_proxies,
+     "reverse proxies: the last address of their X-Forwarded-For counts; repeatable"},
 };
 enum { SETTING_COUNT = sizeof SETTINGS / sizeof SETTINGS[0] };
 
@@ -224,6 +346,9 @@ enum lq_code lq_config_load(struct lq_config *out, int argc, char *const *argv,
             SETTINGS[s].parse(SETTINGS[s].fallback, out);
         }
     }
+    if ((out->tls_cert[0] != '\0') != (out->tls_key[0] != '\0')) {
+        return lq_fail(err, LQ_EFIELD, NULL, "--tls-cert and --tls-key are needed together");
+    }
     return LQ_OK;
 }
 
@@ -231,6 +356,16 @@ bool lq_config_allows_origin(const struct lq_config *config, const char *origin)
 {
     for (size_t i = 0; i < config->origin_count; i++) {
         if (strcmp(config->origins[i], origin) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool lq_config_trusts(const struct lq_config *config, struct lq_ip ip)
+{
+    for (size_t i = 0; i < config->proxy_count; i++) {
+        if (lq_ip_range_has(&config->proxies[i], ip)) {
             return true;
         }
     }

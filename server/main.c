@@ -92,7 +92,8 @@ static int serve(const struct lq_config *config, struct lq_store *store, struct 
     if (lq_http_start(config, store, queue, &http, &err) != LQ_OK) {
         return fail(LQ_EXIT_FAILED, &err);
     }
-    printf("listening on http://%s\n", lq_http_address(http));
+    const char *scheme = config->tls_cert[0] != '\0' ? "https" : "http";
+    printf("listening on %s://%s\n", scheme, lq_http_address(http));
     fflush(stdout);
     lq_log_event("info", "started", NULL, "%s %s on %s with %s", "llmquote-server", LQ_VERSION,
                  lq_http_address(http), config->db);

@@ -32,6 +32,8 @@ int lq_exit_code(enum lq_code code)
     case LQ_EPEER:
         return LQ_EXIT_UNAVAILABLE;
     case LQ_EBUSY:
+    case LQ_EDEADLINE:
+    case LQ_EOVERLOAD:
         return LQ_EXIT_LATER;
     case LQ_EFILE:
         return LQ_EXIT_FILE;

@@ -10,6 +10,7 @@ struct lq_store;
 struct lq_catalog;
 struct lq_config;
 struct lq_queue;
+struct lq_auth;
 
 enum { LQ_QUERY_MAX = 16, LQ_REQUEST_ID_MAX = 64 };
 
@@ -54,6 +55,7 @@ struct lq_call {
     const struct lq_catalog *catalog; /* borrowed for the call; never changes */
     const struct lq_config *config;
     struct lq_queue *queue; /* of long work */
+    struct lq_auth *auth;   /* who may call */
     const struct lq_request *request;
     struct lq_faults *faults;
 };

@@ -27,7 +27,7 @@ enum lq_code lq_keep_begin(struct lq_call *call, json_t *root, struct lq_keep *k
     }
     struct lq_token token;
     struct lq_error err = {0};
-    if (lq_auth_check(call->store, call->request->authorization, LQ_SCOPE_STORING, &token, &err) !=
+    if (lq_auth_check(call->auth, call->request->authorization, LQ_SCOPE_STORING, &token, &err) !=
         LQ_OK) {
         return lq_call_fail(call, &err);
     }

@@ -3,6 +3,8 @@
 
 #include "server/api/auth.h"
 #include "server/http/cache.h"
+#include "server/http/rate.h"
+#include "server/http/request_id.h"
 #include "server/http/respond.h"
 #include "server/json/problem.h"
 #include "server/log.h"
@@ -11,35 +13,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum {
     IGNORED_BODY_CAP = 1024 * 1024,         /* of calls that take no body */
     DISCARDED_MAX_BYTES = 64 * 1024 * 1024, /* read on beyond a cap, to answer in peace */
-    FIRST_BODY_CAPACITY = 16 * 1024,
-    REQUEST_ID_BYTES = 16
+    FIRST_BODY_CAPACITY = 16 * 1024
 };
 
-static void make_request_id(char id[LQ_REQUEST_ID_MAX])
-{
-    static _Thread_local unsigned char pool[256]; /* getrandom never gives less at once */
-    static _Thread_local size_t left;
-    if (left < REQUEST_ID_BYTES) {
-        left = getrandom(pool, sizeof pool, 0) == (ssize_t)sizeof pool ? sizeof pool : 0;
-    }
-    if (left == 0) {
-        snprintf(id, LQ_REQUEST_ID_MAX, "no-entropy"); /* only before the system has booted */
-        return;
-    }
-    for (size_t i = 0; i < REQUEST_ID_BYTES; i++) {
-        unsigned char byte = pool[--left];
-        id[2 * i] = "0123456789abcdef"[byte >> 4];
-        id[2 * i + 1] = "0123456789abcdef"[byte & 15];
-    }
-    id[2 * REQUEST_ID_BYTES] = '\0';
-}
-
-struct lq_exchange *lq_exchange_new(struct lq_service *service, const char *target)
+struct lq_exchange *lq_exchange_new(struct lq_service *service, const char *target,
+                                    struct lq_ip peer)
 {
     struct lq_exchange *exchange = malloc(sizeof *exchange);
     size_t size = strlen(target) + 1;
@@ -54,6 +36,7 @@ struct lq_exchange *lq_exchange_new(struct lq_service *service, const char *targ
     memset(exchange, 0, offsetof(struct lq_exchange, faults));
     exchange->faults.count = 0;
     exchange->service = service;
+    exchange->peer = peer;
     exchange->text = text;
     clock_gettime(CLOCK_MONOTONIC, &exchange->start);
     atomic_fetch_add(&service->in_flight, 1);
@@ -117,16 +100,53 @@ static bool is_preflight(const struct lq_exchange *exchange)
     return strcmp(exchange->method, "OPTIONS") == 0 && exchange->match.allow[0] != '\0';
 }
 
+/* Whose request it is: the peer's, or that of whom a trusted proxy names last. */
+static struct lq_ip client_of(const struct lq_exchange *exchange)
+{
+    const char *hops = exchange->head.forwarded_for;
+    struct lq_ip named;
+    if (hops == NULL || !lq_config_trusts(exchange->service->config, exchange->peer)) {
+        return exchange->peer;
+    }
+    const char *comma = strrchr(hops, ',');
+    const char *last = comma != NULL ? comma + 1 : hops;
+    last += strspn(last, " \t");
+    return lq_ip_parse(last, strcspn(last, " \t"), &named) ? named : exchange->peer;
+}
+
+static enum lq_code take_rate(struct lq_exchange *exchange, struct lq_rate *rate, struct lq_ip key,
+                              const char *whose, struct lq_error *err)
+{
+    if (rate == NULL || lq_route_is_probe(exchange->match.route)) {
+        return LQ_OK;
+    }
+    const struct timespec *now = &exchange->start;
+    int wait_s = lq_rate_take(rate, lq_ip_hash(key, exchange->service->seed),
+                              now->tv_sec * INT64_C(1000000000) + now->tv_nsec);
+    if (wait_s == 0) {
+        return LQ_OK;
+    }
+    snprintf(exchange->retry_after, sizeof exchange->retry_after, "%d", wait_s);
+    return lq_fail(err, LQ_EBUSY, NULL, "%s has asked more often than it may; try again in %d s",
+                   whose, wait_s);
+}
+
 static enum lq_code admit(struct lq_exchange *exchange, const char *version, struct lq_error *err)
 {
+    struct lq_service *service = exchange->service;
     LQ_TRY(lq_head_check(&exchange->head, version, err));
     LQ_TRY(find_route(exchange, err));
-    const char *scope = exchange->match.route->scope;
+    LQ_TRY(take_rate(exchange, service->rate_per_address, lq_ip_site(client_of(exchange)),
+                     "this address", err));
+    const char *scope = lq_route_scope(exchange->match.route, service->config);
     if (scope != NULL) {
-        LQ_TRY(lq_auth_check(exchange->service->store, exchange->head.authorization, scope,
-                             &exchange->token, err));
+        LQ_TRY(lq_auth_check(service->auth, exchange->head.authorization, scope, &exchange->token,
+                             err));
         exchange->request.token_name = exchange->token.name;
         exchange->request.token_id = exchange->token.id;
+        struct lq_ip id = {{0}}; /* "tok-" and twelve digits fill it */
+        memcpy(id.bytes, exchange->token.id, sizeof id.bytes);
+        LQ_TRY(take_rate(exchange, service->rate_per_token, id, "this token", err));
     }
     return check_body(exchange, err);
 }
@@ -146,7 +166,7 @@ enum lq_code lq_exchange_admit(struct lq_exchange *exchange, const char *method,
     if (head->request_id != NULL && lq_request_id_is_valid(head->request_id)) {
         memcpy(exchange->request.id, head->request_id, strlen(head->request_id) + 1);
     } else {
-        make_request_id(exchange->request.id);
+        lq_request_id_make(exchange->request.id);
     }
     struct lq_error err = {0};
     enum lq_code code = admit(exchange, version, &err);
@@ -245,6 +265,7 @@ static void call_handler(struct lq_exchange *exchange)
         .catalog = lq_store_acquire(store),
         .config = exchange->service->config,
         .queue = exchange->service->queue,
+        .auth = exchange->service->auth,
         .request = &exchange->request,
         .faults = &exchange->faults,
     };

@@ -7,12 +7,17 @@
 #include "server/http/head.h"
 #include "server/http/route.h"
 #include "server/http/uri.h"
+#include "server/ip.h"
 #include "server/store/store.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
+
+struct lq_auth;
+struct lq_rate;
 
 /* What all exchanges share. */
 struct lq_service {
@@ -20,11 +25,15 @@ struct lq_service {
     struct lq_store *store;
     struct lq_queue *queue;
     struct lq_cache *cache; /* of computed answers; NULL: none are kept */
-    atomic_int in_flight;   /* exchanges that exist */
-    atomic_bool stopping;   /* answers then close their connections */
+    struct lq_auth *auth;
+    struct lq_rate *rate_per_address; /* NULL: any */
+    struct lq_rate *rate_per_token;
+    uint64_t seed[2];     /* of the hashes that rates are kept under */
+    atomic_int in_flight; /* exchanges that exist */
+    atomic_bool stopping; /* answers then close their connections */
 };
 
-enum { LQ_FIELDS_MAX = 16, LQ_METHOD_MAX = 32 };
+enum { LQ_FIELDS_MAX = 24, LQ_METHOD_MAX = 32 };
 
 struct lq_answer_field {
     const char *name;
@@ -50,6 +59,8 @@ struct lq_exchange {
     struct lq_token token;
     struct lq_reply reply;
     struct lq_answer answer;
+    struct lq_ip peer;    /* whose connection it is */
+    char retry_after[12]; /* seconds; "" where there is nothing better than one */
     char method[LQ_METHOD_MAX];
     char *text; /* the target as it came, then the same taken apart, then the path's parameter */
     char *body;
@@ -62,12 +73,13 @@ struct lq_exchange {
     struct lq_faults faults; /* last and large: only its count is zeroed, items when added */
 };
 
-/* Starts an exchange for a request target; NULL when out of memory. */
-struct lq_exchange *lq_exchange_new(struct lq_service *service, const char *target);
+/* Starts an exchange for a request target that came from `peer`; NULL when out of memory. */
+struct lq_exchange *lq_exchange_new(struct lq_service *service, const char *target,
+                                    struct lq_ip peer);
 
-/* Decides by the head alone, once exchange->head is filled: framing, path, method, token, media
- * type and size, in this order. LQ_OK: the body, if any, may come. Otherwise lq_exchange_answer
- * holds the refusal at once. */
+/* Decides by the head alone, once exchange->head is filled: framing, path, method, rate, token,
+ * media type and size, in this order. LQ_OK: the body, if any, may come. Otherwise
+ * lq_exchange_answer holds the refusal at once. */
 LQ_MUST_USE enum lq_code lq_exchange_admit(struct lq_exchange *exchange, const char *method,
                                            const char *version);
 

@@ -9,6 +9,8 @@
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #define TOKEN_CHARACTERS DIGITS LETTERS "!#$%&'*+-.^_`|~" /* RFC 9110, 5.6.2 */
 
+#define HOST_CHARACTERS DIGITS LETTERS "-._~!$&'()*+,;=%:[]" /* RFC 3986, 3.2.2, and a port */
+
 enum { CONTENT_LENGTH_MAX_DIGITS = 18, REQUEST_ID_MAX = 64 };
 
 static const struct known {
@@ -23,6 +25,7 @@ static const struct known {
     {"If-None-Match", offsetof(struct lq_head, if_none_match)},
     {"Origin", offsetof(struct lq_head, origin)},
     {"Access-Control-Request-Method", offsetof(struct lq_head, preflight_method)},
+    {"X-Forwarded-For", offsetof(struct lq_head, forwarded_for)},
     {"X-Request-Id", offsetof(struct lq_head, request_id)},
     {"Transfer-Encoding", offsetof(struct lq_head, transfer_encoding)},
 };
@@ -69,7 +72,8 @@ void lq_head_add(struct lq_head *head, const char *name, size_t name_size, const
         const char **slot = (const char **)(void *)((char *)head + KNOWN[i].offset);
         bool repeated_length = slot == &head->content_length && *slot != NULL &&
                                strcmp(*slot, value) == 0; /* RFC 9112, 6.3 allows this one */
-        if (*slot != NULL && !repeated_length) {
+        bool is_list = slot == &head->forwarded_for;
+        if (*slot != NULL && !repeated_length && !is_list) {
             set_fault(head, "a header field that may come only once is repeated");
         }
         *slot = value;
@@ -96,6 +100,9 @@ static const char *framing_fault(const struct lq_head *head, bool is_http_1_1)
         if (digits == 0 || digits > CONTENT_LENGTH_MAX_DIGITS || length[digits] != '\0') {
             return "Content-Length must be a whole number";
         }
+    }
+    if (head->host != NULL && head->host[strspn(head->host, HOST_CHARACTERS)] != '\0') {
+        return "Host must be a host and perhaps a port";
     }
     return is_http_1_1 && head->host == NULL ? "HTTP/1.1 needs a Host" : NULL;
 }

@@ -15,6 +15,7 @@ struct lq_head {
     const char *authorization;
     const char *content_length;
     const char *content_type;
+    const char *forwarded_for; /* X-Forwarded-For; the last one, where there are several */
     const char *host;
     const char *idempotency_key;
     const char *if_none_match;

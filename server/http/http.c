@@ -2,39 +2,90 @@
  * answers back. What a request means is decided elsewhere. */
 #include "server/http/http.h"
 
+#include "server/api/auth.h"
+#include "server/http/acceptor.h"
 #include "server/http/cache.h"
+#include "server/http/connections.h"
 #include "server/http/exchange.h"
 #include "server/http/linger.h"
 #include "server/http/listen.h"
+#include "server/http/rate.h"
+#include "server/http/tls.h"
 #include "server/json/arena.h"
+#include "server/log.h"
 
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 enum {
     CONNECTION_POOL_BYTES = 64 * 1024, /* room for the largest head we answer with a problem */
-    CONNECTIONS_PER_THREAD = 1000,
     IDLE_S = 60,
+    OTHER_DESCRIPTORS = 64, /* of the database, the log and the threads */
     STOP_POLL_MS = 5
+};
+
+/* One thread that serves, and its connections. */
+struct lane {
+    struct lq_http *http;
+    struct MHD_Daemon *daemon;
+    int number;
 };
 
 struct lq_http {
     struct lq_service service;
     struct lq_linger *linger;
-    struct MHD_Daemon *daemons[LQ_THREADS_MAX];
-    int count;
+    struct lq_connections *connections;
+    struct lq_acceptor *acceptor;
+    struct lq_tls tls;
+    struct lane lanes[LQ_THREADS_MAX];
     char address[LQ_ADDRESS_MAX];
 };
+
+/* What we hold of a connection; NULL where there was no memory for it. */
+static struct lq_connection *watched(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info != NULL ? info->socket_context : NULL;
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **state,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    const struct lane *lane = context;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (*state != NULL) {
+            lq_connection_close(*state);
+        }
+        *state = NULL;
+        return;
+    }
+    const union MHD_ConnectionInfo *fd =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *from =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct lq_ip ip = lq_ip_of(from != NULL ? from->client_addr : NULL);
+    *state = lq_connection_open(lane->http->connections, lane->number,
+                                fd != NULL ? fd->connect_fd : -1, ip);
+    if (*state == NULL) {
+        lq_connections_leave(lane->http->connections, ip, lane->number);
+    }
+}
 
 /* The request line has come: the first that is seen of a request, and the target as it came. */
 static void *on_target(void *context, const char *target, struct MHD_Connection *connection)
 {
-    (void)connection;
     struct lq_http *http = context;
-    return lq_exchange_new(&http->service, target);
+    struct lq_connection *known = watched(connection);
+    if (known == NULL) {
+        return NULL;
+    }
+    lq_connection_begin(known);
+    return lq_exchange_new(&http->service, target, lq_connection_ip(known));
 }
 
 static enum MHD_Result on_field(void *context, enum MHD_ValueKind kind, const char *name,
@@ -48,6 +99,9 @@ static enum MHD_Result on_field(void *context, enum MHD_ValueKind kind, const ch
 /* Answers now; the arena spans everything between the parsed body and the copied answer. */
 static enum MHD_Result answer(struct MHD_Connection *connection, struct lq_exchange *exchange)
 {
+    if (!lq_connection_complete(watched(connection))) {
+        return MHD_NO; /* the deadline was met by the sweep */
+    }
     lq_arena_begin();
     lq_exchange_answer(exchange);
     const struct lq_answer *out = &exchange->answer;
@@ -112,33 +166,98 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     }
     lq_exchange_end(exchange, delivered);
     *state = NULL;
-}
-
-static struct MHD_Daemon *start_daemon(struct lq_http *http, int listen_fd)
-{
-    return MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, on_request,
-                            http, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)listen_fd,
-                            MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_POOL_BYTES,
-                            MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS_PER_THREAD,
-                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_S, MHD_OPTION_END);
-}
-
-/* Starts one daemon per socket; it owns its socket. False: some did not start. */
-static bool start_daemons(struct lq_http *http, const int *fds, int count)
-{
-    bool all = true;
-    for (int i = 0; i < count; i++) {
-        struct MHD_Daemon *daemon = all ? start_daemon(http, fds[i]) : NULL;
-        if (daemon == NULL) {
-            close(fds[i]);
-            all = false;
-            continue;
-        }
-        http->daemons[http->count++] = daemon;
+    struct lq_connection *known = watched(connection);
+    if (known != NULL) {
+        lq_connection_rest(known);
     }
-    return all;
+}
+
+static struct MHD_Daemon *start_daemon(struct lq_http *http, struct lane *lane)
+{
+    const bool encrypted = http->tls.cert != NULL;
+    const unsigned flags = MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC;
+    char priorities[] = LQ_TLS_PRIORITIES; /* the library reads it while it starts */
+    const struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, http->tls.cert},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, http->tls.key},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, priorities},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    const struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+    return MHD_start_daemon(
+        encrypted ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request, http,
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, lane, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned int)http->service.config->connections, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned int)IDLE_S, MHD_OPTION_ARRAY, encrypted ? tls : none, MHD_OPTION_END);
+}
+
+static bool hand_over(void *context, int lane, int fd, const struct sockaddr *address,
+                      socklen_t size)
+{
+    struct lq_http *http = context;
+    return MHD_add_connection(http->lanes[lane].daemon, fd, address, size) == MHD_YES;
+}
+
+/* As many descriptors as the system lets us have; says so where they are fewer than connections. */
+static void raise_descriptors(const struct lq_config *config)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < (rlim_t)config->connections + OTHER_DESCRIPTORS) {
+        lq_log_event("info", "few-descriptors", NULL,
+                     "the system allows %llu descriptors, too few for --connections %d",
+                     (unsigned long long)limit.rlim_max, config->connections);
+    }
+}
+
+/* Everything that serving needs but sockets. */
+static enum lq_code start_service(struct lq_http *http, struct lq_error *err)
+{
+    struct lq_service *service = &http->service;
+    const struct lq_config *config = service->config;
+    if (getrandom(service->seed, sizeof service->seed, 0) != (ssize_t)sizeof service->seed) {
+        return lq_fail(err, LQ_EINTERNAL, NULL, "no random numbers");
+    }
+    if (config->tls_cert[0] != '\0') {
+        LQ_TRY(lq_tls_read(config->tls_cert, config->tls_key, &http->tls, err));
+    }
+    LQ_TRY(lq_auth_new(service->store, &service->auth, err));
+    LQ_TRY(lq_rate_new(config->rate_per_address.per_s, config->rate_per_address.burst,
+                       &service->rate_per_address, err));
+    LQ_TRY(lq_rate_new(config->rate_per_token.per_s, config->rate_per_token.burst,
+                       &service->rate_per_token, err));
+    LQ_TRY(lq_connections_new(config, config->threads, &http->connections, err));
+    return lq_linger_start(&http->linger, err);
+}
+
+static enum lq_code start(struct lq_http *http, struct lq_error *err)
+{
+    const struct lq_config *config = http->service.config;
+    raise_descriptors(config);
+    LQ_TRY(start_service(http, err));
+    for (int i = 0; i < config->threads; i++) {
+        struct lane *lane = &http->lanes[i];
+        *lane = (struct lane){.http = http, .number = i};
+        lane->daemon = start_daemon(http, lane);
+        if (lane->daemon == NULL) {
+            return lq_fail(err, LQ_EINTERNAL, NULL, "cannot start the HTTP threads");
+        }
+    }
+    int listen_fd = -1;
+    LQ_TRY(lq_listen(config->host, config->port, &listen_fd, http->address, err));
+    return lq_acceptor_start(&(struct lq_acceptor_plan){.listen_fd = listen_fd,
+                                                        .encrypted = http->tls.cert != NULL,
+                                                        .connections = http->connections,
+                                                        .linger = http->linger,
+                                                        .hand_over = hand_over,
+                                                        .context = http},
+                             &http->acceptor, err);
 }
 
 enum lq_code lq_http_start(const struct lq_config *config, struct lq_store *store,
@@ -152,18 +271,7 @@ enum lq_code lq_http_start(const struct lq_config *config, struct lq_store *stor
     made->service.store = store;
     made->service.queue = queue;
     made->service.cache = lq_cache_new((size_t)config->cache_mib * 1024 * 1024);
-    int fds[LQ_THREADS_MAX];
-    enum lq_code code =
-        lq_listen(config->host, config->port, config->threads, fds, made->address, err);
-    if (code != LQ_OK) {
-        lq_cache_free(made->service.cache);
-        free(made);
-        return code;
-    }
-    code = lq_linger_start(&made->linger, err);
-    if (!start_daemons(made, fds, config->threads) && code == LQ_OK) {
-        code = lq_fail(err, LQ_EINTERNAL, NULL, "cannot start the HTTP threads");
-    }
+    enum lq_code code = start(made, err);
     if (code != LQ_OK) {
         lq_http_stop(made, 0);
         return code;
@@ -177,32 +285,29 @@ const char *lq_http_address(const struct lq_http *http)
     return http->address;
 }
 
-static void stop_listening(struct lq_http *http)
-{
-    for (int i = 0; i < http->count; i++) {
-        MHD_socket fd = MHD_quiesce_daemon(http->daemons[i]);
-        if (fd != MHD_INVALID_SOCKET) {
-            close(fd);
-        }
-    }
-}
-
 void lq_http_stop(struct lq_http *http, int patience_ms)
 {
     if (http == NULL) {
         return;
     }
     atomic_store(&http->service.stopping, true);
-    stop_listening(http);
+    lq_acceptor_stop(http->acceptor);
     const struct timespec pause = {.tv_nsec = STOP_POLL_MS * 1000000L};
     for (int waited_ms = 0; waited_ms < patience_ms && atomic_load(&http->service.in_flight) > 0;
          waited_ms += STOP_POLL_MS) {
         nanosleep(&pause, NULL);
     }
-    for (int i = 0; i < http->count; i++) {
-        MHD_stop_daemon(http->daemons[i]);
+    for (int i = 0; i < http->service.config->threads; i++) {
+        if (http->lanes[i].daemon != NULL) {
+            MHD_stop_daemon(http->lanes[i].daemon);
+        }
     }
     lq_linger_stop(http->linger);
     lq_cache_free(http->service.cache);
+    lq_connections_free(http->connections);
+    lq_rate_free(http->service.rate_per_address);
+    lq_rate_free(http->service.rate_per_token);
+    lq_auth_free(http->service.auth);
+    lq_tls_free(&http->tls);
     free(http);
 }

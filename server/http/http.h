@@ -8,9 +8,10 @@
 struct lq_http;
 struct lq_queue;
 
-/* Listens as configured and serves until stopped: one thread per configured thread, each with its
- * own listening socket. config, store, queue: borrowed until lq_http_stop. `*http` is new.
- * Errors: LQ_EREQUEST (the address cannot be used), LQ_EINTERNAL. */
+/* Listens as configured and serves until stopped: one thread accepts and hands over to as many
+ * serving threads as are configured. config, store, queue: borrowed until lq_http_stop. `*http` is
+ * new. Errors: LQ_EREQUEST (the address cannot be used), LQ_EFILE (certificate or key),
+ * LQ_EINTERNAL. */
 LQ_MUST_USE enum lq_code lq_http_start(const struct lq_config *config, struct lq_store *store,
                                        struct lq_queue *queue, struct lq_http **http,
                                        struct lq_error *err);

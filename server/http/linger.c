@@ -12,7 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PLACES = 64, LINGER_S = 5, READS_AT_ONCE = 16, READ_BYTES = 64 * 1024 };
+enum {
+    PLACES = 256,
+    LINGER_S = 5,
+    READS_AT_ONCE = 16,
+    READ_BYTES = 64 * 1024,
+    READ_ON_CLOSE_BYTES = 4096
+};
 
 struct lq_linger {
     pthread_t thread;
@@ -104,18 +110,36 @@ enum lq_code lq_linger_start(struct lq_linger **linger, struct lq_error *err)
     return LQ_OK;
 }
 
-void lq_linger_add(struct lq_linger *linger, int socket_fd)
+/* Whether there was a place for it. */
+static bool place(struct lq_linger *linger, int fd)
 {
     pthread_mutex_lock(&linger->lock);
-    if (linger->count < PLACES && !linger->stopping) {
-        int fd = fcntl(socket_fd, F_DUPFD_CLOEXEC, 0);
-        if (fd >= 0) {
-            linger->places[linger->count++] =
-                (struct place){.fd = fd, .until = seconds() + LINGER_S};
-        }
+    bool placed = linger->count < PLACES && !linger->stopping;
+    if (placed) {
+        linger->places[linger->count++] = (struct place){.fd = fd, .until = seconds() + LINGER_S};
     }
     pthread_mutex_unlock(&linger->lock);
-    eventfd_write(linger->wake, 1);
+    if (placed) {
+        eventfd_write(linger->wake, 1);
+    }
+    return placed;
+}
+
+void lq_linger_add(struct lq_linger *linger, int socket_fd)
+{
+    int fd = fcntl(socket_fd, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0 && !place(linger, fd)) {
+        close(fd);
+    }
+}
+
+void lq_linger_take(struct lq_linger *linger, int socket_fd)
+{
+    if (!place(linger, socket_fd)) {
+        char unread[READ_ON_CLOSE_BYTES];
+        (void)!recv(socket_fd, unread, sizeof unread, MSG_DONTWAIT);
+        close(socket_fd);
+    }
 }
 
 void lq_linger_stop(struct lq_linger *linger)

@@ -13,5 +13,9 @@ LQ_MUST_USE enum lq_code lq_linger_start(struct lq_linger **linger, struct lq_er
  * many linger already the connection just closes. From any thread. */
 void lq_linger_add(struct lq_linger *linger, int socket_fd);
 
+/* The same with a socket that is its own owner already, shut down for writing: where too many
+ * linger what has come is read, and it is closed. */
+void lq_linger_take(struct lq_linger *linger, int socket_fd);
+
 /* Closes what lingers and ends the thread. NULL is fine. */
 void lq_linger_stop(struct lq_linger *linger);

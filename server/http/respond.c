@@ -29,7 +29,7 @@ static void add_code_fields(struct lq_exchange *exchange, enum lq_code code)
     } else if (code == LQ_ESCOPE) {
         add(answer, "WWW-Authenticate", "Bearer realm=\"llmquote\", error=\"insufficient_scope\"");
     } else if (code == LQ_EBUSY || code == LQ_ESTORE) {
-        add(answer, "Retry-After", "1");
+        add(answer, "Retry-After", exchange->retry_after[0] != '\0' ? exchange->retry_after : "1");
     }
 }
 
@@ -68,6 +68,7 @@ static void add_cross_origin_fields(struct lq_exchange *exchange, bool is_prefli
         add(answer, "Vary", "Origin");
     }
     if (origin == NULL || !lq_config_allows_origin(config, origin)) {
+        add(answer, "Cross-Origin-Resource-Policy", "same-origin");
         return;
     }
     add(answer, "Access-Control-Allow-Origin", origin);
@@ -78,6 +79,18 @@ static void add_cross_origin_fields(struct lq_exchange *exchange, bool is_prefli
         add(answer, "Access-Control-Max-Age", "600");
     } else {
         add(answer, "Access-Control-Expose-Headers", "ETag, Location, Retry-After, X-Request-Id");
+    }
+}
+
+/* Answers are data: nothing in them is to be run, framed or told to others. */
+static void add_protective_fields(struct lq_exchange *exchange)
+{
+    struct lq_answer *answer = &exchange->answer;
+    add(answer, "X-Content-Type-Options", "nosniff");
+    add(answer, "Referrer-Policy", "no-referrer");
+    add(answer, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+    if (exchange->service->config->tls_cert[0] != '\0') {
+        add(answer, "Strict-Transport-Security", "max-age=31536000"); /* a year, as is customary */
     }
 }
 
@@ -99,7 +112,7 @@ void lq_respond(struct lq_exchange *exchange)
             reply->content_type != NULL ? reply->content_type : "application/json");
     }
     add(answer, "X-Request-Id", exchange->request.id);
-    add(answer, "X-Content-Type-Options", "nosniff");
+    add_protective_fields(exchange);
     add(answer, "Cache-Control", reply->etag[0] != '\0' ? "no-cache" : "no-store");
     if (reply->etag[0] != '\0') {
         add(answer, "ETag", reply->etag);

@@ -25,6 +25,7 @@
 #include "server/api/stacks.h"
 #include "server/api/sweeps.h"
 #include "server/api/validation.h"
+#include "server/config.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -133,6 +134,23 @@ enum lq_code lq_route_find(const char *method, const char *path, struct lq_match
         return lq_fail(err, LQ_EMETHOD, NULL, "%.32s is not one of %s", method, match->allow);
     }
     return LQ_OK;
+}
+
+const char *lq_route_scope(const struct lq_route *route, const struct lq_config *config)
+{
+    if (route->scope != NULL) {
+        return route->scope;
+    }
+    const bool is_metrics = strcmp(route->path, "/metrics") == 0;
+    const bool is_read = strncmp(route->path, "/v1/", 4) == 0;
+    return (is_metrics && config->metrics_need_token) || (is_read && config->reads_need_token)
+               ? LQ_SCOPE_READ
+               : NULL;
+}
+
+bool lq_route_is_probe(const struct lq_route *route)
+{
+    return route->handler == lq_health_get || route->handler == lq_ready_get;
 }
 
 bool lq_route_takes_csv(const struct lq_route *route)

@@ -12,7 +12,7 @@ struct lq_route {
     const char *method;
     const char *path; /* "{id}" stands for one segment that is not empty */
     lq_handler handler;
-    const char *scope; /* the token's scope; NULL: open to all */
+    const char *scope; /* the token's scope; NULL: open to all, unless reads are closed */
     size_t body_cap;   /* largest body in bytes; 0: the call takes none */
 };
 
@@ -32,6 +32,13 @@ struct lq_match {
  * path), LQ_EMETHOD (none with this method); `match->allow` is filled unless it is LQ_ENOTFOUND. */
 LQ_MUST_USE enum lq_code lq_route_find(const char *method, const char *path, struct lq_match *match,
                                        struct lq_error *err);
+
+/* The scope that a call needs under this configuration: the route's own or, where reads are closed,
+ * "read" for all under /v1; NULL: none. */
+const char *lq_route_scope(const struct lq_route *route, const struct lq_config *config);
+
+/* Whether it is asked by what watches the service, and is not counted. */
+bool lq_route_is_probe(const struct lq_route *route);
 
 /* Whether the route takes its body as text/csv too. */
 bool lq_route_takes_csv(const struct lq_route *route);

@@ -25,6 +25,8 @@ int lq_problem_status(enum lq_code code)
         return 404;
     case LQ_EMETHOD:
         return 405;
+    case LQ_EDEADLINE:
+        return 408;
     case LQ_ECONFLICT:
         return 409;
     case LQ_ETOOLARGE:
@@ -44,6 +46,7 @@ int lq_problem_status(enum lq_code code)
         return 429;
     case LQ_EHEAD:
         return 431;
+    case LQ_EOVERLOAD:
     case LQ_ESTORE:
         return 503;
     case LQ_ENUMBER:

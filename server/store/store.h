@@ -109,8 +109,20 @@ LQ_MUST_USE enum lq_code lq_store_revoke_token(struct lq_store *store, const cha
 LQ_MUST_USE enum lq_code lq_store_list_tokens(struct lq_store *store,
                                               void (*visit)(const struct lq_token *, void *),
                                               void *context, struct lq_error *err);
-/* LQ_OK with the token; LQ_ETOKEN where it is unknown, expired or revoked; LQ_ESCOPE where it
- * lacks `scope` ("admin" has every scope). */
+/* The token with this secret, whatever has become of it. LQ_ETOKEN: there is none. */
+LQ_MUST_USE enum lq_code lq_store_find_token(struct lq_store *store, const char *secret,
+                                             struct lq_token *token, struct lq_error *err);
+/* Whether a token may be used for `scope` now: LQ_ETOKEN (expired or revoked), LQ_ESCOPE. Every
+ * token may "read", and "admin" has every scope. */
+LQ_MUST_USE enum lq_code lq_token_check(const struct lq_token *token, const char *scope,
+                                        struct lq_error *err);
+/* Numbers that change when tokens may have: the first by anybody's write to the database, the
+ * second by a revocation of this process, at once and without asking the database. */
+LQ_MUST_USE enum lq_code lq_store_tokens_version(struct lq_store *store, int64_t *version,
+                                                 struct lq_error *err);
+unsigned lq_store_revocations(const struct lq_store *store);
+/* Both steps at once: LQ_OK with the token; LQ_ETOKEN where it is unknown, expired or revoked;
+ * LQ_ESCOPE where it lacks `scope` ("admin" has every scope). */
 LQ_MUST_USE enum lq_code lq_store_check_token(struct lq_store *store, const char *secret,
                                               const char *scope, struct lq_token *token,
                                               struct lq_error *err);

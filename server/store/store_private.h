@@ -83,6 +83,7 @@ struct lq_store {
     pthread_mutex_t current_lock; /* held for the length of a counter's step */
     struct lq_snapshot *current;
     atomic_bool write_failed; /* the last write met an error of the database */
+    atomic_uint revocations;  /* of tokens, by this process */
 };
 
 /* The only way anything is written: hands the change to the writer and waits until it is durable,

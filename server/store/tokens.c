@@ -188,7 +188,9 @@ static enum lq_code revoke_token(struct lq_database *database, void *context,
 
 enum lq_code lq_store_revoke_token(struct lq_store *store, const char *id, struct lq_error *err)
 {
-    return lq_store_write(store, revoke_token, (void *)(uintptr_t)id, err);
+    LQ_TRY(lq_store_write(store, revoke_token, (void *)(uintptr_t)id, err));
+    atomic_fetch_add(&store->revocations, 1);
+    return LQ_OK;
 }
 
 #define TOKEN_COLUMNS "id, name, scopes_list, created_at_utc, expires_at_utc, revoked_at_utc"
@@ -262,23 +264,49 @@ static bool has_expired(const struct lq_token *token)
            (!lq_utc_parse(token->expires, &expires) || expires <= time(NULL));
 }
 
+enum lq_code lq_store_find_token(struct lq_store *store, const char *secret, struct lq_token *token,
+                                 struct lq_error *err)
+{
+    struct lq_database *reader = lq_store_lock_reader(store);
+    enum lq_code code = find_token(reader, secret, token, err);
+    lq_store_unlock_reader(store);
+    return code;
+}
+
+enum lq_code lq_token_check(const struct lq_token *token, const char *scope, struct lq_error *err)
+{
+    if (token->revoked) {
+        return lq_fail(err, LQ_ETOKEN, NULL, "the token has been revoked");
+    }
+    if (has_expired(token)) {
+        return lq_fail(err, LQ_ETOKEN, NULL, "the token expired at %s", token->expires);
+    }
+    const bool any = strcmp(scope, "read") == 0; /* whoever may write may read */
+    if (!any && !has_scope(token->scopes, scope) && !has_scope(token->scopes, "admin")) {
+        return lq_fail(err, LQ_ESCOPE, NULL, "the token lacks the scope %s", scope);
+    }
+    return LQ_OK;
+}
+
 enum lq_code lq_store_check_token(struct lq_store *store, const char *secret, const char *scope,
                                   struct lq_token *token, struct lq_error *err)
 {
     struct lq_token found = {0};
-    struct lq_database *reader = lq_store_lock_reader(store);
-    enum lq_code code = find_token(reader, secret, &found, err);
-    lq_store_unlock_reader(store);
-    LQ_TRY(code);
-    if (found.revoked) {
-        return lq_fail(err, LQ_ETOKEN, NULL, "the token has been revoked");
-    }
-    if (has_expired(&found)) {
-        return lq_fail(err, LQ_ETOKEN, NULL, "the token expired at %s", found.expires);
-    }
-    if (!has_scope(found.scopes, scope) && !has_scope(found.scopes, "admin")) {
-        return lq_fail(err, LQ_ESCOPE, NULL, "the token lacks the scope %s", scope);
-    }
+    LQ_TRY(lq_store_find_token(store, secret, &found, err));
+    LQ_TRY(lq_token_check(&found, scope, err));
     *token = found;
     return LQ_OK;
+}
+
+enum lq_code lq_store_tokens_version(struct lq_store *store, int64_t *version, struct lq_error *err)
+{
+    struct lq_database *reader = lq_store_lock_reader(store);
+    enum lq_code code = lq_database_number(reader, "PRAGMA data_version", version, err);
+    lq_store_unlock_reader(store);
+    return code;
+}
+
+unsigned lq_store_revocations(const struct lq_store *store)
+{
+    return atomic_load(&store->revocations);
 }

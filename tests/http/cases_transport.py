@@ -55,6 +55,30 @@ def case_other_versions_are_refused(server):
 def case_a_missing_or_repeated_host_is_refused(server):
     refused(server, "GET /healthz HTTP/1.1\r\n\r\n", "Host")
     refused(server, "GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "repeated")
+    for host in ("a b", "a/b", "user@a", "a#", "a\x80"):
+        refused(server, f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n", "Host must be")
+
+
+def case_bad_chunks_end_the_connection(server):
+    """The HTTP library answers these itself, with a page; what counts is that nothing is read on."""
+    for chunk in ("-1", "0x1", "+1", "1 ", "g", "FFFFFFFFFFFFFFFFF"):
+        answer = server.raw("POST /v1/estimates HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+                            f"Content-Type: application/json\r\n\r\n{chunk}\r\n{{\r\n0\r\n\r\n")
+        assert answer.status in (400, 413) and answer.closed, (chunk, answer)
+
+
+def case_a_trailer_cannot_change_the_framing(server):
+    with server.connect() as connection:
+        connection.send("POST /v1/estimates HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+                        "Content-Type: application/json\r\n\r\n1\r\n{\r\n0\r\nContent-Length: 37\r\n\r\n"
+                        "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        expect_problem(connection.read_answer(), 400, "invalid-json")
+        assert connection.read_answer().status == 200
+
+
+def case_spaces_inside_the_request_line_are_refused(server):
+    refused(server, "GET  /healthz  HTTP/1.1\r\nHost: x\r\n\r\n", "escaped")
+    refused(server, "GET /healthz HTTP/1.1\r\n Host: y\r\nHost: x\r\n\r\n", "not a token")
 
 
 def case_http_1_0_is_answered(server):
@@ -269,6 +293,10 @@ def case_request_ids_are_taken_over_or_made(server):
 def case_answers_carry_their_protective_fields(server):
     for answer in (server.get("/healthz"), server.get("/nothing")):
         assert answer.header("X-Content-Type-Options") == "nosniff"
+        assert answer.header("Referrer-Policy") == "no-referrer"
+        assert answer.header("Content-Security-Policy") == "default-src 'none'; frame-ancestors 'none'"
+        assert answer.header("Cross-Origin-Resource-Policy") == "same-origin"
+        assert answer.header("Strict-Transport-Security") is None
         assert answer.header("Cache-Control") == "no-store"
         assert answer.header("Vary") == "Origin"
 
@@ -279,6 +307,7 @@ def case_named_origins_may_read_answers_and_others_may_not(server):
             answer = server.get(path, {"Origin": origin})
             assert answer.header("Access-Control-Allow-Origin") == origin
             assert "X-Request-Id" in answer.header("Access-Control-Expose-Headers")
+            assert answer.header("Cross-Origin-Resource-Policy") is None
     for origin in ("https://a.example.evil.org", "http://a.example", "null"):
         answer = server.get("/healthz", {"Origin": origin})
         assert answer.header("Access-Control-Allow-Origin") is None

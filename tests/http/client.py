@@ -66,7 +66,7 @@ class Server:
         timer.start()
         line = self.process.stdout.readline().decode()
         timer.cancel()
-        found = re.match(r"listening on http://(\S+):(\d+)$", line.strip())
+        found = re.match(r"listening on https?://(\S+):(\d+)$", line.strip())
         if not found:
             self.process.kill()
             self.process.wait()

@@ -31,6 +31,61 @@ START_TEST(defaults_serve_on_the_loopback)
     ck_assert(config.log_requests);
     ck_assert_uint_eq(config.origin_count, 0);
     ck_assert(!lq_config_allows_origin(&config, ""));
+    ck_assert_int_eq(config.connections, 4000);
+    ck_assert_int_eq(config.connections_per_address, 512);
+    ck_assert_int_eq(config.request_deadline_s, 30);
+    ck_assert_uint_eq(config.proxy_count, 0);
+    ck_assert(!config.reads_need_token && !config.metrics_need_token);
+    ck_assert_str_eq(config.tls_cert, "");
+}
+END_TEST
+
+START_TEST(rates_have_a_burst)
+{
+    struct lq_config config;
+    struct lq_error err;
+    ck_assert_int_eq(
+        load(&config, TEXT("--rate-per-token=10"), TEXT("--rate-per-address=0.5:7"), &err), LQ_OK);
+    ck_assert_double_eq(config.rate_per_token.per_s, 10.0);
+    ck_assert_double_eq(config.rate_per_token.burst, 20.0);
+    ck_assert_double_eq(config.rate_per_address.per_s, 0.5);
+    ck_assert_double_eq(config.rate_per_address.burst, 7.0);
+    ck_assert_int_eq(load(&config, TEXT("--rate-per-token=0"), NULL, &err), LQ_OK);
+    ck_assert_double_eq(config.rate_per_token.per_s, 0.0);
+    static const char *const BAD[] = {"", "-1", "x", "1:", "1:0", "1:2:3", "nan", "inf", "1 "};
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        char text[16];
+        strcpy(text, BAD[i]);
+        ck_assert_msg(load(&config, TEXT("--rate-per-token"), text, &err) == LQ_EFIELD, "%s",
+                      BAD[i]);
+    }
+}
+END_TEST
+
+START_TEST(proxies_are_a_list_of_ranges)
+{
+    struct lq_config config;
+    struct lq_error err;
+    struct lq_ip ip;
+    ck_assert_int_eq(load(&config, TEXT("--trusted-proxy=10.0.0.0/8, ::1"),
+                          TEXT("--trusted-proxy=192.0.2.1"), &err),
+                     LQ_OK);
+    ck_assert_uint_eq(config.proxy_count, 3);
+    ck_assert(lq_ip_parse("10.1.2.3", 8, &ip) && lq_config_trusts(&config, ip));
+    ck_assert(lq_ip_parse("192.0.2.2", 9, &ip) && !lq_config_trusts(&config, ip));
+    ck_assert_int_eq(load(&config, TEXT("--trusted-proxy=proxy.example"), NULL, &err), LQ_EFIELD);
+    ck_assert_int_eq(load(&config, TEXT("--trusted-proxy=10.0.0.0/40"), NULL, &err), LQ_EFIELD);
+}
+END_TEST
+
+START_TEST(certificate_and_key_come_together)
+{
+    struct lq_config config;
+    struct lq_error err;
+    ck_assert_int_eq(load(&config, TEXT("--tls-cert=a"), TEXT("--tls-key=b"), &err), LQ_OK);
+    ck_assert_str_eq(config.tls_key, "b");
+    ck_assert_int_eq(load(&config, TEXT("--tls-key=b"), NULL, &err), LQ_EFIELD);
+    ck_assert_str_eq(err.detail, "--tls-cert and --tls-key are needed together");
 }
 END_TEST
 
@@ -131,6 +186,9 @@ int main(void)
     tcase_add_test(tests, addresses_are_taken_apart);
     tcase_add_test(tests, origins_are_a_list_and_repeatable);
     tcase_add_test(tests, jobs_have_threads_and_a_bound_of_their_own);
+    tcase_add_test(tests, rates_have_a_burst);
+    tcase_add_test(tests, proxies_are_a_list_of_ranges);
+    tcase_add_test(tests, certificate_and_key_come_together);
     tcase_add_test(tests, bad_settings_name_the_flag_or_variable);
     suite_add_tcase(suite, tests);
     return run_suite(suite);

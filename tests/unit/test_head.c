@@ -42,6 +42,9 @@ START_TEST(ambiguous_framing_is_refused)
     expect("Content-Length ", "5", NULL, NULL, "not a token");
     expect("", "5", NULL, NULL, "not a token");
     expect("X-A", "a\nb", NULL, NULL, "control character");
+    struct lq_head head = {0};
+    add(&head, "Host", "a b");
+    ck_assert_int_eq(lq_head_check(&head, "HTTP/1.1", NULL), LQ_EREQUEST);
     expect("Host", "y", NULL, NULL, "repeated");
     expect("Authorization", "Bearer a", "authorization", "Bearer b", "repeated");
 }
@@ -53,6 +56,7 @@ START_TEST(plain_framing_is_taken)
     expect("content-length", "5", "Content-Length", "5", NULL);
     expect("Transfer-Encoding", "Chunked", NULL, NULL, NULL);
     expect("X-A", "a\tb", "X-A", "c", NULL);
+    expect("X-Forwarded-For", "192.0.2.1", "x-forwarded-for", "192.0.2.2", NULL);
 }
 END_TEST
 

@@ -33,6 +33,8 @@ START_TEST(every_code_has_its_status)
         [LQ_EIMPOSSIBLE] = 422,
         [LQ_EFIT] = 422,
         [LQ_EBUSY] = 429,
+        [LQ_EDEADLINE] = 408,
+        [LQ_EOVERLOAD] = 503,
         [LQ_ESTORE] = 503,
         [LQ_ENUMBER] = 500,
         [LQ_EDEVICE] = 500,
