@@ -250,6 +250,17 @@ enum lq_code lq_calibrations_list(struct lq_call *call, struct lq_reply *reply)
     return lq_list_reply(call, &list, reply);
 }
 
+/* Whether the fits of this catalog leave the point out for how far off it lies. */
+static bool is_outlier(const struct lq_catalog *catalog, const char *id)
+{
+    for (size_t i = catalog->point_count; i > 0; i--) { /* newest first: those are asked for */
+        if (strcmp(catalog->points[i - 1].id, id) == 0) {
+            return catalog->points[i - 1].outlier;
+        }
+    }
+    return false;
+}
+
 enum lq_code lq_calibrations_get(struct lq_call *call, struct lq_reply *reply)
 {
     LQ_TRY(lq_query_check(call, (const char *const[]){NULL}));
@@ -260,6 +271,7 @@ enum lq_code lq_calibrations_get(struct lq_call *call, struct lq_reply *reply)
     if (lq_store_get_point(call->store, call->catalog, id, &stored, &err) != LQ_OK) {
         return lq_call_fail(call, &err);
     }
+    stored.point.outlier = is_outlier(call->catalog, id);
     struct lq_faults faults = {.count = 0};
     json_t *document = lq_parse(stored.document, strlen(stored.document), &faults);
     free(stored.document);

@@ -252,6 +252,7 @@ def case_posted_calibrations_go_when_their_time_is_over_and_shipped_ones_never(s
         try:
             pathlib.Path(other.db).write_bytes(pathlib.Path(path).read_bytes())
             other.start()
+            other.settle()
             listed = other.get("/v1/calibrations?limit=1000").json["calibrations"]
             posted = [one for one in listed if not one["shipped"]]
             assert len(listed) - len(posted) >= 100 and bool(posted) == kept, (days, len(posted))

@@ -119,8 +119,8 @@ START_TEST(eager_scores_move_bytes_for_every_pair)
     const struct lq_step_parts p = count(&FULL);
     assert_close("scores", CELL(p, ATTENTION_SCORES).traffic_s,
                  200.0 * WORK(ATTENTION_SCORES).score_bytes / BYTES, 1e-12);
-    assert_close("FLOPs", CELL(p, ATTENTION_SCORES).flop,
-                 200.0 * WORK(ATTENTION_SCORES).score_flop, 1e-12);
+    assert_close("FLOPs", CELL(p, ATTENTION_SCORES).flop, 200.0 * WORK(ATTENTION_SCORES).score_flop,
+                 1e-12);
 }
 END_TEST
 

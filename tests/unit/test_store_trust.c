@@ -35,6 +35,7 @@ static void reopen(void)
 
 static struct lq_point find(const char *id)
 {
+    settle(store);
     struct lq_point found = {.id = ""};
     const struct lq_catalog *catalog = lq_store_acquire(store);
     for (size_t i = 0; i < catalog->point_count; i++) {

@@ -63,5 +63,5 @@ def case_models_of_any_sizes_are_measured_or_refused(worker):
             json.loads(done.stdout)
             measured += 1
         else:
-            assert "the worker measures" in done.stderr, (one, arguments, done.stderr)
+            assert "to be measured" in done.stderr, (one, arguments, done.stderr)
     assert measured > MODELS / 4, measured

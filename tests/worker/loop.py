@@ -50,6 +50,7 @@ class Loop:
         job = {"model": name, "gpu": self.gpu, "method": method_of(method),
                "stack": "llmquote-worker", "precision": "fp32", "gradient_checkpointing": True,
                "batch_size": batch, "dataset": {"queries": 1000, "lengths": {"fixed_tokens": tokens}}}
+        self.server.settle()
         answer = self.server.post("/v1/estimates", job)
         assert answer.status == 200, answer
         return answer.json
