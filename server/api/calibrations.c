@@ -11,6 +11,7 @@
 #include "server/store/store.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,15 +82,40 @@ static void decode_points(const struct lq_call *call, const json_t *list, struct
     }
 }
 
-/* A point whose step time is what its throughput means, if that was given. */
+/* A point with both of its rates, whichever was given. */
 static struct lq_point completed(const struct lq_point *given)
 {
     struct lq_point point = *given;
+    const double rows = (double)point.conditions.batch_size * point.conditions.queries_per_row *
+                        (double)point.identity.layout.data;
     if (point.queries_per_s > 0.0) {
-        point.step_time_s = (double)point.conditions.batch_size * point.conditions.queries_per_row *
-                            (double)point.identity.layout.data / point.queries_per_s;
+        point.step_time_s = rows / point.queries_per_s;
+    } else if (point.step_time_s > 0.0) {
+        point.queries_per_s = rows / point.step_time_s;
     }
     return point;
+}
+
+/* How far new points are from the fit of their own identity, made without them: for the metrics.
+ * A few of a batch tell. */
+static void observe_drift(const struct lq_catalog *catalog, const struct batch *batch)
+{
+    enum { OBSERVED_POINTS = 8 };
+    for (size_t i = 0; i < batch->count && i < OBSERVED_POINTS; i++) {
+        const struct lq_point point = completed(&batch->points[i].point);
+        for (size_t f = 0; f < catalog->fit_count && point.queries_per_s > 0.0; f++) {
+            const struct lq_fit *fit = &catalog->fits[f];
+            if (fit->kind != LQ_FIT_STEP_TIME || fit->scope != LQ_SCOPE_IDENTITY ||
+                !lq_identity_equal(&fit->identity, &point.identity)) {
+                continue;
+            }
+            const double predicted = lq_fit_predict_point(catalog, fit, &point);
+            if (predicted > 0.0) {
+                const double ratio = point.queries_per_s / predicted;
+                lq_metrics_observe(LQ_DISTRIBUTION_DRIFT, fmax(ratio, 1.0 / ratio) - 1.0);
+            }
+        }
+    }
 }
 
 /* The receipt: ids in the order of the points, and those that physics rules out: they are kept, and
@@ -131,6 +157,7 @@ static enum lq_code store_batch(struct lq_call *call, struct batch *batch, struc
     if (lq_store_add_points(call->store, &stored, batch->ids, &duplicates, &err) != LQ_OK) {
         return lq_call_fail(call, &err);
     }
+    observe_drift(call->catalog, batch);
     return lq_reply_json(call, receipt_encode(call, batch, duplicates), 201, reply);
 }
 
