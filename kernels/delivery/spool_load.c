@@ -25,6 +25,9 @@ static struct lq_spool_entry *find(const struct lq_spool *spool, uint64_t number
     return low < spool->count && spool->entries[low].number == number ? &spool->entries[low] : NULL;
 }
 
+/* Points are numbered from 1 on; so many no spool will ever have had. */
+#define NUMBER_MAX (UINT64_MAX / 2)
+
 /* All that is sent waits again. */
 static void release(struct lq_spool *spool)
 {
@@ -134,7 +137,8 @@ static enum lq_code scan_records(struct lq_spool *spool, const char *data, size_
             at = find_whole(data, size, at);
             continue;
         }
-        if (record.kind == LQ_SPOOL_POINT && record.number < spool->next) {
+        if (record.kind == LQ_SPOOL_POINT &&
+            (record.number < spool->next || record.number > NUMBER_MAX)) {
             scan->is_damaged = true;
         } else if (record.kind == LQ_SPOOL_POINT) {
             LQ_TRY(lq_spool_remember(spool, record.number, (off_t)(at + LQ_RECORD_HEAD),
