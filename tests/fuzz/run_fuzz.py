@@ -84,13 +84,11 @@ def fuzz(build, name, settings):
     flags = [f"-seed={settings.seed}", "-print_final_stats=1", f"-timeout={SLOW_S}", f"-max_len={INPUT_MAX}",
              f"-artifact_prefix={findings}/{name}-", f"-dict={build / 'json.dict'}", "-rss_limit_mb=4096"]
     flags += [f"-runs={settings.runs}"] if settings.runs else [f"-max_total_time={settings.seconds}"]
-    before = set(findings.iterdir())
     status, output = run(program, [grown, HERE / "corpus" / name], flags, build / f"{name}.log")
-    new = sorted(path for path in set(findings.iterdir()) - before
-                 if not path.name.startswith(f"{name}-slow-unit"))
-    for path in new[:1]:
-        tell(program, path, output, build / f"{name}-small.log")
-    if status != 0 and not new:
+    written = re.findall(r"Test unit written to (\S+)", output) if status != 0 else []
+    for path in written[-1:]:
+        tell(program, pathlib.Path(path), output, build / f"{name}-small.log")
+    if status != 0 and not written:
         print(output[-2000:])
     features = re.findall(r"ft: (\d+)", output)
     return (figure("number_of_executed_units", output), figure("average_exec_per_sec", output),

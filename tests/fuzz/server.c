@@ -20,6 +20,8 @@ static struct lq_store *store;
 static const struct lq_catalog *catalog;
 static struct lq_queue *queue;
 static struct lq_config config;
+static char directory[] = "/tmp/llmquote-fuzz-XXXXXX";
+static char path[sizeof directory + 16];
 
 /* Linked in place of jansson's (-Wl,--wrap), which would leave out such a number in silence. */
 json_t *__real_json_real(double value); /* NOLINT(bugprone-reserved-identifier): the linker's */
@@ -44,15 +46,19 @@ static void close_store(void)
     lq_queue_stop(queue);
     lq_store_release(store, catalog);
     lq_store_close(store);
+    static const char *const FILES[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0]; i++) {
+        char file[sizeof path + 8];
+        snprintf(file, sizeof file, "%s%s", path, FILES[i]);
+        (void)unlink(file);
+    }
+    (void)rmdir(directory);
 }
 
-/* The database's name is gone as soon as it is open; its readers share this one's files. */
 static void open_store(void)
 {
     static const struct lq_hooks HOOKS = {.decode_model = lq_model_decode, .refit = lq_refit};
     static const struct lq_queue_limits LIMITS = {.threads = 1, .waiting = 4, .finished = 4};
-    char directory[] = "/tmp/llmquote-fuzz-XXXXXX";
-    char path[sizeof directory + 16];
     struct lq_error err = {0};
     if (mkdtemp(directory) == NULL) {
         fuzz_fail("cannot make a folder in /tmp");
@@ -62,13 +68,6 @@ static void open_store(void)
     must(lq_store_open(path, &HOOKS, &store, &err), &err);
     must(lq_queue_start(&LIMITS, &queue, &err), &err);
     catalog = lq_store_acquire(store);
-    static const char *const FILES[] = {"", "-wal", "-shm"};
-    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0]; i++) {
-        char file[sizeof path + 8];
-        snprintf(file, sizeof file, "%s%s", path, FILES[i]);
-        (void)unlink(file);
-    }
-    (void)rmdir(directory);
     (void)atexit(close_store);
 }
 
