@@ -32,7 +32,7 @@ SHORT_S = 60
 WARM_SHARE = 0.25  # caches fill, every thread gets its arena
 GROWN_SHARE, GROWN_KB = 0.05, 4 * 1024
 ROWS = 10  # of the table
-MODELS = ("mixtral-8x7b", "llama-3.1-8b", "qwen3-8b")
+MODELS = ("llama-3.1-8b", "qwen3-8b", "mistral-7b-v0.3")
 POINTS = [{"model": "llama-3.1-8b", "gpu": "L40S", "method": {"kind": "lora", "rank": 16}, "stack": "torchtune",
            "batch_size": 1 + i, "sequence_tokens": 512, "source": "soak", "step_time_s": 0.1 + 0.05 * i}
           for i in range(3)]

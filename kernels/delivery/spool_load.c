@@ -58,9 +58,10 @@ static bool mark_range(struct lq_spool *spool, uint64_t first, uint64_t last,
     return all;
 }
 
+/* The same of all ranges; false also where there is none: nothing cannot be sent. */
 static bool mark(struct lq_spool *spool, const char *ranges, enum lq_spool_state state)
 {
-    bool all = true;
+    bool all = *ranges >= '0' && *ranges <= '9';
     for (const char *c = ranges; *c >= '0' && *c <= '9';) {
         char *end = NULL;
         const uint64_t first = strtoull(c, &end, 10);

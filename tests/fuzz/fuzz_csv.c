@@ -27,7 +27,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if (lq_csv_number(&csv, i, 1.0, &number, &err) == LQ_OK && !isfinite(number)) {
                 fuzz_fail("a number that is not finite: %s", csv.fields[i]);
             }
-            (void)lq_csv_count(&csv, i, 1, &count, &err);
+            if (lq_csv_count(&csv, i, 1, &count, &err) != LQ_OK && err.detail[0] == '\0') {
+                fuzz_fail("refused without a word");
+            }
         }
     }
     return 0;
