@@ -25,6 +25,9 @@ static struct lq_spool_entry *find(const struct lq_spool *spool, uint64_t number
     return low < spool->count && spool->entries[low].number == number ? &spool->entries[low] : NULL;
 }
 
+/* Points are numbered from 1 on; so many no spool will ever have had. */
+#define NUMBER_MAX (UINT64_MAX / 2)
+
 /* All that is sent waits again. */
 static void release(struct lq_spool *spool)
 {
@@ -55,9 +58,10 @@ static bool mark_range(struct lq_spool *spool, uint64_t first, uint64_t last,
     return all;
 }
 
+/* The same of all ranges; false also where there is none: nothing cannot be sent. */
 static bool mark(struct lq_spool *spool, const char *ranges, enum lq_spool_state state)
 {
-    bool all = true;
+    bool all = *ranges >= '0' && *ranges <= '9';
     for (const char *c = ranges; *c >= '0' && *c <= '9';) {
         char *end = NULL;
         const uint64_t first = strtoull(c, &end, 10);
@@ -134,7 +138,8 @@ static enum lq_code scan_records(struct lq_spool *spool, const char *data, size_
             at = find_whole(data, size, at);
             continue;
         }
-        if (record.kind == LQ_SPOOL_POINT && record.number < spool->next) {
+        if (record.kind == LQ_SPOOL_POINT &&
+            (record.number < spool->next || record.number > NUMBER_MAX)) {
             scan->is_damaged = true;
         } else if (record.kind == LQ_SPOOL_POINT) {
             LQ_TRY(lq_spool_remember(spool, record.number, (off_t)(at + LQ_RECORD_HEAD),

@@ -3,6 +3,8 @@
 
 #include "kernels/base/choice.h"
 
+#include "kernels/document/memory.h"
+
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -152,7 +154,12 @@ static enum lq_code dump(json_t *root, char **text, struct lq_error *err)
 {
     *text = root != NULL ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
-    return *text != NULL ? LQ_OK : lq_fail(err, LQ_EINTERNAL, NULL, "out of memory");
+    if (*text == NULL || lq_json_memory_failed()) {
+        free(*text);
+        *text = NULL;
+        return lq_fail(err, LQ_EINTERNAL, NULL, "out of memory");
+    }
+    return LQ_OK;
 }
 
 static void put_number(json_t *o, const char *name, double value)
@@ -172,6 +179,7 @@ static void put_text(json_t *o, const char *name, const char *text)
 enum lq_code lq_device_write(const struct lq_device_info *info, const struct lq_ceilings *ceilings,
                              char **text, struct lq_error *err)
 {
+    lq_json_memory_watch();
     json_t *o = json_object();
     char vendor[24];
     char architecture[24];

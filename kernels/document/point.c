@@ -4,9 +4,12 @@
 
 #include "core/arch/lengths.h"
 
+#include "kernels/document/memory.h"
+
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Ranges of openapi.yaml's CalibrationPoint. */
@@ -353,6 +356,7 @@ enum lq_code lq_point_write(const struct lq_measured_point *point, char **text,
                             struct lq_error *err)
 {
     LQ_TRY(check(point, err));
+    lq_json_memory_watch();
     json_t *o = json_object();
     put_text(o, "model", point->model);
     put_text(o, "gpu", point->gpu);
@@ -368,5 +372,10 @@ enum lq_code lq_point_write(const struct lq_measured_point *point, char **text,
     put_text(o, "note", point->note);
     *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(DIGITS));
     json_decref(o);
-    return *text != NULL ? LQ_OK : lq_fail(err, LQ_EINTERNAL, NULL, "a point cannot be written");
+    if (*text == NULL || lq_json_memory_failed()) {
+        free(*text);
+        *text = NULL;
+        return lq_fail(err, LQ_EINTERNAL, NULL, "out of memory for a point");
+    }
+    return LQ_OK;
 }

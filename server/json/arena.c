@@ -36,6 +36,7 @@ struct chunk {
 
 static _Thread_local struct chunk *newest;
 static _Thread_local bool active;
+static _Thread_local bool failed;
 
 static pthread_key_t thread_end; /* its destructor gives back what an ending thread keeps */
 static bool installed;
@@ -77,7 +78,7 @@ static bool owned(const void *memory)
     return false;
 }
 
-void *lq_arena_malloc(size_t size)
+static void *take(size_t size)
 {
     if (!active) {
         return malloc(size);
@@ -97,6 +98,20 @@ void *lq_arena_malloc(size_t size)
     chunk->used += rounded;
     ASAN_UNPOISON_MEMORY_REGION(memory, size);
     return memory;
+}
+
+void *lq_arena_malloc(size_t size)
+{
+    void *memory = take(size);
+    failed = failed || memory == NULL;
+    return memory;
+}
+
+bool lq_arena_failed(void)
+{
+    const bool had = failed;
+    failed = false;
+    return had;
 }
 
 void lq_arena_free(void *memory)
@@ -121,6 +136,7 @@ void lq_arena_install(void)
 void lq_arena_begin(void)
 {
     active = true;
+    failed = false;
 }
 
 void lq_arena_end(void)

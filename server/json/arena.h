@@ -2,6 +2,7 @@
  * a request, and for everything that is not jansson's, memory comes from libc as ever. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Puts the arena behind jansson; call once, before any jansson value exists. */
@@ -21,6 +22,10 @@ void lq_arena_release(void);
 /* What jansson allocates with. Freeing arena memory does nothing, other memory goes to libc. */
 void *lq_arena_malloc(size_t size);
 void lq_arena_free(void *memory);
+
+/* Whether an allocation of the calling thread failed since it last asked, or since its request
+ * began: jansson leaves out in silence what it has no memory for. */
+bool lq_arena_failed(void);
 
 /* Bytes in chunks the calling thread holds now. */
 size_t lq_arena_held(void);

@@ -2,6 +2,7 @@
 #include "server/json/arena.h"
 #include "server/json/field.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum { FIRST_CAPACITY = 4096 };
@@ -10,6 +11,7 @@ struct sink {
     char *text;
     size_t size;
     size_t capacity;
+    bool failed; /* jansson 2.14 goes on behind a member's name that could not be written */
 };
 
 static int sink_write(const char *buffer, size_t size, void *context)
@@ -19,6 +21,7 @@ static int sink_write(const char *buffer, size_t size, void *context)
         size_t capacity = sink->capacity * 2 + size;
         char *text = lq_arena_malloc(capacity);
         if (text == NULL) {
+            sink->failed = true;
             return -1;
         }
         memcpy(text, sink->text, sink->size);
@@ -34,10 +37,13 @@ static int sink_write(const char *buffer, size_t size, void *context)
 static char *dump(const json_t *value, size_t flags, size_t *size)
 {
     struct sink sink = {.text = lq_arena_malloc(FIRST_CAPACITY), .capacity = FIRST_CAPACITY};
-    if (sink.text == NULL) {
+    if (sink.text == NULL || lq_arena_failed()) { /* then the value may lack members */
+        lq_arena_free(sink.text);
         return NULL;
     }
-    if (json_dump_callback(value, sink_write, &sink, flags | JSON_COMPACT | JSON_ENCODE_ANY) != 0) {
+    const int status =
+        json_dump_callback(value, sink_write, &sink, flags | JSON_COMPACT | JSON_ENCODE_ANY);
+    if (status != 0 || sink.failed) {
         lq_arena_free(sink.text);
         return NULL;
     }

@@ -55,7 +55,8 @@ json_t *lq_parse(const char *body, size_t size, struct lq_faults *faults);
 
 /* Serialises a value. `digits`: significant digits of reals (10 for what is computed, 15 for what
  * is stored and returned). Returns a new string (free with lq_text_free) and its size; NULL when
- * out of memory. A real that is not finite cannot be made with jansson, so none can be written. */
+ * out of memory, also where that happened while the value was made. A real that is not finite
+ * cannot be made with jansson, so none can be written. */
 char *lq_dump(const json_t *value, int digits, size_t *size);
 /* The same with sorted keys and fifteen digits: equal documents give equal texts. */
 char *lq_dump_canonical(const json_t *value, size_t *size);

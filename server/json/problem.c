@@ -1,6 +1,7 @@
 /* Tells faults as application/problem+json. */
 #include "server/json/problem.h"
 
+#include "server/json/arena.h"
 #include "server/json/field.h"
 
 #include <stdbool.h>
@@ -147,6 +148,7 @@ json_t *lq_problem_new(const struct lq_faults *faults, const char *instance)
 
 char *lq_problem_encode(const struct lq_faults *faults, const char *instance, size_t *size)
 {
+    (void)lq_arena_failed(); /* that is what the problem tells, or it is about something else */
     json_t *problem = lq_problem_new(faults, instance);
     char *text = lq_dump(problem, 10, size);
     json_decref(problem);

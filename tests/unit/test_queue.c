@@ -192,6 +192,7 @@ END_TEST
 
 START_TEST(work_outside_a_queue_runs_on_its_callers_thread)
 {
+    ordered = 0;
     lq_control_expect(NULL, PARTS);
     ck_assert(lq_control_spread(NULL, 8, note_part, NULL));
     ck_assert_int_eq(ordered, 8);
