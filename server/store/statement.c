@@ -164,6 +164,7 @@ int64_t lq_database_changes(const struct lq_database *database)
 
 enum lq_code lq_database_begin(struct lq_database *database, struct lq_error *err)
 {
+    lq_database_rollback(database); /* what an earlier one had no memory for */
     return lq_database_run(database, "BEGIN IMMEDIATE", err);
 }
 
