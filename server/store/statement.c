@@ -252,6 +252,7 @@ static enum lq_code run_kept(struct lq_database *database, const char *sql, stru
 
 enum lq_code lq_database_begin(struct lq_database *database, struct lq_error *err)
 {
+    lq_database_rollback(database); /* what an earlier one had no memory for */
     return run_kept(database, "BEGIN IMMEDIATE", err);
 }
 

@@ -10,6 +10,7 @@ must be alive at the end, with as many descriptors as at first, and must not hav
 import argparse
 import collections
 import http.client
+import os
 import pathlib
 import random
 import sys
@@ -19,12 +20,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "http"))
 sys.dont_write_bytecode = True
 
-from client import ANSWER_S, Answer, Server  # noqa: E402  (the path has to be set first)
+from client import Answer, Server  # noqa: E402  (the path has to be set first)
 from contract import Contract  # noqa: E402
 from contract_requests import Drawer  # noqa: E402
 
 SHORT_S, SHORT_REQUESTS = 18, 4000
 FINDINGS_MAX = 20
+PATIENCE_S = 180  # GET /v1/validation works for seconds after a post, and sanitizers for ten times that
 GROWN_MAX_KB = 96 * 1024  # stored points, models and laws among 4000 requests, and caches
 IDS = {"model": "models", "gpu": "gpus", "provider": "providers", "stack": "stacks"}
 PROBLEMS_ANYWHERE = (400, 404, 405, 413, 414, 415, 431)  # of requests that the contract does not have
@@ -40,7 +42,7 @@ class Asker:
     def ask(self, request):
         for attempt in (0, 1):
             if self.connection is None:
-                self.connection = http.client.HTTPConnection(*self.server.address, timeout=ANSWER_S)
+                self.connection = http.client.HTTPConnection(*self.server.address, timeout=PATIENCE_S)
             try:
                 return self.ask_once(request)
             except (ConnectionError, http.client.HTTPException):  # closed, as its last answer said
@@ -164,7 +166,9 @@ def main():
     settings.seed = settings.seed if settings.seed is not None else random.randrange(2 ** 31)
     if settings.short:
         settings.requests, settings.seconds = SHORT_REQUESTS, SHORT_S
-    server = Server(settings.server.resolve(), ["--log", "none"])
+    # A sanitizer keeps what is freed for a while: little of it, or that would count as growth.
+    options = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=8"
+    server = Server(settings.server.resolve(), ["--log", "none"], {"ASAN_OPTIONS": options.lstrip(":")})
     try:
         server.start()
         return tell(server, settings)

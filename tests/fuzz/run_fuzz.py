@@ -103,7 +103,7 @@ def main():
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--runs", type=int, default=0)
     parser.add_argument("--seconds", type=int, default=60)
-    settings = parser.parse_args()
+    settings = parser.parse_intermixed_args()
     settings.build = settings.build.resolve()
     settings.seconds = SHORT_S if settings.short else settings.seconds
     settings.seed = settings.seed if settings.seed is not None else random.randrange(1, 2 ** 31)
