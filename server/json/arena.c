@@ -100,6 +100,22 @@ static void *take(size_t size)
     return memory;
 }
 
+bool lq_arena_is_active(void)
+{
+    return active;
+}
+
+/* 24: "1," takes two bytes as text; 32 as a value and 8 to 16 in its list. Large documents are
+ * tables of longer numbers and names. */
+bool lq_arena_reserve(size_t document_bytes)
+{
+    enum { DENSE = 24, SPARSE = 4, DENSE_BYTES_MAX = 1024 * 1024 };
+    const size_t times = document_bytes <= DENSE_BYTES_MAX ? DENSE : SPARSE;
+    const size_t least = document_bytes * times + FIRST_CHUNK_BYTES / 4;
+    return !active || (newest != NULL && newest->capacity - newest->used >= least) ||
+           chunk_new(least) != NULL;
+}
+
 void *lq_arena_malloc(size_t size)
 {
     void *memory = take(size);

@@ -19,6 +19,14 @@ enum { LQ_ARENA_KEPT_BYTES = 256 * 1024 };
 /* Gives back what the calling thread keeps between requests; threads that end do so themselves. */
 void lq_arena_release(void);
 
+/* Whether the calling thread is between begin and end. */
+bool lq_arena_is_active(void);
+
+/* Within a request: takes room for the values of a document of that many bytes at once, so that
+ * memory is missed before it is parsed: jansson's lexer does not bear to miss any. False where
+ * there is none. */
+bool lq_arena_reserve(size_t document_bytes);
+
 /* What jansson allocates with. Freeing arena memory does nothing, other memory goes to libc. */
 void *lq_arena_malloc(size_t size);
 void lq_arena_free(void *memory);

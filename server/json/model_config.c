@@ -2,6 +2,7 @@
  * family's keys mean lives in model_config_*.c. */
 #include "server/json/model_config.h"
 
+#include "server/json/arena.h"
 #include "server/json/field.h"
 #include "server/json/model_config_family.h"
 
@@ -98,8 +99,8 @@ enum lq_code lq_model_decode_json(const char *id, const json_t *config, const ch
     return found.count > 0 ? found.items[0].code : LQ_OK;
 }
 
-enum lq_code lq_model_decode(const char *id, const char *config_json, struct lq_model *out,
-                             struct lq_error *err)
+static enum lq_code decode_text(const char *id, const char *config_json, struct lq_model *out,
+                                struct lq_error *err)
 {
     struct lq_faults faults = {0};
     json_t *config = lq_parse(config_json, strlen(config_json), &faults);
@@ -112,4 +113,17 @@ enum lq_code lq_model_decode(const char *id, const char *config_json, struct lq_
         return lq_fail(err, first->code, first->pointer, "%s", first->detail);
     }
     return LQ_OK;
+}
+
+/* Also called while a catalog is built, beside requests: then the arena spans it alone. */
+enum lq_code lq_model_decode(const char *id, const char *config_json, struct lq_model *out,
+                             struct lq_error *err)
+{
+    if (lq_arena_is_active()) {
+        return decode_text(id, config_json, out, err);
+    }
+    lq_arena_begin();
+    const enum lq_code code = decode_text(id, config_json, out, err);
+    lq_arena_end();
+    return code;
 }

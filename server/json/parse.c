@@ -1,4 +1,5 @@
 /* Parses a request's body, and says where and why where it is not JSON. */
+#include "server/json/arena.h"
 #include "server/json/field.h"
 
 #include <stdbool.h>
@@ -98,6 +99,10 @@ json_t *lq_parse(const char *body, size_t size, struct lq_faults *faults)
         return NULL;
     }
     if (check_shape(body, size, faults) != LQ_OK) {
+        return NULL;
+    }
+    if (!lq_arena_reserve(size)) {
+        lq_faults_add(faults, LQ_EINTERNAL, "", "out of memory for the body");
         return NULL;
     }
     json_error_t error;

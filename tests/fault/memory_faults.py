@@ -227,7 +227,8 @@ class WorkerRun:
             done = self.run(*arguments, preload=False)
             if done.returncode != 0:
                 against.append(f"deliver, afterwards: {done.returncode} {done.stderr[:400]!r}")
-            stored = self.server.get("/v1/calibrations?source=memory").json["calibrations"]
+            self.server.settle()
+        stored = self.server.get("/v1/calibrations?source=memory").json["calibrations"]
             if len(stored) != 1:
                 against.append(f"deliver: {len(stored)} points are stored, want 1")
         return against
