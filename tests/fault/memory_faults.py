@@ -228,7 +228,7 @@ class WorkerRun:
             if done.returncode != 0:
                 against.append(f"deliver, afterwards: {done.returncode} {done.stderr[:400]!r}")
             self.server.settle()
-        stored = self.server.get("/v1/calibrations?source=memory").json["calibrations"]
+            stored = self.server.get("/v1/calibrations?source=memory").json["calibrations"]
             if len(stored) != 1:
                 against.append(f"deliver: {len(stored)} points are stored, want 1")
         return against

@@ -115,9 +115,12 @@ START_TEST(changed_files_are_read_or_refused)
             state ^= state << 17U;
             static const char SHARP[] = "\0-9e\"{}[],:\n.";
             const size_t at = (size_t)(state % size);
-            copy[at] = change % 2 == 0
-                           ? SHARP[(state >> 32U) % (sizeof SHARP - 1)]
-                           : (char)((unsigned char)copy[at] ^ (1U << ((state >> 40U) % 8U)));
+            if (change % 2 == 0) {
+                copy[at] = SHARP[(state >> 32U) % (sizeof SHARP - 1)];
+            } else {
+                const unsigned flipped = (unsigned char)copy[at] ^ (1U << ((state >> 40U) % 8U));
+                copy[at] = (char)flipped;
+            }
         }
         import_changed(folder, SAMPLES_OF[_i].name, copy, size);
     }
