@@ -112,7 +112,7 @@ bool lq_arena_reserve(size_t document_bytes)
     enum { DENSE = 24, SPARSE = 4, DENSE_BYTES_MAX = 1024 * 1024 };
     const size_t times = document_bytes <= DENSE_BYTES_MAX ? DENSE : SPARSE;
     const size_t least = document_bytes * times + FIRST_CHUNK_BYTES / 4;
-    return !active || (newest != NULL && newest->capacity - newest->used >= least) ||
+    return !active || !installed || (newest != NULL && newest->capacity - newest->used >= least) ||
            chunk_new(least) != NULL;
 }
 
