@@ -232,7 +232,7 @@ int main(void)
     catalog = seeded_open();
     Suite *suite = suite_create("layout");
     TCase *tests = tcase_create("layout");
-    tcase_set_timeout(tests, 30);
+    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, every_layout_found_is_valid_and_new);
     tcase_add_test(tests, what_passes_the_check_holds_together);
     tcase_add_test(tests, times_are_finite_and_none_alone);
