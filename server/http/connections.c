@@ -17,6 +17,7 @@ enum {
     CLOSE_WAIT = 8, /* TCP_CLOSE_WAIT of <netinet/tcp.h>, which cannot stand beside <linux/tcp.h> */
     ANSWER_MS = 600 * 1000, /* to compute an answer and have the client take all of it */
     LEFT_MS = 3000, /* at rest after the client has closed: nothing of its requests is left to do */
+    CUT_MS = 1000, /* a request after whose beginning the client has closed: the rest never comes */
     UNKNOWN = -1
 };
 
@@ -297,6 +298,16 @@ static void watch_resting(struct lq_connection *connection)
     }
 }
 
+/* Ends a request that its client has left in the middle; one that is whole is read by then. */
+static void watch_arriving(const struct lq_connection *connection)
+{
+    struct tcp_info info;
+    if (milliseconds() - atomic_load(&connection->since_ms) >= CUT_MS &&
+        ask_system(connection->fd, &info) && info.tcpi_state == CLOSE_WAIT) {
+        shutdown(connection->fd, SHUT_RDWR);
+    }
+}
+
 /* Whether the connection's time was over and has been ended. */
 static bool end_if_late(struct lq_connection *connection, long long deadline_ms, const char *answer,
                         size_t size)
@@ -304,6 +315,8 @@ static bool end_if_late(struct lq_connection *connection, long long deadline_ms,
     int phase = atomic_load(&connection->phase);
     if (phase == RESTING) {
         watch_resting(connection);
+    } else if (phase == ARRIVING) {
+        watch_arriving(connection);
     }
     if (phase != ARRIVING && phase != ANSWERING) {
         return false;
