@@ -3,6 +3,7 @@
 
 #include "kernels/base/choice.h"
 #include "kernels/base/stop.h"
+#include "kernels/delivery/spool.h"
 
 static const struct {
     int code;
@@ -78,6 +79,26 @@ int lq_command_fail(int exit_code, const struct lq_error *err)
     const char *at = err->pointer[0] != '\0' ? ": " : "";
     fprintf(stderr, "llmquote-worker: %s%s%s\n", err->pointer, at, detail);
     return exit_code;
+}
+
+int lq_command_open_spool(const struct lq_settings *settings, char dir[LQ_SPOOL_DIR_MAX],
+                          struct lq_spool **out)
+{
+    struct lq_error err = {0};
+    char aside[LQ_SPOOL_DIR_MAX];
+    if (lq_settings_spool(settings, dir, LQ_SPOOL_DIR_MAX, &err) != LQ_OK) {
+        return lq_command_fail(LQ_EXIT_USAGE, &err);
+    }
+    if (lq_spool_open(dir, out, aside, sizeof aside, &err) != LQ_OK) {
+        return lq_command_fail(LQ_EXIT_SPOOL, &err);
+    }
+    if (aside[0] != '\0') {
+        fprintf(stderr,
+                "llmquote-worker: the spool was damaged; it is kept as %s, and what is whole in it "
+                "goes on\n",
+                aside);
+    }
+    return LQ_EXIT_OK;
 }
 
 static void print_shared(FILE *out)

@@ -21,6 +21,11 @@ enum lq_exit {
 /* The most memory a command's own options take. */
 enum { LQ_OWN_OPTIONS_MAX = 512 };
 
+/* Of the path of a spool's folder. */
+enum { LQ_SPOOL_DIR_MAX = 4096 };
+
+struct lq_spool;
+
 /* One command. `run` gets its own options filled in (a zeroed struct of own_size bytes before
  * fallbacks apply) and the arguments that are no options; it prints what it did to standard output
  * and why it failed to standard error, and returns an exit code. */
@@ -46,6 +51,11 @@ int lq_exit_code(enum lq_code code);
 
 /* Prints "llmquote-worker: " and the failure to standard error; returns `exit_code`. */
 int lq_command_fail(int exit_code, const struct lq_error *err);
+
+/* Opens the spool of the settings, whose folder goes to `dir`, and tells where a damaged one is
+ * kept. LQ_EXIT_OK, or the exit code of a failure that has been told. */
+int lq_command_open_spool(const struct lq_settings *settings, char dir[LQ_SPOOL_DIR_MAX],
+                          struct lq_spool **out);
 
 /* The program's help, and one command's. */
 void lq_command_print_all(const struct lq_command *const *commands, FILE *out);

@@ -3,8 +3,6 @@
 #include "kernels/delivery/spool.h"
 #include "kernels/worker/command.h"
 
-enum { PATH_SIZE = 4096 };
-
 static int deliver(const struct lq_settings *settings, struct lq_spool *spool, const char *dir)
 {
     struct lq_error err = {0};
@@ -33,21 +31,11 @@ static int run(const struct lq_settings *settings, const void *own, int argc, ch
     (void)own;
     (void)argc;
     (void)argv;
-    struct lq_error err = {0};
     struct lq_spool *spool = NULL;
-    char dir[PATH_SIZE];
-    char aside[PATH_SIZE];
-    if (lq_settings_spool(settings, dir, sizeof dir, &err) != LQ_OK) {
-        return lq_command_fail(LQ_EXIT_USAGE, &err);
-    }
-    if (lq_spool_open(dir, &spool, aside, sizeof aside, &err) != LQ_OK) {
-        return lq_command_fail(LQ_EXIT_SPOOL, &err);
-    }
-    if (aside[0] != '\0') {
-        fprintf(stderr,
-                "llmquote-worker: the spool was damaged; it is kept as %s, and what is "
-                "whole in it goes on\n",
-                aside);
+    char dir[LQ_SPOOL_DIR_MAX];
+    const int opened = lq_command_open_spool(settings, dir, &spool);
+    if (opened != LQ_EXIT_OK) {
+        return opened;
     }
     const int status = deliver(settings, spool, dir);
     lq_spool_close(spool);

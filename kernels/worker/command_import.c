@@ -185,18 +185,11 @@ static int import_all(struct sink *sink, const struct lq_import_options *options
 static int import_into_spool(const struct lq_settings *settings,
                              const struct lq_import_options *options, int argc, char *const *argv)
 {
-    struct lq_error err = {0};
     struct sink sink = {.tell = stdout};
-    char dir[LQ_IMPORT_PATH_MAX];
-    char aside[LQ_IMPORT_PATH_MAX];
-    if (lq_settings_spool(settings, dir, sizeof dir, &err) != LQ_OK) {
-        return lq_command_fail(LQ_EXIT_USAGE, &err);
-    }
-    if (lq_spool_open(dir, &sink.spool, aside, sizeof aside, &err) != LQ_OK) {
-        return lq_command_fail(LQ_EXIT_SPOOL, &err);
-    }
-    if (aside[0] != '\0') {
-        fprintf(stderr, "llmquote-worker: the spool was damaged; it is kept as %s\n", aside);
+    char dir[LQ_SPOOL_DIR_MAX];
+    const int opened = lq_command_open_spool(settings, dir, &sink.spool);
+    if (opened != LQ_EXIT_OK) {
+        return opened;
     }
     const int status = import_all(&sink, options, argc, argv);
     lq_spool_close(sink.spool);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATH_SIZE = 4096, LENGTH_MOST = 16777216, BATCH_MOST = 1000000 };
+enum { LENGTH_MOST = 16777216, BATCH_MOST = 1000000 };
 
 struct own {
     const char *active_experts;
@@ -240,17 +240,10 @@ static int measure(const struct lq_calibration_plan *plan, struct lq_rig *rig,
 static int measure_into_spool(const struct lq_calibration_plan *plan, struct lq_rig *rig,
                               struct lq_calibration_sink *sink)
 {
-    struct lq_error err = {0};
-    char dir[PATH_SIZE];
-    char aside[PATH_SIZE];
-    if (lq_settings_spool(sink->settings, dir, sizeof dir, &err) != LQ_OK) {
-        return lq_command_fail(LQ_EXIT_USAGE, &err);
-    }
-    if (lq_spool_open(dir, &sink->spool, aside, sizeof aside, &err) != LQ_OK) {
-        return lq_command_fail(LQ_EXIT_SPOOL, &err);
-    }
-    if (aside[0] != '\0') {
-        fprintf(stderr, "llmquote-worker: the spool was damaged; it is kept as %s\n", aside);
+    char dir[LQ_SPOOL_DIR_MAX];
+    const int opened = lq_command_open_spool(sink->settings, dir, &sink->spool);
+    if (opened != LQ_EXIT_OK) {
+        return opened;
     }
     const int status = measure(plan, rig, sink);
     lq_spool_close(sink->spool);
