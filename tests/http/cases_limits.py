@@ -184,6 +184,15 @@ def case_a_trusted_proxy_meets_the_limit_of_all_alone(server):
         wait_until(lambda: answered(other), "a place to be free again")
 
 
+def case_requests_left_in_the_middle_give_their_places_back_at_once(server):
+    """Long before the deadline, which would keep an address out for that long."""
+    with serving(server, "--connections-per-address", "30", "--request-deadline-s", "600") as other:
+        for _ in range(30):
+            with other.connect() as connection:
+                connection.send(HEAD + '{"model"')
+        wait_until(lambda: answered(other), "a place to be free again")
+
+
 def case_a_flood_beyond_the_limit_is_turned_away_and_passes(server):
     """Hundreds that say nothing: those beyond the limit are told so, and the rest is served."""
     with contextlib.ExitStack() as stack:
