@@ -4,14 +4,14 @@ ARG BASE=debian:12
 FROM ${BASE} AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends gcc libc6-dev meson ninja-build pkg-config python3 \
-    libmicrohttpd-dev libgnutls28-dev libjansson-dev libsqlite3-dev libcminpack-dev
+    libmicrohttpd-dev libgnutls28-dev nettle-dev libjansson-dev libsqlite3-dev libcminpack-dev
 COPY . /src
 RUN meson setup /build /src --prefix=/usr -Dtests=false -Dworker=false \
  && DESTDIR=/out meson install -C /build --strip
 
 FROM ${BASE}
 RUN apt-get update \
- && apt-get install -y --no-install-recommends libmicrohttpd12 libgnutls30 libjansson4 libsqlite3-0 libcminpack1 \
+ && apt-get install -y --no-install-recommends libmicrohttpd12 libgnutls30 libnettle8 libjansson4 libsqlite3-0 libcminpack1 \
  && rm -rf /var/lib/apt/lists/* \
  && install -d -m 0700 -o 10001 -g 10001 /data
 COPY --from=build /out/usr /usr

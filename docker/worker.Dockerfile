@@ -4,7 +4,7 @@ ARG BASE=debian:12
 FROM ${BASE} AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends gcc libc6-dev meson ninja-build pkg-config python3 \
-    libmicrohttpd-dev libgnutls28-dev libjansson-dev libsqlite3-dev libcminpack-dev libopenblas-dev \
+    libmicrohttpd-dev libgnutls28-dev nettle-dev libjansson-dev libsqlite3-dev libcminpack-dev libopenblas-dev \
     libcurl4-openssl-dev
 COPY . /src
 RUN meson setup /build /src --prefix=/usr -Dtests=false \

@@ -253,7 +253,7 @@ static const struct setting {
      parse_retention, "days that saved estimates are kept"},
     {"job-queue", "LLMQUOTE_JOB_QUEUE", "1..1024", "16", parse_job_queue,
      "long fits that may wait for a thread; more are refused"},
-    {"job-threads", "LLMQUOTE_JOB_THREADS", "1..64|cores", "cores", parse_job_threads,
+    {"job-threads", "LLMQUOTE_JOB_THREADS", "1..256|cores", "cores", parse_job_threads,
      "threads that do long fits"},
     {"listen", "LLMQUOTE_LISTEN", "ADDR:PORT", "127.0.0.1:8080", parse_listen,
      "where to serve; [::1]:8080 for IPv6, port 0 picks a free one"},
@@ -271,7 +271,7 @@ static const struct setting {
     {"request-deadline-s", "LLMQUOTE_REQUEST_DEADLINE_S", "1..3600", "30", parse_deadline,
      "seconds from a request's first byte to its last; slower ones are ended"},
     /* more than cores: each waits for the disk while it stores, and all that wait share a flush */
-    {"threads", "LLMQUOTE_THREADS", "1..64|cores", "32", parse_threads,
+    {"threads", "LLMQUOTE_THREADS", "1..256|cores", "128", parse_threads,
      "threads that answer requests"},
     {"tls-cert", "LLMQUOTE_TLS_CERT", "FILE", "", parse_tls_cert,
      "serve HTTPS with this certificate chain (PEM); needs --tls-key. A handshake costs 1.5 ms of "

@@ -3,6 +3,7 @@
 
 #include "server/api/lookup.h"
 #include "server/api/page.h"
+#include "server/api/turns.h"
 #include "server/jobs/refit.h"
 #include "server/json/calibration.h"
 #include "server/json/field.h"
@@ -161,19 +162,38 @@ static enum lq_code store_batch(struct lq_call *call, struct batch *batch, struc
     return lq_reply_json(call, receipt_encode(call, batch, duplicates), 201, reply);
 }
 
-static enum lq_code post_list(struct lq_call *call, const json_t *list, struct lq_reply *reply)
+/* The points of a body; their documents outlive it. */
+static enum lq_code decode_list(const struct lq_call *call, const json_t *list, struct batch *batch)
 {
-    struct batch batch = {.count = 0};
-    if (!batch_allocate(&batch, json_array_size(list))) {
-        batch_free(&batch);
+    if (!json_is_array(list) || json_array_size(list) == 0) {
+        return lq_faults_add(call->faults, LQ_EFIELD, "/points", "must be a list of 1..%d points",
+                             POINTS_MAX);
+    }
+    if (json_array_size(list) > POINTS_MAX) {
+        return lq_faults_add(call->faults, LQ_ETOOLARGE, "/points",
+                             "must have at most %d points, got %zu", POINTS_MAX,
+                             json_array_size(list));
+    }
+    if (!batch_allocate(batch, json_array_size(list))) {
         return lq_faults_add(call->faults, LQ_EINTERNAL, NULL, "out of memory");
     }
-    decode_points(call, list, &batch);
-    enum lq_code code = call->faults->count > 0 ? call->faults->items[0].code : LQ_OK;
-    if (code == LQ_OK) {
-        code = store_batch(call, &batch, reply);
+    decode_points(call, list, batch);
+    return call->faults->count > 0 ? call->faults->items[0].code : LQ_OK;
+}
+
+static enum lq_code decode_body(const struct lq_call *call, struct batch *batch)
+{
+    json_t *root = lq_parse(call->request->body, call->request->body_size, call->faults);
+    if (root == NULL) {
+        return call->faults->items[0].code;
     }
-    batch_free(&batch);
+    const json_t *list = NULL;
+    const struct lq_field field = {.name = "points", .kind = LQ_FIELD_JSON, .required = true};
+    enum lq_code code = lq_decode(root, "", &field, 1, &list, call->faults);
+    if (code == LQ_OK) {
+        code = decode_list(call, list, batch);
+    }
+    json_decref(root);
     return code;
 }
 
@@ -191,24 +211,14 @@ static enum lq_code check_key(struct lq_call *call)
 enum lq_code lq_calibrations_post(struct lq_call *call, struct lq_reply *reply)
 {
     LQ_TRY(check_key(call));
-    json_t *root = lq_parse(call->request->body, call->request->body_size, call->faults);
-    if (root == NULL) {
-        return call->faults->items[0].code;
+    struct batch batch = {.count = 0};
+    lq_turns_take(call->turns);
+    enum lq_code code = decode_body(call, &batch);
+    lq_turns_give(call->turns);
+    if (code == LQ_OK) {
+        code = store_batch(call, &batch, reply);
     }
-    const json_t *list = NULL;
-    const struct lq_field field = {.name = "points", .kind = LQ_FIELD_JSON, .required = true};
-    enum lq_code code = lq_decode(root, "", &field, 1, &list, call->faults);
-    if (code == LQ_OK && (!json_is_array(list) || json_array_size(list) == 0)) {
-        code = lq_faults_add(call->faults, LQ_EFIELD, "/points", "must be a list of 1..%d points",
-                             POINTS_MAX);
-    } else if (code == LQ_OK && json_array_size(list) > POINTS_MAX) {
-        code = lq_faults_add(call->faults, LQ_ETOOLARGE, "/points",
-                             "must have at most %d points, got %zu", POINTS_MAX,
-                             json_array_size(list));
-    } else if (code == LQ_OK) {
-        code = post_list(call, list, reply);
-    }
-    json_decref(root);
+    batch_free(&batch);
     return code;
 }
 

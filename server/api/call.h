@@ -56,6 +56,7 @@ struct lq_call {
     const struct lq_config *config;
     struct lq_queue *queue; /* of long work */
     struct lq_auth *auth;   /* who may call */
+    struct lq_turns *turns; /* to decode large bodies; NULL: any number at once */
     const struct lq_request *request;
     struct lq_faults *faults;
 };

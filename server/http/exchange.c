@@ -266,6 +266,7 @@ static void call_handler(struct lq_exchange *exchange)
         .config = exchange->service->config,
         .queue = exchange->service->queue,
         .auth = exchange->service->auth,
+        .turns = exchange->service->turns,
         .request = &exchange->request,
         .faults = &exchange->faults,
     };

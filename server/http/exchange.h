@@ -26,6 +26,7 @@ struct lq_service {
     struct lq_queue *queue;
     struct lq_cache *cache; /* of computed answers; NULL: none are kept */
     struct lq_auth *auth;
+    struct lq_turns *turns;
     struct lq_rate *rate_per_address; /* NULL: any */
     struct lq_rate *rate_per_token;
     uint64_t seed[2];     /* of the hashes that rates are kept under */

@@ -3,6 +3,7 @@
 #include "server/http/http.h"
 
 #include "server/api/auth.h"
+#include "server/api/turns.h"
 #include "server/http/acceptor.h"
 #include "server/http/cache.h"
 #include "server/http/connections.h"
@@ -20,11 +21,13 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     CONNECTION_POOL_BYTES = 64 * 1024, /* room for the largest head we answer with a problem */
     IDLE_S = 60,
-    OTHER_DESCRIPTORS = 64, /* of the database, the log and the threads */
+    LANE_DESCRIPTORS = 2,   /* of the library's own, a thread */
+    OTHER_DESCRIPTORS = 32, /* of the database, the log, the acceptor */
     STOP_POLL_MS = 5
 };
 
@@ -209,7 +212,8 @@ static void raise_descriptors(const struct lq_config *config)
     }
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max < (rlim_t)config->connections + OTHER_DESCRIPTORS) {
+    const int others = OTHER_DESCRIPTORS + LANE_DESCRIPTORS * config->threads;
+    if (limit.rlim_max < (rlim_t)config->connections + (rlim_t)others) {
         lq_log_event("info", "few-descriptors", NULL,
                      "the system allows %llu descriptors, too few for --connections %d",
                      (unsigned long long)limit.rlim_max, config->connections);
@@ -226,6 +230,11 @@ static enum lq_code start_service(struct lq_http *http, struct lq_error *err)
     }
     if (config->tls_cert[0] != '\0') {
         LQ_TRY(lq_tls_read(config->tls_cert, config->tls_key, &http->tls, err));
+    }
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    service->turns = lq_turns_new(cores > 2 ? (int)cores - 1 : 1); /* a core is left for the rest */
+    if (service->turns == NULL) {
+        return lq_fail(err, LQ_EINTERNAL, NULL, "out of memory");
     }
     LQ_TRY(lq_auth_new(service->store, &service->auth, err));
     LQ_TRY(lq_rate_new(config->rate_per_address.per_s, config->rate_per_address.burst,
@@ -308,6 +317,7 @@ void lq_http_stop(struct lq_http *http, int patience_ms)
     lq_rate_free(http->service.rate_per_address);
     lq_rate_free(http->service.rate_per_token);
     lq_auth_free(http->service.auth);
+    lq_turns_free(http->service.turns);
     lq_tls_free(&http->tls);
     free(http);
 }

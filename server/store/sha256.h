@@ -1,17 +1,15 @@
 /* SHA-256 (FIPS 180-4): digests of token secrets, request bodies and stored content. */
 #pragma once
 
+#include <nettle/sha2.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 enum { LQ_SHA256_BYTES = 32, LQ_SHA256_HEX = 65 }; /* hex with its terminator */
 
 /* A digest in progress: lq_sha256_start, any number of _add, one _end. */
 struct lq_sha256 {
-    uint32_t state[8];
-    uint64_t size; /* bytes so far */
-    unsigned char block[64];
+    struct sha256_ctx context;
 };
 
 void lq_sha256_start(struct lq_sha256 *sha);

@@ -42,6 +42,7 @@ LIBRARIES = {
     "microhttpd.h": ["server/http/http.c"],
     "gnutls/gnutls.h": ["server/http/tls.c"],
     "gnutls/x509.h": ["server/http/tls.c"],
+    "nettle/sha2.h": ["server/store/sha256.h"],
     "sqlite3.h": ["server/store/store*.[ch]", "server/store/migrate*.[ch]",
                   "server/store/statement*.[ch]"],
     "jansson.h": ["server/json/*", "kernels/document/*"],

@@ -57,7 +57,7 @@ def case_a_taken_address_is_refused(server):
 
 
 def case_bad_settings_are_refused_with_what_they_take(server):
-    for arguments, part in ((["--threads", "0"], "--threads takes 1..64|cores, got \"0\""),
+    for arguments, part in ((["--threads", "0"], "--threads takes 1..256|cores, got \"0\""),
                             (["--listen", "8080"], "--listen takes ADDR:PORT"),
                             (["--listen=127.0.0.1:99999"], "--listen takes ADDR:PORT"),
                             (["--log", "loud"], "--log takes none|info"),

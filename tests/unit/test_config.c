@@ -151,7 +151,7 @@ START_TEST(jobs_have_threads_and_a_bound_of_their_own)
     ck_assert_int_eq(config.job_threads, 3);
     ck_assert_int_eq(config.job_queue, 1024);
     ck_assert_int_eq(load(&config, TEXT("--job-threads=0"), NULL, &err), LQ_EFIELD);
-    ck_assert_str_eq(err.detail, "--job-threads takes 1..64|cores, got \"0\"");
+    ck_assert_str_eq(err.detail, "--job-threads takes 1..256|cores, got \"0\"");
     ck_assert_int_eq(load(&config, TEXT("--job-queue=1025"), NULL, &err), LQ_EFIELD);
     ck_assert_str_eq(err.detail, "--job-queue takes 1..1024, got \"1025\"");
     ck_assert_int_eq(load(&config, TEXT("--estimate-retention-days=30"), NULL, &err), LQ_OK);
@@ -165,8 +165,8 @@ START_TEST(bad_settings_name_the_flag_or_variable)
 {
     struct lq_config config;
     struct lq_error err;
-    ck_assert_int_eq(load(&config, TEXT("--threads"), TEXT("65"), &err), LQ_EFIELD);
-    ck_assert_str_eq(err.detail, "--threads takes 1..64|cores, got \"65\"");
+    ck_assert_int_eq(load(&config, TEXT("--threads"), TEXT("257"), &err), LQ_EFIELD);
+    ck_assert_str_eq(err.detail, "--threads takes 1..256|cores, got \"257\"");
     ck_assert_int_eq(load(&config, TEXT("--log"), NULL, &err), LQ_EFIELD);
     ck_assert_int_eq(load(&config, TEXT("--thread"), TEXT("1"), &err), LQ_EFIELD);
     ck_assert_str_eq(err.detail, "unknown argument \"--thread\"; see --help");
