@@ -24,7 +24,7 @@ START_TEST(defaults_serve_on_the_loopback)
     ck_assert_str_eq(config.host, "127.0.0.1");
     ck_assert_str_eq(config.port, "8080");
     ck_assert_str_eq(config.db, "llmquote.db");
-    ck_assert_int_eq(config.threads, 32);
+    ck_assert_int_eq(config.threads, 128);
     ck_assert_int_ge(config.job_threads, 1);
     ck_assert_int_eq(config.job_queue, 16);
     ck_assert_int_eq(config.estimate_retention_days, 365);
