@@ -21,10 +21,11 @@ import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "http"))
+sys.path[:0] = [str(HERE / "http"), str(HERE)]
 sys.dont_write_bytecode = True
 
 import examples  # noqa: E402  (the path has to be set first)
+from figures import record  # noqa: E402
 from client import ANSWER_S, Server  # noqa: E402
 
 CLIENTS = 4
@@ -136,7 +137,7 @@ def median(values):
     return sorted(values)[len(values) // 2]
 
 
-def verdict(samples, idle, clients):
+def verdict(samples, idle, clients, minutes):
     against = [line for client in clients for line in client.against]
     warm = max(1, int(len(samples) * WARM_SHARE))
     first, last = (median([one[0] for one in part]) for part in (samples[warm:2 * warm], samples[-warm:]))
@@ -145,6 +146,8 @@ def verdict(samples, idle, clients):
     before, after = idle
     if after[1] > before[1] or after[2] > before[2]:
         against.append(f"descriptors {before[1]}, then {after[1]}; threads {before[2]}, then {after[2]}")
+    if not against:
+        record("soak", f"{100.0 * (last / first - 1.0):+.1f} % in {minutes:.0f} minutes, no descriptor left")
     print(f"memory {first:,d} -> {last:,d} KiB ({100.0 * (last / first - 1.0):+.1f} %), descriptors "
           f"{before[1]} -> {after[1]}, threads {before[2]} -> {after[2]}")
     return against
@@ -178,7 +181,7 @@ def main():
         for client in clients:
             client.join(2 * ANSWER_S)
         time.sleep(2.0)  # connections that were left are noticed
-        against = verdict(samples, (before, sample(server.process.pid)), clients)
+        against = verdict(samples, (before, sample(server.process.pid)), clients, seconds / 60)
         statuses, kinds = (sum((getattr(client, name) for client in clients), collections.Counter())
                            for name in ("statuses", "kinds"))
         print(f"asked {dict(sorted(kinds.items()))}; answered {dict(sorted(statuses.items()))}")

@@ -5,6 +5,7 @@
 #include "server/api/lookup.h"
 #include "server/api/page.h"
 #include "server/api/quotes.h"
+#include "server/json/arena.h"
 #include "server/json/estimate.h"
 #include "server/json/field.h"
 #include "server/json/problem.h"
@@ -67,12 +68,59 @@ static json_t *answer_value(struct answering *a, const json_t *value, const char
 }
 
 /* What was saved, or names the request, is no other request's answer. */
-static enum lq_code reply_answered(const struct answering *a, json_t *answer,
-                                   struct lq_reply *reply)
+static void mark_repeatable(const struct answering *a, struct lq_reply *reply)
 {
-    LQ_TRY(lq_reply_computed(a->call, answer, reply));
     reply->repeatable = !a->keep.asked && !a->has_problem;
-    return LQ_OK;
+}
+
+/* The answer of one job of a list, or its problem. */
+static json_t *result_of(struct answering *a, const json_t *job, size_t i)
+{
+    char pointer[32];
+    struct lq_faults faults = {.count = 0};
+    snprintf(pointer, sizeof pointer, "/jobs/%zu", i);
+    json_t *answer = answer_value(a, job, pointer, &faults);
+    if (answer == NULL && faults.count == 0) {
+        lq_faults_add(&faults, LQ_EINTERNAL, NULL, "out of memory");
+    }
+    a->has_problem = a->has_problem || answer == NULL;
+    return answer != NULL ? answer : lq_problem_new(&faults, a->call->request->id);
+}
+
+static void write_result(struct lq_text *text, json_t *result, size_t i)
+{
+    lq_text_add(text, ",", i > 0 ? 1 : 0);
+    lq_text_dump(text, result, LQ_COMPUTED_DIGITS);
+    lq_json_release(result);
+}
+
+/* Answers that are kept get their ids when all have been stored, and are written after that. */
+static enum lq_code write_kept(struct answering *a, const json_t *jobs, struct lq_text *text)
+{
+    json_t *results = json_array();
+    for (size_t i = 0; i < json_array_size(jobs); i++) {
+        json_array_append_new(results, result_of(a, json_array_get(jobs, i), i));
+    }
+    const enum lq_code code = lq_keep_end(a->call, &a->keep);
+    for (size_t i = 0; code == LQ_OK && i < json_array_size(results); i++) {
+        write_result(text, json_incref(json_array_get(results, i)), i);
+    }
+    lq_json_release(results);
+    return code;
+}
+
+/* What an answer took of the arena is given back with it: a long list needs the memory of one job.
+ */
+static void write_each(struct answering *a, const json_t *jobs, struct lq_text *text)
+{
+    for (size_t i = 0; i < json_array_size(jobs); i++) {
+        const struct lq_arena_mark mark = lq_arena_mark();
+        write_result(text, result_of(a, json_array_get(jobs, i), i), i);
+        lq_arena_rewind(mark);
+        if (i == 0) { /* the others are about as long */
+            lq_text_reserve(text, text->size * json_array_size(jobs));
+        }
+    }
 }
 
 static enum lq_code answer_jobs(struct answering *a, const json_t *root, struct lq_reply *reply)
@@ -85,30 +133,23 @@ static enum lq_code answer_jobs(struct answering *a, const json_t *root, struct 
         return lq_faults_add(call->faults, LQ_EFIELD, "/jobs", "must be a list of 1..%d jobs",
                              JOBS_MAX);
     }
-    json_t *results = json_array();
-    size_t i;
-    json_t *job;
-    json_array_foreach(jobs, i, job)
-    {
-        char pointer[32];
-        struct lq_faults faults = {.count = 0};
-        snprintf(pointer, sizeof pointer, "/jobs/%zu", i);
-        json_t *answer = answer_value(a, job, pointer, &faults);
-        if (answer == NULL && faults.count == 0) {
-            lq_faults_add(&faults, LQ_EINTERNAL, NULL, "out of memory");
-        }
-        a->has_problem = a->has_problem || answer == NULL;
-        json_array_append_new(results,
-                              answer != NULL ? answer : lq_problem_new(&faults, call->request->id));
+    static const char HEAD[] = "{\"results\":[";
+    struct lq_text text = {.lasting = true};
+    lq_text_add(&text, HEAD, sizeof HEAD - 1);
+    enum lq_code code = LQ_OK;
+    if (a->keep.asked) {
+        code = write_kept(a, jobs, &text);
+    } else {
+        write_each(a, jobs, &text);
     }
-    const enum lq_code code = lq_keep_end(call, &a->keep);
     if (code != LQ_OK) {
-        json_decref(results);
+        lq_text_release(&text);
         return code;
     }
-    json_t *object = json_object();
-    json_object_set_new(object, "results", results);
-    return reply_answered(a, object, reply);
+    lq_text_add(&text, "]}", 2);
+    LQ_TRY(lq_reply_computed_text(call, &text, reply));
+    mark_repeatable(a, reply);
+    return LQ_OK;
 }
 
 static enum lq_code answer_one(struct answering *a, const json_t *root, struct lq_reply *reply)
@@ -122,7 +163,9 @@ static enum lq_code answer_one(struct answering *a, const json_t *root, struct l
         json_decref(answer);
         return code;
     }
-    return reply_answered(a, answer, reply);
+    LQ_TRY(lq_reply_computed(a->call, answer, reply));
+    mark_repeatable(a, reply);
+    return LQ_OK;
 }
 
 enum lq_code lq_estimates_post(struct lq_call *call, struct lq_reply *reply)
@@ -139,6 +182,6 @@ enum lq_code lq_estimates_post(struct lq_call *call, struct lq_reply *reply)
         code = listed ? answer_jobs(&a, root, reply) : answer_one(&a, root, reply);
     }
     lq_keep_release(&a.keep);
-    json_decref(root);
+    lq_json_release(root);
     return code;
 }

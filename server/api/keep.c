@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 /* As answers are sent: what is kept is what was answered. Requests keep what they were given. */
-enum { REQUEST_DIGITS = 15, ANSWER_DIGITS = 10 };
+enum { REQUEST_DIGITS = 15, ANSWER_DIGITS = LQ_COMPUTED_DIGITS };
 
 enum lq_code lq_keep_begin(struct lq_call *call, json_t *root, struct lq_keep *keep)
 {

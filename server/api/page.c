@@ -10,7 +10,7 @@
 #include <strings.h>
 
 /* Stored decimals come back as they were written; computed numbers are not worth more than ten. */
-enum { STORED_DIGITS = 15, COMPUTED_DIGITS = 10 };
+enum { STORED_DIGITS = 15 };
 
 struct page {
     size_t limit;
@@ -218,12 +218,9 @@ bool lq_reply_unchanged(const struct lq_call *call, const char *version, struct 
     return true;
 }
 
-static enum lq_code reply_with(struct lq_call *call, json_t *value, int digits, int status,
+static enum lq_code reply_body(struct lq_call *call, char *text, size_t size, int status,
                                struct lq_reply *reply)
 {
-    size_t size = 0;
-    char *text = value != NULL ? lq_dump(value, digits, &size) : NULL;
-    json_decref(value);
     if (text == NULL) {
         return lq_faults_add(call->faults, LQ_EINTERNAL, NULL, "out of memory for the answer");
     }
@@ -234,6 +231,15 @@ static enum lq_code reply_with(struct lq_call *call, json_t *value, int digits, 
     return LQ_OK;
 }
 
+static enum lq_code reply_with(struct lq_call *call, json_t *value, int digits, int status,
+                               struct lq_reply *reply)
+{
+    size_t size = 0;
+    char *text = value != NULL ? lq_dump(value, digits, &size) : NULL;
+    lq_json_release(value);
+    return reply_body(call, text, size, status, reply);
+}
+
 enum lq_code lq_reply_json(struct lq_call *call, json_t *value, int status, struct lq_reply *reply)
 {
     return reply_with(call, value, STORED_DIGITS, status, reply);
@@ -242,7 +248,15 @@ enum lq_code lq_reply_json(struct lq_call *call, json_t *value, int status, stru
 enum lq_code lq_reply_computed(struct lq_call *call, json_t *value, struct lq_reply *reply)
 {
     reply->repeatable = true;
-    return reply_with(call, value, COMPUTED_DIGITS, 200, reply);
+    return reply_with(call, value, LQ_COMPUTED_DIGITS, 200, reply);
+}
+
+enum lq_code lq_reply_computed_text(struct lq_call *call, struct lq_text *text,
+                                    struct lq_reply *reply)
+{
+    const size_t size = text->size;
+    reply->repeatable = true;
+    return reply_body(call, lq_text_end(text), size, 200, reply);
 }
 
 json_t *lq_provenance_encode(const struct lq_provenance *provenance)

@@ -4,6 +4,7 @@
 
 #include "server/api/call.h"
 #include "server/json/field.h"
+#include "server/json/text.h"
 #include "server/store/catalog.h"
 
 #include <stdbool.h>
@@ -11,6 +12,9 @@
 #include <stdint.h>
 
 enum { LQ_PAGE_LIMIT_DEFAULT = 100, LQ_PAGE_LIMIT_MAX = 1000, LQ_PAGE_KEY_MAX = 160 };
+
+/* Significant digits of what was computed: more than it is worth, and no noise of arithmetic. */
+enum { LQ_COMPUTED_DIGITS = 10 };
 
 /* A list that can be read page by page. Items are numbered; the numbering holds for one call. */
 struct lq_list {
@@ -53,10 +57,13 @@ bool lq_etag_matches(const char *field, const char *etag);
 LQ_MUST_USE enum lq_code lq_reply_json(struct lq_call *call, json_t *value, int status,
                                        struct lq_reply *reply);
 
-/* The same with status 200 for what was computed: ten significant digits, no more than it is worth.
- */
+/* The same with status 200 for what was computed: LQ_COMPUTED_DIGITS. */
 LQ_MUST_USE enum lq_code lq_reply_computed(struct lq_call *call, json_t *value,
                                            struct lq_reply *reply);
+
+/* The same for a document that was written already; the reply takes the text over. */
+LQ_MUST_USE enum lq_code lq_reply_computed_text(struct lq_call *call, struct lq_text *text,
+                                                struct lq_reply *reply);
 
 /* Where a catalog entry comes from, as a new object. */
 json_t *lq_provenance_encode(const struct lq_provenance *provenance);

@@ -169,6 +169,25 @@ void lq_arena_end(void)
     }
 }
 
+struct lq_arena_mark lq_arena_mark(void)
+{
+    return (struct lq_arena_mark){newest, newest != NULL ? newest->used : 0};
+}
+
+void lq_arena_rewind(struct lq_arena_mark mark)
+{
+    if (!active || mark.chunk == NULL) {
+        return;
+    }
+    while (newest != mark.chunk) {
+        struct chunk *chunk = newest;
+        newest = chunk->older;
+        chunk_free(chunk);
+    }
+    ASAN_POISON_MEMORY_REGION(newest->data + mark.used, newest->used - mark.used);
+    newest->used = mark.used;
+}
+
 void lq_arena_release(void)
 {
     lq_arena_end();

@@ -35,5 +35,14 @@ void lq_arena_free(void *memory);
  * began: jansson leaves out in silence what it has no memory for. */
 bool lq_arena_failed(void);
 
+/* A place in the arena: rewinding to it gives back all that was taken since, at once. Marks nest;
+ * one is used within the request that it was made in, and outside of requests does nothing. */
+struct lq_arena_mark {
+    void *chunk;
+    size_t used;
+};
+struct lq_arena_mark lq_arena_mark(void);
+void lq_arena_rewind(struct lq_arena_mark mark);
+
 /* Bytes in chunks the calling thread holds now. */
 size_t lq_arena_held(void);

@@ -1,25 +1,24 @@
-/* Serialises JSON in one pass into a buffer that grows, allocated where jansson's values are. The
- * text is what jansson's own writer makes of the value, without a table of parents a container. */
+/* Serialises JSON in one pass. The text is what jansson's own writer makes of the value, without
+ * its table of parents for each container. */
 #include "server/json/arena.h"
 #include "server/json/field.h"
+#include "server/json/real.h"
+#include "server/json/text.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    FIRST_CAPACITY = 1024,
-    NUMBER_MAX = 40,  /* "-1.2345678901234567e-308" and any 64-bit integer are shorter */
+    NUMBER_MAX = 24,  /* any 64-bit integer is shorter */
     NESTING_MAX = 64, /* ours nest less, and what is read is refused beyond 32 */
 };
 
-/* A document on its way; once it has failed nothing more is written. */
+/* A document on its way; once its text has failed nothing more is written. */
 struct sink {
-    char *text;
-    size_t size;
-    size_t capacity;
-    bool failed;
+    struct lq_text *text;
     bool sorted; /* members by name */
     int digits;  /* of reals */
 };
@@ -33,33 +32,9 @@ struct level {
     size_t count;
 };
 
-static bool reserve(struct sink *sink, size_t size)
-{
-    if (sink->failed) {
-        return false;
-    }
-    if (sink->capacity - sink->size > size) {
-        return true;
-    }
-    const size_t capacity = sink->capacity * 2 + size;
-    char *text = lq_arena_malloc(capacity);
-    if (text == NULL) {
-        sink->failed = true;
-        return false;
-    }
-    memcpy(text, sink->text, sink->size);
-    lq_arena_free(sink->text);
-    sink->text = text;
-    sink->capacity = capacity;
-    return true;
-}
-
 static void add(struct sink *sink, const char *bytes, size_t size)
 {
-    if (reserve(sink, size)) {
-        memcpy(sink->text + sink->size, bytes, size);
-        sink->size += size;
-    }
+    lq_text_add(sink->text, bytes, size);
 }
 
 /* What RFC 8259, section 7, wants escaped. */
@@ -76,50 +51,59 @@ static void add_escaped(struct sink *sink, unsigned char byte)
     add(sink, text, (size_t)snprintf(text, sizeof text, "\\u%04X", byte));
 }
 
-static void add_string(struct sink *sink, const char *string, size_t size)
+/* How many bytes from here on stand for themselves. */
+static size_t plain_bytes(const char *string, size_t size)
 {
-    add(sink, "\"", 1);
-    size_t begin = 0;
-    for (size_t i = 0; i < size; i++) {
-        const unsigned char byte = (unsigned char)string[i];
-        if (byte < 0x20 || byte == '"' || byte == '\\') {
-            add(sink, string + begin, i - begin);
-            add_escaped(sink, byte);
-            begin = i + 1;
-        }
+    size_t i = 0;
+    while (i < size && (unsigned char)string[i] >= 0x20 && string[i] != '"' && string[i] != '\\') {
+        i++;
     }
-    add(sink, string + begin, size - begin);
-    add(sink, "\"", 1);
+    return i;
 }
 
-/* As jansson writes it: a real shows that it is one, an exponent has neither '+' nor zeros ahead.
- */
-static void add_real(struct sink *sink, double value)
+/* In quotes, with what follows: most strings need no more than one copy. */
+static void add_string(struct sink *sink, const char *string, size_t size, const char *after)
 {
-    char text[NUMBER_MAX];
-    const int length = snprintf(text, sizeof text, "%.*g", sink->digits, value);
-    const char *exponent = strchr(text, 'e');
-    if (exponent == NULL) {
-        add(sink, text, (size_t)length);
-        if (strchr(text, '.') == NULL) {
-            add(sink, ".0", 2);
-        }
+    enum { ENDS = 8 }; /* both quotes and `after` */
+    struct lq_text *text = sink->text;
+    const size_t plain = plain_bytes(string, size);
+    if (!lq_text_reserve(text, size + ENDS)) {
         return;
     }
-    const char *digits = exponent + 1;
-    add(sink, text, (size_t)(digits - text));
-    if (*digits == '-') {
-        add(sink, "-", 1);
+    text->bytes[text->size++] = '"';
+    memcpy(text->bytes + text->size, string, plain);
+    text->size += plain;
+    for (size_t i = plain; i < size;) {
+        add_escaped(sink, (unsigned char)string[i++]);
+        const size_t next = plain_bytes(string + i, size - i);
+        add(sink, string + i, next);
+        i += next;
     }
-    digits += strspn(digits, "+-");
-    digits += strspn(digits, "0");
-    add(sink, digits, strlen(digits));
+    add(sink, "\"", 1);
+    add(sink, after, strlen(after));
+}
+
+static void add_real(struct sink *sink, double value)
+{
+    struct lq_text *text = sink->text;
+    if (lq_text_reserve(text, LQ_REAL_MAX)) {
+        text->size += lq_real_text(value, sink->digits, text->bytes + text->size);
+    }
 }
 
 static void add_integer(struct sink *sink, json_int_t value)
 {
     char text[NUMBER_MAX];
-    add(sink, text, (size_t)snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, value));
+    char *first = text + sizeof text;
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        *--first = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (value < 0) {
+        *--first = '-';
+    }
+    add(sink, first, (size_t)(text + sizeof text - first));
 }
 
 /* Writes a value that is no container; true for one that is, of which it writes the beginning. */
@@ -127,7 +111,7 @@ static bool add_value(struct sink *sink, const json_t *value)
 {
     switch (json_typeof(value)) {
     case JSON_STRING:
-        add_string(sink, json_string_value(value), json_string_length(value));
+        add_string(sink, json_string_value(value), json_string_length(value), "");
         return false;
     case JSON_INTEGER:
         add_integer(sink, json_integer_value(value));
@@ -163,7 +147,7 @@ static void sort_names(struct sink *sink, struct level *level)
 {
     level->names = lq_arena_malloc((level->count > 0 ? level->count : 1) * sizeof *level->names);
     if (level->names == NULL) {
-        sink->failed = true;
+        sink->text->failed = true;
         return;
     }
     size_t i = 0;
@@ -209,8 +193,7 @@ static const json_t *next_value(struct sink *sink, struct level *level)
         level->iterator =
             json_object_iter_next((json_t *)(uintptr_t)level->container, level->iterator);
     }
-    add_string(sink, name, strlen(name));
-    add(sink, ":", 1);
+    add_string(sink, name, strlen(name), ":");
     return value;
 }
 
@@ -229,7 +212,7 @@ static void write_all(struct sink *sink, const json_t *value)
     }
     while (depth > 0) {
         struct level *level = &levels[depth - 1];
-        if (level->next == level->count || sink->failed) {
+        if (level->next == level->count || sink->text->failed) {
             leave(sink, level);
             depth--;
             continue;
@@ -241,7 +224,7 @@ static void write_all(struct sink *sink, const json_t *value)
         level->next++;
         if (add_value(sink, element)) {
             if (depth == NESTING_MAX) {
-                sink->failed = true;
+                sink->text->failed = true;
                 continue;
             }
             levels[depth++] = enter(sink, element);
@@ -249,38 +232,34 @@ static void write_all(struct sink *sink, const json_t *value)
     }
 }
 
-static char *dump(const json_t *value, int digits, bool sorted, size_t *size)
+static bool dump(struct lq_text *text, const json_t *value, int digits, bool sorted)
 {
-    struct sink sink = {.text = lq_arena_malloc(FIRST_CAPACITY),
-                        .capacity = FIRST_CAPACITY,
-                        .sorted = sorted,
-                        .digits = digits};
-    if (sink.text == NULL || lq_arena_failed()) { /* then the value may lack members */
-        lq_arena_free(sink.text);
-        return NULL;
+    if (lq_arena_failed()) { /* then the value may lack members */
+        text->failed = true;
     }
+    struct sink sink = {.text = text, .sorted = sorted, .digits = digits};
     write_all(&sink, value);
-    if (sink.failed) {
-        lq_arena_free(sink.text);
-        return NULL;
-    }
-    sink.text[sink.size] = '\0';
-    *size = sink.size;
-    return sink.text;
+    return !text->failed;
+}
+
+bool lq_text_dump(struct lq_text *text, const json_t *value, int digits)
+{
+    return dump(text, value, digits, false);
 }
 
 char *lq_dump(const json_t *value, int digits, size_t *size)
 {
-    return dump(value, digits, false, size);
+    struct lq_text text = {0};
+    dump(&text, value, digits, false);
+    *size = text.size;
+    return lq_text_end(&text);
 }
 
 char *lq_dump_canonical(const json_t *value, size_t *size)
 {
     enum { DIGITS = 15 }; /* what a double holds of any decimal number */
-    return dump(value, DIGITS, true, size);
-}
-
-void lq_text_free(void *text)
-{
-    lq_arena_free(text);
+    struct lq_text text = {0};
+    dump(&text, value, DIGITS, true);
+    *size = text.size;
+    return lq_text_end(&text);
 }

@@ -53,6 +53,10 @@ int lq_name_index(const char *text, const char *const *names);
  * names line and column otherwise. */
 json_t *lq_parse(const char *body, size_t size, struct lq_faults *faults);
 
+/* Gives a value back; within a request its arena does that, and walking the value would be waste.
+ */
+void lq_json_release(json_t *value);
+
 /* Serialises a value. `digits`: significant digits of reals (10 for what is computed, 15 for what
  * is stored and returned). Returns a new string (free with lq_text_free) and its size; NULL when
  * out of memory, also where that happened while the value was made. A real that is not finite

@@ -119,3 +119,10 @@ json_t *lq_parse(const char *body, size_t size, struct lq_faults *faults)
     }
     return root;
 }
+
+void lq_json_release(json_t *value)
+{
+    if (!lq_arena_is_active()) {
+        json_decref(value);
+    }
+}

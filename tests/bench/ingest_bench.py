@@ -19,14 +19,16 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "http"))
+sys.path[:0] = [str(HERE.parent / "http"), str(HERE.parent)]
 sys.dont_write_bytecode = True
 
 from client import Server  # noqa: E402  (the path has to be set first)
+from figures import record  # noqa: E402
 
 SHORT = os.environ.get("LQ_BENCH_SHORT") is not None
 # name, workers, points a request, requests/s wanted for the paced run, rows a commit of the yardstick
 LOADS = (("single", 64, 1, 5000, 1), ("batches of 100", 16, 100, 500, 100))
+FIGURES = {"single": "ingest_single", "batches of 100": "ingest_batch"}
 READERS, READS_PER_S = 2, 100
 ROUND = 10_000_000  # numbers of points that a run may use up
 
@@ -86,6 +88,9 @@ def measure(bench, load):
     print(f"  at {pace * points} points/s wanted: {spread([run['points'] for run in paced])}; "
           f"post p99 {statistics.median(run['p99'] for run in paced):.1f} ms, "
           f"read p99 {statistics.median(run['read'] for run in paced):.1f} ms", flush=True)
+    record(FIGURES[name], f"{rate:,.0f}/s, {rate / statistics.median(alone):.2f} of SQLite alone")
+    if points == 1:
+        record("ingest_reads", f"{statistics.median(run['read'] for run in paced):.1f} ms")
 
 
 def main():

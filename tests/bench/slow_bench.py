@@ -20,11 +20,11 @@ import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "http"))
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE.parent / "http"), str(HERE.parent), str(HERE)]
 sys.dont_write_bytecode = True
 
 from client import Server  # noqa: E402  (the path has to be set first)
+from figures import record  # noqa: E402
 from http_bench import bodies, measure  # noqa: E402
 
 ONE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -112,7 +112,7 @@ def is_open(one):
 
 
 def report(name, runs):
-    rates, tails = zip(*runs)
+    rates, _, tails = zip(*runs)
     print(f"{name:22} p99 {statistics.median(tails):7.2f} ms   range {min(tails):.2f}..{max(tails):.2f}"
           f"   {statistics.median(rates):.0f} /s   {len(runs)} runs")
     return statistics.median(tails)
@@ -139,6 +139,9 @@ def run(options, folder):
     print(f"slow heads ended after {statistics.median(ended_s):.2f} s   "
           f"range {min(ended_s):.2f}..{max(ended_s):.2f}   deadline {options.deadline} s"
           f"   {len(ended_s)} ended" if ended_s else "no slow head was ended")
+    record("slow", f"{ratio:.2f}x")
+    if ended_s:
+        record("slow_heads", f"after {statistics.median(ended_s):.1f} s, at most {max(ended_s):.1f} s")
     late = not ended_s or max(ended_s) > options.deadline + 3
     return 1 if ratio > MOST_RATIO or late or min(kept) < options.idle else 0
 

@@ -2,6 +2,7 @@
 #include "server/json/field.h"
 #include "tests/unit/check_main.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 static void expect_like_jansson(const json_t *value)
 {
     size_t size = 0;
-    for (int digits = 1; digits <= 17; digits += 4) {
+    for (int digits = 1; digits <= 17; digits++) {
         const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION((unsigned)digits);
         char *want = json_dumps(value, flags);
         char *got = lq_dump(value, digits, &size);
@@ -140,6 +141,51 @@ START_TEST(random_documents_are_written_as_jansson_writes_them)
 }
 END_TEST
 
+/* What we write of a double is what printf's %g writes, in jansson's form of it. */
+static void expect_real(double value)
+{
+    json_t *real = json_real(value);
+    expect_like_jansson(real);
+    json_decref(real);
+}
+
+START_TEST(doubles_are_rounded_as_printf_rounds_them)
+{
+    uint64_t state = 7;
+    for (int n = 0; n < 6000; n++) {
+        union {
+            uint64_t bits;
+            double value;
+        } any = {.bits = next_random(&state)};
+        if (isfinite(any.value)) {
+            expect_real(any.value);
+        }
+        /* the sizes that answers have */
+        expect_real(exp2((double)(next_random(&state) % 200) - 100.0) *
+                    (double)(next_random(&state) >> 11));
+    }
+}
+END_TEST
+
+START_TEST(doubles_near_a_change_of_digits_are_rounded_as_printf_rounds_them)
+{
+    for (int exponent = -30; exponent <= 40; exponent++) {
+        char text[32];
+        snprintf(text, sizeof text, "1e%d", exponent);
+        const double power = strtod(text, NULL);
+        static const double FACTORS[] = {
+            1.0,   0.99999999995, 0.999999999949,   9.9999999995,       1.5,
+            0.5,   2.5,           1.00000000005,    0.9999999999999999, 1.25,
+            0.125, 9.5,           1.000000000000001};
+        for (size_t i = 0; i < sizeof FACTORS / sizeof FACTORS[0]; i++) {
+            expect_real(power * FACTORS[i]);
+            expect_real(-power * FACTORS[i]);
+            expect_real(nextafter(power, 0.0) * FACTORS[i]);
+        }
+    }
+}
+END_TEST
+
 START_TEST(what_nests_too_deep_is_no_text)
 {
     json_t *value = json_array();
@@ -164,6 +210,8 @@ int main(void)
     tcase_add_test(tcase, scalars_are_written_as_jansson_writes_them);
     tcase_add_test(tcase, containers_are_written_as_jansson_writes_them);
     tcase_add_test(tcase, random_documents_are_written_as_jansson_writes_them);
+    tcase_add_test(tcase, doubles_are_rounded_as_printf_rounds_them);
+    tcase_add_test(tcase, doubles_near_a_change_of_digits_are_rounded_as_printf_rounds_them);
     tcase_add_test(tcase, what_nests_too_deep_is_no_text);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

@@ -1,6 +1,7 @@
 /* What is JSON and what is not, where faults are found, and that the arena carries it all. */
 #include "server/json/arena.h"
 #include "server/json/field.h"
+#include "server/json/text.h"
 #include "tests/unit/check_main.h"
 
 #include <string.h>
@@ -154,6 +155,32 @@ START_TEST(a_request_of_any_size_fits_the_arena_and_is_given_back)
 }
 END_TEST
 
+START_TEST(rewinding_gives_back_what_was_taken_since_the_mark)
+{
+    lq_arena_install();
+    lq_arena_begin();
+    json_t *before = numbers(100);
+    const struct lq_arena_mark mark = lq_arena_mark();
+    struct lq_text text = {.lasting = true};
+    lq_text_dump(&text, before, 10);
+    const size_t held = lq_arena_held();
+    for (int i = 0; i < 50; i++) {
+        json_t *list = numbers(20000); /* larger than what the thread keeps */
+        lq_text_dump(&text, list, 10);
+        lq_json_release(list);
+        lq_arena_rewind(mark);
+        ck_assert_uint_eq(lq_arena_held(), held);
+    }
+    ck_assert_uint_eq(json_array_size(before), 100);
+    ck_assert_int_eq(json_integer_value(json_array_get(before, 99)), 99);
+    ck_assert_int_eq(strncmp(lq_text_end(&text), "[0,1,2,", 7), 0);
+    lq_arena_end();
+    ck_assert_int_eq(strncmp(text.bytes + text.size - 7, ",19999]", 7), 0);
+    lq_text_release(&text);
+    lq_arena_release();
+}
+END_TEST
+
 START_TEST(values_from_outside_a_request_survive_it_and_can_be_freed_inside)
 {
     lq_arena_install();
@@ -184,6 +211,7 @@ int main(void)
     tcase_add_test(tests, a_root_that_is_no_object_is_a_field_fault);
     tcase_add_test(tests, dump_is_compact_keeps_order_and_rounds_to_the_digits_asked);
     tcase_add_test(tests, a_request_of_any_size_fits_the_arena_and_is_given_back);
+    tcase_add_test(tests, rewinding_gives_back_what_was_taken_since_the_mark);
     tcase_add_test(tests, values_from_outside_a_request_survive_it_and_can_be_freed_inside);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
