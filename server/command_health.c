@@ -3,6 +3,7 @@
 #include "server/command_parts.h"
 
 #include "server/config.h"
+#include "server/http/tls_ask.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -57,11 +58,12 @@ static int connect_to(const struct lq_config *config, struct lq_error *err)
     return peer;
 }
 
+static const char QUESTION[] =
+    "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
 /* Sends the question and reads the beginning of the answer. */
 static enum lq_code ask(int peer, char answer[ANSWER_MAX], struct lq_error *err)
 {
-    static const char QUESTION[] =
-        "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     if (send(peer, QUESTION, sizeof QUESTION - 1, MSG_NOSIGNAL) != (ssize_t)sizeof QUESTION - 1) {
         return lq_fail(err, LQ_ESTORE, NULL, "cannot ask: %s", strerror(errno));
     }
@@ -100,7 +102,9 @@ int lq_command_healthcheck(int argc, char *const *argv, const struct lq_hooks *h
         return lq_command_fail(LQ_EXIT_FAILED, &err);
     }
     char answer[ANSWER_MAX];
-    enum lq_code code = ask(peer, answer, &err);
+    enum lq_code code = config.tls_cert[0] != '\0'
+                            ? lq_tls_ask(peer, config.tls_cert, QUESTION, answer, ANSWER_MAX, &err)
+                            : ask(peer, answer, &err);
     code = code == LQ_OK ? check_answer(answer, &err) : code;
     close(peer);
     if (code != LQ_OK) {

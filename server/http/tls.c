@@ -1,5 +1,5 @@
-/* The only user of GnuTLS: it tells what is wrong with a certificate or key. The handshakes are the
- * HTTP library's. */
+/* Tells what is wrong with a certificate or key. The handshakes with clients are the HTTP
+ * library's. */
 #include "server/http/tls.h"
 
 #include <errno.h>
@@ -88,6 +88,11 @@ static enum lq_code check_pair(const char *cert_path, const char *key_path,
     return failed < 0 ? lq_fail(err, LQ_EFILE, NULL, "%s and %s: %s", cert_path, key_path,
                                 gnutls_strerror(failed))
                       : LQ_OK;
+}
+
+enum lq_code lq_tls_read_cert(const char *path, char **pem, struct lq_error *err)
+{
+    return read_file(path, pem, err);
 }
 
 enum lq_code lq_tls_read(const char *cert_path, const char *key_path, struct lq_tls *tls,

@@ -16,4 +16,6 @@ struct lq_tls {
  * with a password, a key of another certificate). Free it in any case. */
 LQ_MUST_USE enum lq_code lq_tls_read(const char *cert_path, const char *key_path,
                                      struct lq_tls *tls, struct lq_error *err);
+/* Reads the certificates alone, as new text (free()). */
+LQ_MUST_USE enum lq_code lq_tls_read_cert(const char *path, char **pem, struct lq_error *err);
 void lq_tls_free(struct lq_tls *tls);

@@ -8,7 +8,8 @@ import time
 from client import wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent / "tls"
-CERT, KEY, OTHER_KEY = (str(HERE / name) for name in ("cert.pem", "key.pem", "other-key.pem"))
+CERT, KEY, OTHER_CERT, OTHER_KEY = (
+    str(HERE / name) for name in ("cert.pem", "key.pem", "other-cert.pem", "other-key.pem"))
 ARGUMENTS = ["--tls-cert", CERT, "--tls-key", KEY, "--request-deadline-s", "2"]
 ONE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -127,3 +128,24 @@ def case_it_still_serves_after_all_that(server):
             return read_answer(secured).startswith(b"HTTP/1.1 200 ")
 
     wait_until(served, "an answer")
+
+
+def healthcheck(server, cert):
+    done = subprocess.run([server.program, "healthcheck", "--listen", "%s:%d" % server.address,
+                           "--tls-cert", cert, "--tls-key", KEY], capture_output=True, text=True,
+                          timeout=30, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def case_healthcheck_speaks_tls_and_knows_the_certificate(server):
+    assert healthcheck(server, CERT) == (0, "ready\n")
+
+
+def case_healthcheck_refuses_another_certificate(server):
+    status, said = healthcheck(server, OTHER_CERT)
+    assert status != 0 and "another certificate" in said, (status, said)
+
+
+def case_healthcheck_names_a_certificate_it_cannot_read(server):
+    status, said = healthcheck(server, "/nowhere/cert.pem")
+    assert status != 0 and "/nowhere/cert.pem" in said, (status, said)
