@@ -8,10 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Below requests: a fit that comes a little later costs less than a quote that does, and while all
- * cores are busy it gets a sixtieth of one. The lowest that nice(2) knows; ASSUMED to keep fits
- * within seconds in all but the densest storms of points, measurable by ingest_bench. */
-enum { NICENESS = 19 };
+/* Below requests: a fit that comes a little later costs less than a quote that does. In steps of
+ * nice(2); ASSUMED: a tenth of a busy core keeps fits within seconds, measurable by ingest_bench.
+ */
+enum { NICENESS = 10 };
 
 /* 1 s: the least pause before a rebuild that failed is tried again. ASSUMED to outlast what passes
  * by itself, as another process's lock. */
