@@ -99,6 +99,18 @@ static enum MHD_Result on_field(void *context, enum MHD_ValueKind kind, const ch
     return MHD_YES;
 }
 
+/* All of the head, or nothing: an answer that lacks a field may be taken for another. */
+static enum MHD_Result add_fields(struct MHD_Response *response, const struct lq_answer *out)
+{
+    for (size_t i = 0; i < out->field_count; i++) {
+        if (MHD_add_response_header(response, out->fields[i].name, out->fields[i].value) !=
+            MHD_YES) {
+            return MHD_NO;
+        }
+    }
+    return MHD_YES;
+}
+
 /* Answers now; the arena spans everything between the parsed body and the copied answer. */
 static enum MHD_Result answer(struct MHD_Connection *connection, struct lq_exchange *exchange)
 {
@@ -119,10 +131,10 @@ static enum MHD_Result answer(struct MHD_Connection *connection, struct lq_excha
     if (response == NULL) {
         return MHD_NO;
     }
-    for (size_t i = 0; i < out->field_count; i++) {
-        MHD_add_response_header(response, out->fields[i].name, out->fields[i].value);
+    enum MHD_Result result = add_fields(response, out);
+    if (result == MHD_YES) {
+        result = MHD_queue_response(connection, (unsigned int)out->status, response);
     }
-    enum MHD_Result result = MHD_queue_response(connection, (unsigned int)out->status, response);
     MHD_destroy_response(response);
     return result;
 }

@@ -268,12 +268,13 @@ def main():
             worker = WorkerRun(settings.worker, settings.shim, worker_control, run.server, settings)
             tap.claim("imports_with_failing_allocations", worker.imports())
             tap.claim("deliveries_with_failing_allocations", worker.deliveries())
+            tap.claim("no_answer_lacks_its_content_type",
+                      [f"{run.headless} answers came without"] if run.headless else [])
             tap.claim("the_server_ends_with_status_0", [] if run.server.stop() == 0 else [run.server.log()[-2000:]])
         finally:
             run.server.close()
     print(f"1..{tap.number}")
-    print(f"# server: {run.failures} failed allocations; answers {dict(run.outcomes)}, "
-          f"{run.headless} without a Content-Type")
+    print(f"# server: {run.failures} failed allocations; answers {dict(run.outcomes)}")
     print(f"# worker: {worker.failures} failed allocations; exits {dict(worker.outcomes)}; seed {settings.seed}")
     return 1 if tap.failed else 0
 

@@ -14,7 +14,7 @@ import threading
 import time
 
 START_S = 30
-ANSWER_S = 30
+ANSWER_S = 120
 ABSENT = object()  # for `changed`: the member is taken away
 
 
