@@ -1,6 +1,8 @@
 /* What fuzz targets of server and worker share. */
 #include "tests/fuzz/fuzz.h"
 
+#include "core/base/hash.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,4 +30,13 @@ char *fuzz_text(const uint8_t *data, size_t size)
     }
     text[size] = '\0';
     return text;
+}
+
+bool fuzz_is_one_in(unsigned share, const uint8_t *data, size_t size)
+{
+    static int all = -1;
+    if (all < 0) {
+        all = getenv("FUZZ_ALL") != NULL;
+    }
+    return all == 1 || lq_hash_bytes(LQ_HASH_START, data, size) % share == 0;
 }

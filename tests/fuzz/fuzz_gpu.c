@@ -2,18 +2,16 @@
 #include "server/json/catalog.h"
 #include "tests/fuzz/server.h"
 
+static enum lq_code decode(json_t *root, struct lq_faults *faults)
+{
+    struct lq_gpu_document document = {0};
+    LQ_TRY(lq_gpu_decode(root, &document, faults));
+    fuzz_encoded(lq_gpu_encode(&document.gpu));
+    return LQ_OK;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct lq_faults faults;
-    faults.count = 0;
-    json_t *root = fuzz_parse(data, size, &faults);
-    if (root == NULL) {
-        return 0;
-    }
-    struct lq_gpu_document document = {0};
-    if (fuzz_decoded(lq_gpu_decode(root, &document, &faults), &faults)) {
-        json_decref(lq_gpu_encode(&document.gpu));
-    }
-    json_decref(root);
+    fuzz_body(decode, data, size);
     return 0;
 }

@@ -3,19 +3,17 @@
 #include "server/json/model_config.h"
 #include "tests/fuzz/server.h"
 
+static enum lq_code decode(json_t *root, struct lq_faults *faults)
+{
+    static struct lq_model model;
+    LQ_TRY(lq_model_decode_json("fuzz", root, "", &model, faults));
+    const struct lq_parameters parameters = lq_model_parameters(&model, 0);
+    fuzz_encoded(lq_model_encode(&model, &parameters));
+    return LQ_OK;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct lq_faults faults;
-    faults.count = 0;
-    json_t *root = fuzz_parse(data, size, &faults);
-    if (root == NULL) {
-        return 0;
-    }
-    static struct lq_model model;
-    if (fuzz_decoded(lq_model_decode_json("fuzz", root, "", &model, &faults), &faults)) {
-        const struct lq_parameters parameters = lq_model_parameters(&model, 0);
-        json_decref(lq_model_encode(&model, &parameters));
-    }
-    json_decref(root);
+    fuzz_body(decode, data, size);
     return 0;
 }

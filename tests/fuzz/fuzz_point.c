@@ -2,20 +2,18 @@
 #include "server/json/calibration.h"
 #include "tests/fuzz/server.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static enum lq_code decode(json_t *root, struct lq_faults *faults)
 {
-    static struct lq_faults faults;
-    faults.count = 0;
-    json_t *root = fuzz_parse(data, size, &faults);
-    if (root == NULL) {
-        return 0;
-    }
     struct lq_point_document document;
     const struct lq_lookup lookup = fuzz_lookup();
-    if (fuzz_decoded(lq_point_decode(root, "/points/0", &lookup, &document, &faults), &faults)) {
-        json_decref(lq_point_encode(&document.point));
-        json_decref(lq_identity_encode(&document.point.identity));
-    }
-    json_decref(root);
+    LQ_TRY(lq_point_decode(root, "/points/0", &lookup, &document, faults));
+    fuzz_encoded(lq_point_encode(&document.point));
+    fuzz_encoded(lq_identity_encode(&document.point.identity));
+    return LQ_OK;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_body(decode, data, size);
     return 0;
 }

@@ -95,14 +95,31 @@ static enum lq_code take(void *context, const char *json, const struct lq_import
     return LQ_OK;
 }
 
-/* Ends the file that began at `start`, whose name stands in `name`. */
-static void end_file(const char *const *names, const char *name, const char *start, const char *end)
+/* Ends the file that began at `start`, whose name stands in `name`; notes it in `written`. */
+static void end_file(const char *const *names, const char *name, const char *start, const char *end,
+                     unsigned *written)
 {
-    for (size_t i = 0; names[i] != NULL; i++) {
+    for (unsigned i = 0; names[i] != NULL; i++) {
         if (strcmp(name, names[i]) == 0) {
             fuzz_file(name, start, (size_t)(end - start));
+            *written |= 1U << i;
         }
     }
+}
+
+/* Removes what the input before had written and this one has not: cheaper than to empty the folder
+ * and to make every file anew. */
+static void remove_rest(const char *const *names, unsigned written)
+{
+    static unsigned there;
+    for (unsigned i = 0; names[i] != NULL; i++) {
+        if ((there & ~written & 1U << i) != 0) {
+            char path[PATH_SIZE];
+            snprintf(path, sizeof path, "%s/%s", fuzz_folder(), names[i]);
+            (void)unlink(path);
+        }
+    }
+    there = written;
 }
 
 static void write_files(const char *const *names, const char *text, size_t size)
@@ -111,17 +128,19 @@ static void write_files(const char *const *names, const char *text, size_t size)
     char name[64];
     snprintf(name, sizeof name, "%s", names[0]);
     const char *start = text;
+    unsigned written = 0;
     for (const char *line = text; line < text + size;) {
         const char *stop = memchr(line, '\n', (size_t)(text + size - line));
         stop = stop != NULL ? stop : text + size;
         if ((size_t)(stop - line) > sizeof MARK && strncmp(line, MARK, sizeof MARK - 1) == 0) {
-            end_file(names, name, start, line);
+            end_file(names, name, start, line, &written);
             snprintf(name, sizeof name, "%.*s", (int)(stop - line) - 4, line + 4);
             start = stop < text + size ? stop + 1 : stop;
         }
         line = stop + 1;
     }
-    end_file(names, name, start, text + size);
+    end_file(names, name, start, text + size, &written);
+    remove_rest(names, written);
 }
 
 void fuzz_import(const char *const *names, const char *table, const uint8_t *data, size_t size)
@@ -129,8 +148,6 @@ void fuzz_import(const char *const *names, const char *table, const uint8_t *dat
     struct lq_import_options options = {.allow_short = size % 2 == 0};
     struct lq_error err = {0};
     char path[PATH_SIZE];
-    fuzz_folder();
-    fuzz_folder_empty();
     char *text = fuzz_text(data, size);
     write_files(names, text, size);
     free(text);

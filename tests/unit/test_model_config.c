@@ -180,6 +180,37 @@ START_TEST(llama_4_interleaves_experts_and_chunks)
 }
 END_TEST
 
+START_TEST(llama_4_layers_flagged_without_rotary_positions_see_everything)
+{
+    struct lq_model model =
+        decode("{'model_type':'llama4_text','hidden_size':64,'num_hidden_layers':3,"
+               "'num_attention_heads':2,'intermediate_size':64,'intermediate_size_mlp':64,"
+               "'vocab_size':100,'num_local_experts':4,'num_experts_per_tok':1,"
+               "'interleave_moe_layer_step':1,'no_rope_layers':[1,0,1]}");
+    expect_layers(&model, 0, 1, 0, LQ_FFN_MOE);
+    expect_layers(&model, 1, 2, 8192, LQ_FFN_MOE);
+}
+END_TEST
+
+START_TEST(biases_of_latent_attention_sit_on_the_compressions_and_the_output)
+{
+    static const char PLAIN[] =
+        "{'model_type':'deepseek_v2','hidden_size':256,'num_hidden_layers':2,"
+        "'num_attention_heads':4,'intermediate_size':64,'vocab_size':100,'q_lora_rank':96,"
+        "'kv_lora_rank':48,'qk_rope_head_dim':16,'moe_intermediate_size':32,'n_routed_experts':4,"
+        "'num_experts_per_tok':2,'attention_bias':%s}";
+    char text[sizeof PLAIN + 8];
+    int64_t total[2];
+    for (int on = 0; on < 2; on++) {
+        snprintf(text, sizeof text, PLAIN, on == 1 ? "true" : "false");
+        struct lq_model model = decode(text);
+        total[on] = lq_model_parameters(&model, 0).total;
+    }
+    /* in each of two layers: both ranks, the rotary part of the key, and the hidden size */
+    ck_assert_int_eq(total[1] - total[0], 2 * (96 + 48 + 16 + 256));
+}
+END_TEST
+
 START_TEST(jamba_mixes_mamba_attention_and_experts)
 {
     struct lq_model model =
@@ -260,6 +291,8 @@ int main(void)
     tcase_add_test(shape, gemma_3_has_one_full_layer_in_six);
     tcase_add_test(shape, layer_types_overrule_the_familys_pattern);
     tcase_add_test(shape, llama_4_interleaves_experts_and_chunks);
+    tcase_add_test(shape, llama_4_layers_flagged_without_rotary_positions_see_everything);
+    tcase_add_test(shape, biases_of_latent_attention_sit_on_the_compressions_and_the_output);
     tcase_add_test(shape, jamba_mixes_mamba_attention_and_experts);
     tcase_add_test(shape, mamba_takes_an_automatic_rank);
     tcase_add_test(shape, blackmamba_takes_topk_before_num_experts_per_tok);

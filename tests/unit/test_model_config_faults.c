@@ -128,6 +128,15 @@ START_TEST(nested_and_listed_keys_are_checked_where_they_stand)
                  "'num_attention_heads':2,'intermediate_size':64,'vocab_size':100,"
                  "'layer_types':['full_attention']}",
                  "/layer_types", "all 3 layers, got 1");
+    expect_fault("{'model_type':'gemma2','hidden_size':64,'num_hidden_layers':2,"
+                 "'num_attention_heads':2,'intermediate_size':64,'vocab_size':100,"
+                 "'layer_types':['full_attention',7]}",
+                 "/layer_types", "item 1 must be a string");
+    expect_fault("{'model_type':'llama4','text_config':{'hidden_size':64,'num_hidden_layers':2,"
+                 "'num_attention_heads':2,'intermediate_size':64,'intermediate_size_mlp':64,"
+                 "'vocab_size':100,'num_local_experts':4,'num_experts_per_tok':1,"
+                 "'no_rope_layers':[1,0,1]}}",
+                 "/text_config/no_rope_layers", "each of 2 layers, got 3");
     expect_fault("{'hidden_size':64,'vocab_size':100,'ffn_hidden_size':32,"
                  "'mamba_moe_layers':['r','x']}",
                  "/mamba_moe_layers", "item 1");
