@@ -1,5 +1,4 @@
-/* The parts of a Mamba layer that the CPU backend does itself, the selective scan and the
- * convolution, against recurrences in double precision. */
+/* The selective scan of the CPU backend against its recurrence in double precision. */
 #include "kernels/cpu/cpu.h"
 #include "tests/kernels/subject.h"
 #include "tests/unit/check_main.h"
@@ -11,25 +10,14 @@ struct shape {
     int64_t rows;
     int64_t tokens;
     int64_t channels;
-    int64_t states; /* or the convolution's width */
+    int64_t states;
 };
 
-/* Blocks have 16 channels in the scan and 64 in the convolution; backward's chunks here 1 .. 12
- * tokens. */
+/* Blocks have 16 channels; backward's chunks here 1 .. 12 tokens. */
 static const struct shape SCANS[] = {{1, 1, 1, 1},   {2, 3, 2, 16},   {1, 17, 16, 1},
                                      {2, 17, 33, 4}, {1, 129, 3, 16}, {3, 129, 20, 2},
                                      {1, 5, 2, 256}};
-static const struct shape CONVOLUTIONS[] = {{1, 1, 1, 1},   {2, 3, 2, 4},   {1, 17, 64, 1},
-                                            {3, 17, 65, 4}, {2, 129, 5, 4}, {1, 9, 130, 16}};
-enum {
-    SCANS_COUNT = sizeof SCANS / sizeof *SCANS,
-    CONVOLUTIONS_COUNT = sizeof CONVOLUTIONS / sizeof *CONVOLUTIONS
-};
-
-static double sigmoid(double x)
-{
-    return 1.0 / (1.0 + exp(-x));
-}
+enum { SCANS_COUNT = sizeof SCANS / sizeof *SCANS };
 
 /* An input or weight: as the operation reads it, in double precision, and its gradient. */
 struct tensor {
@@ -228,99 +216,6 @@ START_TEST(scan_tally_follows_its_rule)
 }
 END_TEST
 
-struct convolution {
-    struct shape shape;
-    struct lq_op_convolution op;
-    struct tensor x;
-    struct tensor weight;
-    struct tensor bias;
-    double *out;
-};
-
-static struct convolution make_convolution(const struct shape *s, double spread)
-{
-    const int64_t elements = s->rows * s->tokens * s->channels;
-    struct convolution made = {.shape = *s,
-                               .x = make_tensor(elements, 1, spread, false),
-                               .weight = make_tensor(s->channels * s->states, 2, 1.0, true),
-                               .bias = make_tensor(s->channels, 3, 1.0, true)};
-    made.op = (struct lq_op_convolution){.rows = s->rows,
-                                         .tokens = s->tokens,
-                                         .channels = s->channels,
-                                         .width = s->states,
-                                         .x = made.x.x,
-                                         .weight = made.weight.x,
-                                         .bias = made.bias.x,
-                                         .out = poisoned_floats(made.x.n),
-                                         .d_out = random_floats(made.x.n, 4, 1.0),
-                                         .d_x = made.x.gradient,
-                                         .d_weight = made.weight.gradient,
-                                         .d_bias = made.bias.gradient};
-    made.out = zero_doubles(made.x.n);
-    return made;
-}
-
-static double convolution_loss(const void *context)
-{
-    const struct convolution *made = context;
-    const struct shape *s = &made->shape;
-    for (int64_t i = 0; i < (int64_t)made->x.n; i++) {
-        const int64_t channel = i % s->channels;
-        const int64_t t = i / s->channels % s->tokens;
-        double z = made->bias.wide[channel];
-        for (int64_t j = 0; j < s->states; j++) {
-            const int64_t back = s->states - 1 - j;
-            if (back <= t) {
-                z += made->weight.wide[channel * s->states + j] *
-                     made->x.wide[i - back * s->channels];
-            }
-        }
-        made->out[i] = z * sigmoid(z);
-    }
-    return dot(made->out, made->op.d_out, made->x.n);
-}
-
-static void run_convolution(const struct convolution *made, int threads)
-{
-    struct lq_device *device = open_device(threads);
-    const double elements = (double)made->x.n;
-    const double width = (double)made->shape.states;
-    OK(lq_cpu_convolution(device, &made->op, LQ_PASS_FORWARD, &err));
-    assert_tally(device, (struct lq_tally){.flop = 2.0 * width * elements,
-                                           .traffic_bytes = 8.0 * elements,
-                                           .calls = 1.0});
-    OK(lq_cpu_convolution(device, &made->op, LQ_PASS_BACKWARD, &err));
-    assert_tally(device, (struct lq_tally){.flop = 4.0 * width * elements,
-                                           .traffic_bytes = 12.0 * elements,
-                                           .calls = 1.0});
-}
-
-START_TEST(convolution_is_the_sum_over_earlier_tokens_and_its_gradient)
-{
-    for (int threads = 1; threads <= 3; threads++) {
-        const struct convolution made = make_convolution(&CONVOLUTIONS[_i], 1.0);
-        run_convolution(&made, threads);
-        convolution_loss(&made);
-        assert_near("out", made.op.out, made.out, made.x.n, FORWARD_TOLERANCE);
-        check_tensor("d_x", &made.x, false, convolution_loss, &made);
-        check_tensor("d_weight", &made.weight, true, convolution_loss, &made);
-        check_tensor("d_bias", &made.bias, true, convolution_loss, &made);
-    }
-}
-END_TEST
-
-START_TEST(convolution_stands_large_inputs)
-{
-    struct convolution made = make_convolution(&CONVOLUTIONS[3], 1000.0);
-    made.op.d_weight = NULL;
-    made.op.d_bias = NULL;
-    run_convolution(&made, 2);
-    convolution_loss(&made);
-    assert_near("out", made.op.out, made.out, made.x.n, FORWARD_TOLERANCE);
-    check_tensor("d_x", &made.x, false, convolution_loss, &made);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("cpu_mamba");
@@ -332,11 +227,5 @@ int main(void)
     tcase_add_test(scan, scan_leaves_out_gradients_of_frozen_weights);
     tcase_add_test(scan, scan_tally_follows_its_rule);
     suite_add_tcase(suite, scan);
-    TCase *convolution = tcase_create("convolution");
-    tcase_add_checked_fixture(convolution, NULL, release_all);
-    tcase_add_loop_test(convolution, convolution_is_the_sum_over_earlier_tokens_and_its_gradient, 0,
-                        CONVOLUTIONS_COUNT);
-    tcase_add_test(convolution, convolution_stands_large_inputs);
-    suite_add_tcase(suite, convolution);
     return run_suite(suite);
 }
