@@ -45,8 +45,8 @@ static __device__ forward_room<T> lay_out(const struct lq_attention &a, unsigned
 /* Scores of query i to exponentials below the running maximum, by one warp; what was summed for
  * smaller maxima shrinks with it. `t` and `u` are the query's and the tile's first key's token. */
 template <typename T>
-static __device__ void update_row(const struct lq_attention &a, const forward_room<T> &room, int i,
-                                  int64_t t, int64_t u)
+static __device__ __forceinline__ void
+update_row(const struct lq_attention &a, const forward_room<T> &room, int i, int64_t t, int64_t u)
 {
     const int lane = (int)threadIdx.x % LQ_WARP;
     const float scale = (float)a.op.scale;
@@ -78,8 +78,9 @@ static __device__ void update_row(const struct lq_attention &a, const forward_ro
 
 /* One tile of keys and values, added to the outputs of the queries from token `t` on. */
 template <typename T>
-static __device__ void add_tile(const struct lq_attention &a, const forward_room<T> &room,
-                                int64_t row, int64_t head, int64_t t, int64_t u)
+static __device__ __forceinline__ void add_tile(const struct lq_attention &a,
+                                                const forward_room<T> &room, int64_t row,
+                                                int64_t head, int64_t t, int64_t u)
 {
     const int64_t group = head / (a.op.heads / a.op.kv_heads);
     lq_tile_load(room.kv, a.head_stride, a.keys, a.head,
@@ -103,8 +104,9 @@ static __device__ void add_tile(const struct lq_attention &a, const forward_room
 
 /* Outputs and log sums of the queries from token `t` on, a warp per query. */
 template <typename T>
-static __device__ void store_rows(const struct lq_attention &a, const forward_room<T> &room,
-                                  int64_t row, int64_t head, int64_t t)
+static __device__ __forceinline__ void store_rows(const struct lq_attention &a,
+                                                  const forward_room<T> &room, int64_t row,
+                                                  int64_t head, int64_t t)
 {
     const int lane = (int)threadIdx.x % LQ_WARP;
     for (int i = (int)threadIdx.x / LQ_WARP; i < a.queries && t + i < a.op.tokens;
@@ -124,7 +126,7 @@ static __device__ void store_rows(const struct lq_attention &a, const forward_ro
 
 /* A block per tile of queries of a head; the last queries, which see most keys, come first. */
 template <typename T>
-static __global__ void __launch_bounds__(LQ_ATTENTION_THREADS) attend(struct lq_attention a)
+static __global__ void __launch_bounds__(LQ_ATTENTION_THREADS, 2) attend(struct lq_attention a)
 {
     LQ_DYNAMIC_SHARED(unsigned char, memory);
     const forward_room<T> room = lay_out<T>(a, memory);

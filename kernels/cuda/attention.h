@@ -44,20 +44,21 @@ struct lq_tally lq_attention_count(const struct lq_op_attention *op, enum lq_pas
                                    double element_bytes);
 
 /* Whether query t sees key u; neither does anything past the last token. */
-static __device__ inline bool lq_is_visible(const struct lq_op_attention &op, int64_t t, int64_t u)
+static __device__ __forceinline__ bool lq_is_visible(const struct lq_op_attention &op, int64_t t,
+                                                     int64_t u)
 {
     return t < op.tokens && u <= t && (op.window == 0 || t - u < op.window);
 }
 
 /* The first tile of keys that queries from t on see. */
-static __device__ inline int64_t lq_first_key_tile(const struct lq_attention &a, int64_t t)
+static __device__ __forceinline__ int64_t lq_first_key_tile(const struct lq_attention &a, int64_t t)
 {
     const int64_t unseen = a.op.window == 0 ? 0 : t + 1 - a.op.window;
     return unseen > 0 ? unseen / a.keys : 0;
 }
 
 /* The tile after the last one with a key that queries before `end` see. */
-static __device__ inline int64_t lq_end_key_tile(const struct lq_attention &a, int64_t end)
+static __device__ __forceinline__ int64_t lq_end_key_tile(const struct lq_attention &a, int64_t end)
 {
     const int64_t last = end < a.op.tokens ? end : a.op.tokens;
     return (last - 1) / a.keys + 1;
@@ -65,9 +66,9 @@ static __device__ inline int64_t lq_end_key_tile(const struct lq_attention &a, i
 
 /* `tile` of [rows, tokens, heads, size]: its rows from token `first` on. */
 template <typename T>
-static __device__ inline lq_source<T> lq_attention_rows(const struct lq_attention &a,
-                                                        const void *base, int64_t row, int64_t head,
-                                                        int64_t heads, int64_t size, int64_t first)
+static __device__ __forceinline__ lq_source<T>
+lq_attention_rows(const struct lq_attention &a, const void *base, int64_t row, int64_t head,
+                  int64_t heads, int64_t size, int64_t first)
 {
     const T *at = (const T *)base + ((row * a.op.tokens + first) * heads + head) * size;
     return {at, heads * size, a.op.tokens - first, size};

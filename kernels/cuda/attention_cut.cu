@@ -70,14 +70,14 @@ enum lq_code lq_attention_cut(const struct lq_device *device, const struct lq_op
                        "attention is made for",
                        (long long)op->head_size, (long long)op->value_size, LQ_ATTENTION_HEAD_MAX);
     }
-    if (find_size(device, bytes, device->block / 2, ROWS_WELL_USED, a) ||
-        find_size(device, bytes, device->block, 0, a)) {
+    if (find_size(device, bytes, device->shared_bytes / 2, ROWS_WELL_USED, a) ||
+        find_size(device, bytes, device->shared_bytes, 0, a)) {
         return LQ_OK;
     }
     return lq_fail(err, LQ_EDEVICE, NULL,
                    "attention with heads of %lld and %lld needs more shared memory than the "
                    "device's %zu bytes",
-                   (long long)op->head_size, (long long)op->value_size, device->block);
+                   (long long)op->head_size, (long long)op->value_size, device->shared_bytes);
 }
 
 /* Pairs of a query and a key it sees, in one row of one head. */

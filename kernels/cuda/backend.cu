@@ -20,6 +20,11 @@ static struct lq_backend make_backend(void)
     b.synchronize = lq_cuda_synchronize;
     b.tally = lq_cuda_tally;
     b.add = lq_cuda_add;
+    b.sort = lq_cuda_sort;
+    b.attention = lq_cuda_attention;
+    b.router = lq_cuda_router;
+    b.gather = lq_cuda_gather;
+    b.combine = lq_cuda_combine;
     return b;
 }
 

@@ -25,12 +25,14 @@ template <typename T> struct lq_tile {
     int column;
 };
 
-template <typename T> static __device__ inline lq_tile<T> lq_as_stored(const T *at, int stride)
+template <typename T>
+static __device__ __forceinline__ lq_tile<T> lq_as_stored(const T *at, int stride)
 {
     return {at, stride, 1};
 }
 
-template <typename T> static __device__ inline lq_tile<T> lq_transposed(const T *at, int stride)
+template <typename T>
+static __device__ __forceinline__ lq_tile<T> lq_transposed(const T *at, int stride)
 {
     return {at, 1, stride};
 }
@@ -54,7 +56,7 @@ template <typename T> struct lq_source {
 };
 
 /* Whether its rows consist of packs. */
-template <typename T> static __device__ inline bool lq_is_packed(const lq_source<T> &from)
+template <typename T> static __device__ __forceinline__ bool lq_is_packed(const lq_source<T> &from)
 {
     constexpr int COUNT = lq_pack<T>::COUNT;
     return sizeof(T) < sizeof(float) && (uintptr_t)from.at % LQ_PACK_BYTES == 0 &&
@@ -63,8 +65,8 @@ template <typename T> static __device__ inline bool lq_is_packed(const lq_source
 
 /* Copies to [rows, columns], the rows `stride` apart; 0 where the source ends. */
 template <typename T>
-static __device__ void lq_tile_load(T *to, int stride, int rows, int columns,
-                                    const lq_source<T> &from)
+static __device__ __forceinline__ void lq_tile_load(T *to, int stride, int rows, int columns,
+                                                    const lq_source<T> &from)
 {
     if (lq_is_packed(from)) {
         constexpr int COUNT = lq_pack<T>::COUNT;
@@ -89,7 +91,7 @@ static __device__ void lq_tile_load(T *to, int stride, int rows, int columns,
     }
 }
 
-static __device__ inline void lq_tile_clear(float *to, int count)
+static __device__ __forceinline__ void lq_tile_clear(float *to, int count)
 {
     for (int i = (int)threadIdx.x; i < count; i += (int)blockDim.x) {
         to[i] = 0.0F;
@@ -98,8 +100,9 @@ static __device__ inline void lq_tile_clear(float *to, int count)
 
 /* Writes scale * from [rows, columns] to device memory. */
 template <typename T>
-static __device__ void lq_tile_store(T *to, int64_t to_stride, int64_t rows, int64_t columns,
-                                     const float *from, int stride, float scale)
+static __device__ __forceinline__ void lq_tile_store(T *to, int64_t to_stride, int64_t rows,
+                                                     int64_t columns, const float *from, int stride,
+                                                     float scale)
 {
     for (int i = (int)threadIdx.x; i < (int)(rows * columns); i += (int)blockDim.x) {
         const int row = i / (int)columns;
@@ -110,8 +113,8 @@ static __device__ void lq_tile_store(T *to, int64_t to_stride, int64_t rows, int
 
 /* A warp's share: every so-many-th fragment of the output. */
 template <typename L, typename R, typename T>
-static __device__ void lq_multiply_fragments(const lq_tile_sums &c, const lq_tile<T> &a,
-                                             const lq_tile<T> &b)
+static __device__ __forceinline__ void
+lq_multiply_fragments(const lq_tile_sums &c, const lq_tile<T> &a, const lq_tile<T> &b)
 {
     const int across = c.n / LQ_FRAGMENT;
     const int count = c.m / LQ_FRAGMENT * across;
@@ -138,8 +141,8 @@ static __device__ void lq_multiply_fragments(const lq_tile_sums &c, const lq_til
 
 /* c = a b, added to c with `accumulate`. Operands may not both be transposed. */
 template <typename T>
-static __device__ void lq_tile_multiply(const lq_tile_sums &c, const lq_tile<T> &a,
-                                        const lq_tile<T> &b)
+static __device__ __forceinline__ void lq_tile_multiply(const lq_tile_sums &c, const lq_tile<T> &a,
+                                                        const lq_tile<T> &b)
 {
     if (b.column != 1) {
         lq_multiply_fragments<lq_left<T>, lq_right_transposed<T>>(c, a, b);
@@ -151,8 +154,9 @@ static __device__ void lq_tile_multiply(const lq_tile_sums &c, const lq_tile<T> 
 }
 
 /* Adds depth k of a thread's sums: rows i, i + down, ..., columns j, j + across, ... */
-static __device__ inline void lq_add_products(float (&sums)[4][4], const lq_tile<float> &a,
-                                              const lq_tile<float> &b, int down, int across, int k)
+static __device__ __forceinline__ void lq_add_products(float (&sums)[4][4], const lq_tile<float> &a,
+                                                       const lq_tile<float> &b, int down,
+                                                       int across, int k)
 {
     float left[4];
     float right[4];
@@ -167,8 +171,8 @@ static __device__ inline void lq_add_products(float (&sums)[4][4], const lq_tile
     }
 }
 
-static __device__ inline void lq_tile_multiply(const lq_tile_sums &c, const lq_tile<float> &a,
-                                               const lq_tile<float> &b)
+static __device__ __forceinline__ void
+lq_tile_multiply(const lq_tile_sums &c, const lq_tile<float> &a, const lq_tile<float> &b)
 {
     const int down = c.m / 4;
     const int across = c.n / 4;
