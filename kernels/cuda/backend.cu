@@ -25,6 +25,7 @@ static struct lq_backend make_backend(void)
     b.router = lq_cuda_router;
     b.gather = lq_cuda_gather;
     b.combine = lq_cuda_combine;
+    b.scan = lq_cuda_scan;
     return b;
 }
 
