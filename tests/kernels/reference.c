@@ -1,18 +1,17 @@
-/* Vectors, devices and comparisons for tests of the backends; no reference of any operation. */
+/* Vectors and comparisons for tests of the backends; no reference of any operation. */
 #include "tests/kernels/reference.h"
+#include "tests/kernels/subject.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LENT_MAX = 4096, DEVICES_MAX = 16 };
+enum { LENT_MAX = 4096 };
 
 static void *lent[LENT_MAX];
 static size_t lent_count;
-static struct lq_device *devices[DEVICES_MAX];
-static size_t device_count;
 
-static void *lend(size_t n, size_t size)
+void *lend(size_t n, size_t size)
 {
     ck_assert_uint_lt(lent_count, LENT_MAX);
     void *memory = calloc(n + 1, size);
@@ -26,9 +25,7 @@ void release_all(void)
     while (lent_count > 0) {
         free(lent[--lent_count]);
     }
-    while (device_count > 0) {
-        lq_cpu_close(devices[--device_count]);
-    }
+    close_devices();
 }
 
 /* splitmix64 (public domain, S. Vigna), as a number in (0, 1). */
@@ -198,23 +195,4 @@ double dot(const double *a, const float *b, size_t n)
         sum += a[i] * (double)b[i];
     }
     return sum;
-}
-
-struct lq_device *open_device(int threads)
-{
-    ck_assert_uint_lt(device_count, DEVICES_MAX);
-    struct lq_device *device = NULL;
-    OK(lq_cpu_open_threads(threads, &device, &err));
-    devices[device_count++] = device;
-    return device;
-}
-
-void assert_tally(struct lq_device *device, struct lq_tally want)
-{
-    const struct lq_tally got = lq_cpu_tally(device);
-    ck_assert_double_eq(got.flop, want.flop);
-    ck_assert_double_eq(got.weight_bytes, want.weight_bytes);
-    ck_assert_double_eq(got.stream_bytes, want.stream_bytes);
-    ck_assert_double_eq(got.traffic_bytes, want.traffic_bytes);
-    ck_assert_double_eq(got.calls, want.calls);
 }

@@ -1,6 +1,7 @@
 /* Attention of the CPU backend against scores written out in double precision. Its speed is no
  * test's matter. */
-#include "tests/kernels/reference.h"
+#include "kernels/cpu/cpu.h"
+#include "tests/kernels/subject.h"
 #include "tests/unit/check_main.h"
 
 #include <math.h>

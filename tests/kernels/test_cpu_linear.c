@@ -1,5 +1,6 @@
 /* Matmuls of the CPU backend and their gradients against triple loops in double precision. */
-#include "tests/kernels/reference.h"
+#include "kernels/cpu/cpu.h"
+#include "tests/kernels/subject.h"
 #include "tests/unit/check_main.h"
 
 #include <math.h>

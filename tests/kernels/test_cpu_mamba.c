@@ -1,6 +1,7 @@
 /* The parts of a Mamba layer that the CPU backend does itself, the selective scan and the
  * convolution, against recurrences in double precision. */
-#include "tests/kernels/reference.h"
+#include "kernels/cpu/cpu.h"
+#include "tests/kernels/subject.h"
 #include "tests/unit/check_main.h"
 
 #include <math.h>

@@ -1,7 +1,8 @@
 /* What a training step needs around its layers, on the CPU backend: dequantisation, AdamW and the
  * cross-entropy, against their definitions in double precision. */
 #include "core/base/normal.h"
-#include "tests/kernels/reference.h"
+#include "kernels/cpu/cpu.h"
+#include "tests/kernels/subject.h"
 #include "tests/unit/check_main.h"
 
 #include <math.h>
