@@ -26,6 +26,7 @@ static struct lq_backend make_backend(void)
     b.gather = lq_cuda_gather;
     b.combine = lq_cuda_combine;
     b.scan = lq_cuda_scan;
+    b.linear = lq_cuda_linear;
     return b;
 }
 

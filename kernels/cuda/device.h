@@ -21,6 +21,8 @@ struct lq_device {
     cudaStream_t stream;
     struct lq_blas *blas; /* NULL until the first matmul */
     struct lq_tally tally;
+    double *weight_bytes; /* on the device, counted by linear_count.cu; NULL until then */
+    bool weights_counted; /* since the tally was read */
     size_t allocated_bytes;
     size_t peak_bytes;
     struct lq_cuda_block *blocks; /* [block_room], the first block_count in use */
