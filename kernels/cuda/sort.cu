@@ -154,6 +154,7 @@ enum lq_code lq_cuda_sort(struct lq_device *device, const struct lq_op_permutati
     assert(op->experts >= 1 && op->experts <= EXPERTS_MAX && op->tokens >= 0 && op->active >= 0);
     assert(op->tokens * op->active <= INT32_MAX);
     LQ_TRY(run(device, op, err));
-    lq_cuda_count(device, (struct lq_tally){});
+    const struct lq_tally none = {};
+    lq_cuda_count(device, none);
     return LQ_OK;
 }
