@@ -17,6 +17,7 @@ static struct lq_backend make_backend(void)
     b.to_host = lq_cuda_to_host;
     b.copy = lq_cuda_copy;
     b.zero = lq_cuda_zero;
+    b.randomize = lq_cuda_randomize;
     b.synchronize = lq_cuda_synchronize;
     b.tally = lq_cuda_tally;
     b.add = lq_cuda_add;
@@ -27,6 +28,15 @@ static struct lq_backend make_backend(void)
     b.combine = lq_cuda_combine;
     b.scan = lq_cuda_scan;
     b.linear = lq_cuda_linear;
+    b.blocks = lq_cuda_blocks;
+    b.dequantize = lq_cuda_dequantize;
+    b.adamw = lq_cuda_adamw;
+    b.norm = lq_cuda_norm;
+    b.rotation = lq_cuda_rotation;
+    b.activation = lq_cuda_activation;
+    b.convolution = lq_cuda_convolution;
+    b.loss = lq_cuda_loss;
+    b.lookup = lq_cuda_lookup;
     return b;
 }
 

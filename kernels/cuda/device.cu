@@ -4,12 +4,14 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/linear_blas.h"
+#include "kernels/cuda/nvml.h"
 
 #include <stdlib.h>
 
 /* Blocks of a multiprocessor: enough to hide what a block waits for, few enough that each has work
  * for longer than its start takes. */
 enum { BLOCKS_PER_UNIT = 8 };
+enum { ADDRESS_MAX = 32 }; /* of a PCI address as text: "0000:00:00.0" and its end */
 
 enum lq_code lq_cuda_check(cudaError_t status, const char *what, struct lq_error *err)
 {
@@ -21,8 +23,10 @@ enum lq_code lq_cuda_check(cudaError_t status, const char *what, struct lq_error
     return lq_fail(err, code, NULL, "%s: %s", what, cudaGetErrorString(status));
 }
 
-enum lq_code lq_cuda_reserve(const void *kernel, size_t shared_bytes, struct lq_error *err)
+enum lq_code lq_cuda_reserve(const struct lq_device *device, const void *kernel,
+                             size_t shared_bytes, struct lq_error *err)
 {
+    LQ_TRY(lq_cuda_check(cudaSetDevice(device->index), "choosing the device", err));
     if (shared_bytes <= LQ_SHARED_UNASKED) {
         return LQ_OK;
     }
@@ -229,6 +233,7 @@ void lq_cuda_close(struct lq_device *device)
     }
     lq_blas_close(device->blas);
     lq_linear_close(device);
+    lq_nvml_close(device->nvml);
     give_back(device->scratch);
     free(device->blocks);
     free(device);
@@ -249,6 +254,10 @@ static enum lq_code prepare(struct lq_device *device, struct lq_error *err)
                              &shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device->index),
                          "asking for shared memory", err));
     device->shared_bytes = (size_t)shared_bytes;
+    char address[ADDRESS_MAX] = "";
+    LQ_TRY(lq_cuda_check(cudaDeviceGetPCIBusId(address, sizeof address, device->index),
+                         "asking for the device's address", err));
+    device->nvml = lq_nvml_open(address);
     return lq_cuda_check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking),
                          "making a stream", err);
 }
@@ -259,9 +268,10 @@ enum lq_code lq_cuda_open(size_t index, enum lq_element element, struct lq_devic
     struct lq_device_info info;
     LQ_TRY(lq_cuda_find(index, &info, err));
     if ((info.elements & LQ_ELEMENT_BIT(element)) == 0) {
+        static const char *const NAMES[LQ_ELEMENT_COUNT] = {"fp32", "bf16", "fp16"};
         return lq_fail(err, LQ_EDEVICE, NULL,
-                       "%s (compute capability %s) has no arithmetic for that precision", info.name,
-                       info.capability);
+                       "%s has compute capability %s and cannot compute with %s", info.name,
+                       info.capability, NAMES[element]);
     }
     struct lq_device *device = (struct lq_device *)calloc(1, sizeof *device);
     if (device == NULL) {

@@ -4,6 +4,7 @@
 #include "kernels/cuda/cuda.h"
 
 struct lq_blas; /* of linear_blas.h */
+struct lq_nvml; /* of nvml.h */
 
 /* Device memory that a caller holds. */
 struct lq_cuda_block {
@@ -19,6 +20,7 @@ struct lq_device {
     int minor;           /* of it */
     size_t shared_bytes; /* that a block may ask for */
     cudaStream_t stream;
+    struct lq_nvml *nvml; /* NULL where the library is not there */
     struct lq_blas *blas; /* NULL until the first matmul */
     struct lq_tally tally;
     double *weight_bytes; /* on the device, counted by linear_count.cu; NULL until then */

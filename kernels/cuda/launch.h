@@ -14,13 +14,13 @@ enum { LQ_SHARED_UNASKED = 48 << 10 };
  * instance with one argument; what follows `shared` (bytes of dynamic shared memory) is its own. */
 #ifdef __CUDACC__
 #define LQ_LAUNCH(device, err, kernel, grid, block, shared, ...)                                   \
-    (lq_cuda_reserve((const void *)(kernel), (shared), (err)) != LQ_OK                             \
+    (lq_cuda_reserve((device), (const void *)(kernel), (shared), (err)) != LQ_OK                   \
          ? LQ_EDEVICE                                                                              \
          : (kernel<<<(grid), (block), (shared), (device)->stream>>>(__VA_ARGS__),                  \
             lq_cuda_launched(#kernel, (err))))
 #else
 #define LQ_LAUNCH(device, err, kernel, grid, block, shared, ...)                                   \
-    (lq_cuda_reserve((const void *)(kernel), (shared), (err)) != LQ_OK                             \
+    (lq_cuda_reserve((device), (const void *)(kernel), (shared), (err)) != LQ_OK                   \
          ? LQ_EDEVICE                                                                              \
          : (lq_shim_launch((grid), (block), (shared), (device)->stream,                            \
                            [=] { kernel(__VA_ARGS__); }),                                          \
@@ -42,9 +42,10 @@ enum { LQ_SHARED_UNASKED = 48 << 10 };
      : (device)->element == LQ_ELEMENT_BF16 ? function<__nv_bfloat16>(__VA_ARGS__)                 \
                                             : function<__half>(__VA_ARGS__))
 
-/* Lets a kernel have more shared memory than LQ_SHARED_UNASKED. Errors: LQ_EDEVICE. */
-LQ_MUST_USE enum lq_code lq_cuda_reserve(const void *kernel, size_t shared_bytes,
-                                         struct lq_error *err);
+/* Makes the device the calling thread's, and lets a kernel have more shared memory than
+ * LQ_SHARED_UNASKED. Errors: LQ_EDEVICE. */
+LQ_MUST_USE enum lq_code lq_cuda_reserve(const struct lq_device *device, const void *kernel,
+                                         size_t shared_bytes, struct lq_error *err);
 /* What the launch just made says. Errors: LQ_EDEVICE. */
 LQ_MUST_USE enum lq_code lq_cuda_launched(const char *kernel, struct lq_error *err);
 

@@ -112,6 +112,7 @@ enum lq_code lq_cuda_linear(struct lq_device *device, const struct lq_op_linear 
         return lq_fail(err, LQ_EDEVICE, NULL, "%lld groups are more than the %d of a matmul",
                        (long long)op->groups, LQ_GROUPS_MAX);
     }
+    LQ_TRY(lq_cuda_check(cudaSetDevice(device->index), "choosing the device", err));
     if (op->groups == 1) {
         used = op->tokens > 0 ? 1 : 0;
         LQ_TRY(run_group(device, op, 0, op->tokens, 0, err));

@@ -1,5 +1,6 @@
 /* Which CUDA devices there are, what they say of themselves, and why there are none. */
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/nvml.h"
 
 #include <stdio.h>
 
@@ -18,7 +19,9 @@ const char *lq_cuda_version(void)
         (void)cudaGetLastError();
         return "CUDA runtime";
     }
-    snprintf(text, sizeof text, "CUDA runtime %d.%d", version / 1000, version % 1000 / 10);
+    char digits[LQ_DEVICE_TEXT_MAX / 2];
+    write_version(version, digits, sizeof digits);
+    snprintf(text, sizeof text, "CUDA runtime %s", digits);
     return text;
 }
 
@@ -112,8 +115,10 @@ static enum lq_code describe(int index, struct lq_device_info *info, struct lq_e
              architecture(properties.major, properties.minor));
     snprintf(info->capability, sizeof info->capability, "%d.%d", properties.major,
              properties.minor);
+    int version = 0;
+    LQ_TRY(lq_cuda_check(cudaDriverGetVersion(&version), "asking for the driver's version", err));
     char driver[LQ_DEVICE_TEXT_MAX / 2];
-    write_version(driver_version(), driver, sizeof driver);
+    write_version(version, driver, sizeof driver);
     snprintf(info->driver, sizeof info->driver, "CUDA %s", driver);
     info->memory_bytes = (double)properties.totalGlobalMem;
     info->cache_bytes = (double)properties.l2CacheSize;
@@ -147,6 +152,7 @@ enum lq_code lq_cuda_find(size_t index, struct lq_device_info *info, struct lq_e
     return describe((int)index, info, err);
 }
 
+/* The load of others cannot be told from our own, which the library counts too: it is left out. */
 void lq_cuda_state(struct lq_device *device, struct lq_device_state *out)
 {
     *out = {-1.0, -1.0, -1.0, -1.0, -1};
@@ -157,5 +163,8 @@ void lq_cuda_state(struct lq_device *device, struct lq_device_state *out)
         out->free_bytes = (double)available;
     } else {
         (void)cudaGetLastError();
+    }
+    if (device->nvml != NULL) {
+        lq_nvml_read(device->nvml, out);
     }
 }

@@ -153,39 +153,49 @@ static double loss_along(loss_fn *loss, const void *context, double *x, const fl
     return result;
 }
 
+struct slope {
+    const char *what;
+    double tolerance; /* relative to the gradient's norm */
+};
+
 /* Slopes along random directions: of every element some. They vary by the gradient's norm. */
-static void assert_slopes(const char *what, const float *got, loss_fn *loss, const void *context,
+static void assert_slopes(struct slope slope, const float *got, loss_fn *loss, const void *context,
                           double *x, size_t n)
 {
     const double step = 6e-6;
     const double *wide = widen(got, n);
     /* 1e-6 is fp32's rounding, for gradients that are 0 */
-    const double tolerance = BACKWARD_TOLERANCE * sqrt(dot(wide, got, n)) + 1e-6 * sqrt((double)n);
+    const double tolerance = slope.tolerance * sqrt(dot(wide, got, n)) + 1e-6 * sqrt((double)n);
     for (uint64_t seed = 1; seed <= 3; seed++) {
         const float *direction = random_floats(n, seed, 1.0);
         const double above = loss_along(loss, context, x, direction, n, step);
         const double below = loss_along(loss, context, x, direction, n, -step);
         const double want = (above - below) / (2.0 * step);
-        const double slope = dot(wide, direction, n);
-        ck_assert_msg(fabs(slope - want) <= tolerance,
-                      "%s: slope %g, not %g within %g, %zu numbers", what, slope, want, tolerance,
-                      n);
+        const double along = dot(wide, direction, n);
+        ck_assert_msg(fabs(along - want) <= tolerance,
+                      "%s: slope %g, not %g within %g, %zu numbers", slope.what, along, want,
+                      tolerance, n);
     }
+}
+
+void assert_gradient_within(const char *what, const float *got, loss_fn *loss, const void *context,
+                            double *x, size_t n, double tolerance)
+{
+    enum { PIECE = 4, WHOLE = 60 };
+    if (n <= WHOLE) {
+        assert_near(what, got, gradient_of(loss, context, x, n), n, tolerance);
+        return;
+    }
+    assert_slopes((struct slope){what, tolerance}, got, loss, context, x, n);
+    assert_near(what, got, gradient_of(loss, context, x, PIECE), PIECE, tolerance);
+    const size_t last = n - PIECE;
+    assert_near(what, got + last, gradient_of(loss, context, x + last, PIECE), PIECE, tolerance);
 }
 
 void assert_gradient(const char *what, const float *got, loss_fn *loss, const void *context,
                      double *x, size_t n)
 {
-    enum { PIECE = 4, WHOLE = 60 };
-    if (n <= WHOLE) {
-        assert_near(what, got, gradient_of(loss, context, x, n), n, BACKWARD_TOLERANCE);
-        return;
-    }
-    assert_slopes(what, got, loss, context, x, n);
-    assert_near(what, got, gradient_of(loss, context, x, PIECE), PIECE, BACKWARD_TOLERANCE);
-    const size_t last = n - PIECE;
-    assert_near(what, got + last, gradient_of(loss, context, x + last, PIECE), PIECE,
-                BACKWARD_TOLERANCE);
+    assert_gradient_within(what, got, loss, context, x, n, BACKWARD_TOLERANCE);
 }
 
 double dot(const double *a, const float *b, size_t n)

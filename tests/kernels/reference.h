@@ -39,6 +39,8 @@ double *gradient_of(loss_fn *loss, const void *context, double *x, size_t n);
  * first and the last are tried, and slopes in directions that change all. */
 void assert_gradient(const char *what, const float *got, loss_fn *loss, const void *context,
                      double *x, size_t n);
+void assert_gradient_within(const char *what, const float *got, loss_fn *loss, const void *context,
+                            double *x, size_t n, double tolerance);
 /* sum of a[i] b[i]: with b as d_y, the loss whose gradients backward passes compute. */
 double dot(const double *a, const float *b, size_t n);
 

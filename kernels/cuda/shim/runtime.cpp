@@ -128,6 +128,15 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int dev
     return cudaSuccess;
 }
 
+cudaError_t cudaDeviceGetPCIBusId(char *address, int size, int device)
+{
+    if (!lq_shim_may() || device < 0 || device >= shim.count) {
+        return answer(cudaErrorInvalidDevice);
+    }
+    snprintf(address, (size_t)size, "0000:ff:%02x.0", (unsigned)device & 0x1fU);
+    return cudaSuccess;
+}
+
 cudaError_t cudaDriverGetVersion(int *version)
 {
     /* of a driver that is too old there is a version still */

@@ -35,9 +35,6 @@ struct cudaDeviceProp {
     int minor;
     int multiProcessorCount;
     int l2CacheSize;
-    int pciBusID;
-    int pciDeviceID;
-    int pciDomainID;
 };
 
 typedef struct lq_shim_stream *cudaStream_t;
@@ -45,6 +42,7 @@ typedef struct lq_shim_stream *cudaStream_t;
 cudaError_t cudaGetDeviceCount(int *count);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device);
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device);
+cudaError_t cudaDeviceGetPCIBusId(char *address, int size, int device);
 cudaError_t cudaDriverGetVersion(int *version);
 cudaError_t cudaRuntimeGetVersion(int *version);
 cudaError_t cudaSetDevice(int device);

@@ -146,3 +146,11 @@ template <typename V> static inline V __ldg(const V *from)
 {
     return *from;
 }
+
+/* sin and cos of pi x. */
+static inline void sincospif(float x, float *sine, float *cosine)
+{
+    const double angle = 3.14159265358979323846 * (double)x;
+    *sine = (float)__builtin_sin(angle);
+    *cosine = (float)__builtin_cos(angle);
+}

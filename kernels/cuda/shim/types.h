@@ -11,6 +11,7 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __constant__ static
+#define __grid_constant__
 /* Blocks run one after the other, so that one copy does. */
 #define __shared__ static
 #define __align__(n) alignas(n)
