@@ -146,6 +146,8 @@ static void assert_near_traces(const struct trace *got, const struct trace *want
 static struct lq_model model_at(int i)
 {
     struct lq_model models[] = {dense(), moe(), mamba(), mla()};
+    models[1].layers[0].ffn.experts = 16; /* enough, and soon done */
+    models[1].layers[0].ffn.active_experts = 3;
     return models[i];
 }
 static const struct lq_method *const METHODS[] = {&FULL, &LORA, &QLORA};
