@@ -21,6 +21,13 @@ static struct lq_backend make_backend(void)
     b.synchronize = lq_cuda_synchronize;
     b.tally = lq_cuda_tally;
     b.add = lq_cuda_add;
+    b.sort = lq_cuda_sort;
+    b.attention = lq_cuda_attention;
+    b.router = lq_cuda_router;
+    b.gather = lq_cuda_gather;
+    b.combine = lq_cuda_combine;
+    b.scan = lq_cuda_scan;
+    b.linear = lq_cuda_linear;
     b.blocks = lq_cuda_blocks;
     b.dequantize = lq_cuda_dequantize;
     b.adamw = lq_cuda_adamw;

@@ -2,6 +2,8 @@
  * query.cu; operations are in files of their own. */
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/linear.h"
+#include "kernels/cuda/linear_blas.h"
 #include "kernels/cuda/nvml.h"
 
 #include <stdlib.h>
@@ -215,7 +217,8 @@ void lq_cuda_count_traffic(struct lq_device *device, double accesses, double ele
 
 struct lq_tally lq_cuda_tally(struct lq_device *device)
 {
-    const struct lq_tally tally = device->tally;
+    struct lq_tally tally = device->tally;
+    tally.weight_bytes += lq_linear_collect(device);
     device->tally = {};
     return tally;
 }
@@ -228,6 +231,8 @@ void lq_cuda_close(struct lq_device *device)
     if (device->stream != NULL && cudaStreamDestroy(device->stream) != cudaSuccess) {
         (void)cudaGetLastError();
     }
+    lq_blas_close(device->blas);
+    lq_linear_close(device);
     lq_nvml_close(device->nvml);
     give_back(device->scratch);
     free(device->blocks);

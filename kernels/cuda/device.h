@@ -23,6 +23,8 @@ struct lq_device {
     struct lq_nvml *nvml; /* NULL where the library is not there */
     struct lq_blas *blas; /* NULL until the first matmul */
     struct lq_tally tally;
+    double *weight_bytes; /* on the device, counted by linear_count.cu; NULL until then */
+    bool weights_counted; /* since the tally was read */
     size_t allocated_bytes;
     size_t peak_bytes;
     struct lq_cuda_block *blocks; /* [block_room], the first block_count in use */

@@ -27,10 +27,10 @@ enum { LQ_SHARED_UNASKED = 48 << 10 };
             lq_cuda_launched(#kernel, (err))))
 #endif
 
-/* The dynamic shared memory of this block as `type *name`, 16-byte aligned. */
+/* The dynamic shared memory of this block as `type *name`, 128-byte aligned. */
 #ifdef __CUDACC__
 #define LQ_DYNAMIC_SHARED(type, name)                                                              \
-    extern __shared__ __align__(16) unsigned char lq_dynamic_shared[];                             \
+    extern __shared__ __align__(128) unsigned char lq_dynamic_shared[];                            \
     type *name = (type *)lq_dynamic_shared
 #else
 #define LQ_DYNAMIC_SHARED(type, name) type *name = (type *)lq_shim_dynamic_shared()
