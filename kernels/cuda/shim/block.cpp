@@ -183,7 +183,7 @@ static void run_thread(unsigned number)
     }
 }
 
-static void run_block(void)
+static void prepare_block(void)
 {
     for (unsigned i = 0; i < run.count; i++) {
         thread *t = &run.threads[i];
@@ -194,18 +194,56 @@ static void run_block(void)
     }
     run.live = run.count;
     run.arrived = 0;
-    while (run.live > 0) {
-        bool moved = false;
-        shuffle_order();
-        for (unsigned i = 0; i < run.count; i++) {
-            run.now = run.order[i];
-            if (run.threads[run.now].wait == READY) {
-                threadIdx = run.threads[run.now].index;
-                lq_shim_fiber_enter(run.now);
-                moved = true;
+}
+
+static bool enter_if_ready(unsigned number)
+{
+    if (run.threads[number].wait != READY) {
+        return false;
+    }
+    run.now = number;
+    threadIdx = run.threads[number].index;
+    lq_shim_fiber_enter(number);
+    return true;
+}
+
+/* All threads by turns: none gets further than one barrier or shuffle ahead of another. */
+static bool go_together(void)
+{
+    bool moved = false;
+    for (unsigned i = 0; i < run.count; i++) {
+        moved = enter_if_ready(run.order[i]) || moved;
+    }
+    return moved;
+}
+
+/* Warp after warp, each until nothing but the block's barrier stops it: how far one may get ahead
+ * of the others. */
+static bool go_by_warps(void)
+{
+    bool moved = false;
+    for (unsigned i = 0; i < run.count; i++) {
+        const unsigned first = run.order[i] / LANES * LANES;
+        const unsigned turned = (unsigned)(draw() % LANES);
+        bool again = run.order[i] == first;
+        while (again) {
+            again = false;
+            for (unsigned lane = 0; lane < LANES; lane++) {
+                again = enter_if_ready(first + (lane ^ turned)) || again;
             }
+            moved = again || moved;
         }
-        if (!moved) {
+    }
+    return moved;
+}
+
+static void run_block(void)
+{
+    prepare_block();
+    while (run.live > 0) {
+        shuffle_order();
+        const bool by_warps = run.seed != 0 && draw() % 2 == 0;
+        if (!(by_warps ? go_by_warps() : go_together())) {
             die("threads wait for some that do not come");
         }
     }
