@@ -262,7 +262,7 @@ START_TEST(the_same_bytes_come_out_in_every_order)
     const struct shape shape = {1, 70, 2, 1, 8, 20, 50};
     struct lq_device *device = open_device(1 + _i);
     const struct sample sample = make_sample(device, &shape, 1.0);
-    struct result first = {NULL};
+    struct result first = {0};
     for (uint64_t seed = 0; seed < 3; seed++) {
         subject_order(seed);
         const struct result more = run(device, &sample);

@@ -167,7 +167,7 @@ START_TEST(scan_is_the_same_in_every_order)
 {
     struct lq_device *device = open_device(1 + _i % VARIANTS);
     const struct shape *shape = &SCANS[_i / VARIANTS == 0 ? 3 : 7];
-    struct scan first = {NULL};
+    struct scan first = {0};
     for (uint64_t seed = 0; seed < 4; seed++) {
         subject_order(seed);
         const struct scan more = make_scan(device, shape, 1.0);
