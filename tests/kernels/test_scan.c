@@ -12,10 +12,11 @@ struct shape {
 };
 
 /* Blocks have 16 channels and backward's chunks here 1 .. 12 tokens on the CPU; on CUDA as many
- * channels as are 256 over the states, in up to eight groups of states, and chunks up to 16. */
+ * channels as are 256 over the states, in up to eight groups of states, and chunks up to 16. Rows
+ * that fill the device walk through their blocks one after the other: 130 do. */
 static const struct shape SCANS[] = {{1, 1, 1, 1},   {2, 3, 2, 16},   {1, 17, 16, 1},
                                      {2, 17, 33, 4}, {1, 129, 3, 16}, {3, 129, 20, 2},
-                                     {1, 5, 2, 256}, {2, 18, 9, 37}};
+                                     {1, 5, 2, 256}, {2, 18, 9, 37},  {130, 2, 9, 20}};
 enum { SCANS_COUNT = sizeof SCANS / sizeof *SCANS };
 
 struct scan {
