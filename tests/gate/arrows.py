@@ -24,6 +24,8 @@ MAY_INCLUDE = {
     "server/http": SERVER_BELOW_API + ["server/api"],
     "kernels": CORE[:1],  # backend.h: one header between the worker and its backends
     "kernels/cpu": CORE[:1] + ["kernels"],
+    "kernels/cuda": CORE[:1] + ["kernels", "kernels/cuda/shim"],  # of the shim: cuda.h alone
+    "kernels/cuda/shim": ["kernels/cuda"],
     "kernels/base": CORE[:2],
     "kernels/layer": CORE[:3] + ["kernels"],
     "kernels/measure": CORE[:3] + ["kernels", "kernels/base", "kernels/layer"],
@@ -49,6 +51,8 @@ LIBRARIES = {
     "curl/curl.h": ["kernels/delivery/http.c"],
     "cblas.h": ["kernels/cpu/linear.c"],
     "cminpack.h": ["core/*"],
+    "cuda_runtime.h": ["kernels/cuda/cuda.h"],
+    "cublasLt.h": ["kernels/cuda/linear_blas.cu"],
 }
 CORE_SYSTEM = {"assert.h", "float.h", "inttypes.h", "limits.h", "math.h", "stdarg.h", "stdbool.h",
                "stddef.h", "stdint.h", "stdio.h", "string.h", "strings.h", "cminpack.h"}
@@ -57,7 +61,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.MULTILINE)
 
 def includes(root):
     """(file, quote, included) of every include directive in core, server and kernels."""
-    for path in files(root, {".c", ".h"}, ("core", "server", "kernels")):
+    for path in files(root, {".c", ".h", ".cu", ".cpp"}, ("core", "server", "kernels")):
         for quote, name in INCLUDE.findall((root / path).read_text()):
             yield str(path), quote, name
 

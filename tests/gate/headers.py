@@ -12,7 +12,7 @@ from tap import Report, files
 
 WITH_VALUE = ("-o", "-MF", "-MQ", "-MT")
 WITHOUT = ("-c", "-MD", "-MMD")
-FROM_STDIN = ["-fdiagnostics-color=never", "-fsyntax-only", "-x", "c", "-"]
+CPLUSPLUS = "kernels/cuda/"  # compiled for the shim; needs a C++ compiler
 
 
 def flags_of(entry):
@@ -30,10 +30,16 @@ def flags_of(entry):
 
 
 def compile_header(header, flags, folder):
+    language = "c++" if str(header).startswith(CPLUSPLUS) else "c"
     program = f'#include "{header}"\n#include "{header}"\ntypedef int not_empty;\n'
-    done = subprocess.run(flags + FROM_STDIN, input=program, cwd=folder,
+    from_stdin = ["-fdiagnostics-color=never", "-fsyntax-only", "-x", language, "-"]
+    done = subprocess.run(flags + from_stdin, input=program, cwd=folder,
                           capture_output=True, text=True, check=False)
     return [] if done.returncode == 0 else done.stderr.splitlines()
+
+
+def flags_for(flags, header):
+    return flags[CPLUSPLUS if str(header).startswith(CPLUSPLUS) else header.parts[0]]
 
 
 def main():
@@ -42,11 +48,15 @@ def main():
     flags = {}
     for entry in commands:
         source = os.path.relpath(os.path.join(entry["directory"], entry["file"]), root)
-        flags.setdefault(source.split("/")[0], flags_of(entry))
-    headers = files(root, {".h"}, ("core", "server", "kernels"))
+        if source.startswith(CPLUSPLUS) and source.endswith(".cpp"):
+            flags.setdefault(CPLUSPLUS, flags_of(entry))
+        elif source.endswith(".c"):
+            flags.setdefault(source.split("/")[0], flags_of(entry))
+    headers = [header for header in files(root, {".h"}, ("core", "server", "kernels"))
+               if CPLUSPLUS in flags or not str(header).startswith(CPLUSPLUS)]
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         results = list(pool.map(
-            lambda header: compile_header(header, flags[header.parts[0]], build), headers))
+            lambda header: compile_header(header, flags_for(flags, header), build), headers))
     report = Report()
     for header, against in zip(headers, results):
         report.claim(f"{header} compiles alone", against)

@@ -6,7 +6,7 @@ import sys
 
 from tap import Report, files
 
-C = {".c", ".h"}
+C = {".c", ".h", ".cu", ".cpp"}
 TEXT = C | {".py", ".sh", ".sql", ".yaml", ".build", ".md"}
 LINES_WISHED = 400
 LINES_MOST = 450

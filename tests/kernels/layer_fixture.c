@@ -1,7 +1,7 @@
 /* Small layers of every kind, opened on the CPU. */
 #include "tests/kernels/layer_fixture.h"
 
-#include "tests/kernels/reference.h"
+#include "tests/kernels/subject.h"
 
 /* Widths are such that every matrix has a whole number of nf4's scales: 16,384 weights each. */
 struct lq_model dense(void)

@@ -1,18 +1,17 @@
-/* Vectors, devices and comparisons for tests of the backends; no reference of any operation. */
+/* Vectors and comparisons for tests of the backends; no reference of any operation. */
 #include "tests/kernels/reference.h"
+#include "tests/kernels/subject.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LENT_MAX = 4096, DEVICES_MAX = 16 };
+enum { LENT_MAX = 4096 };
 
 static void *lent[LENT_MAX];
 static size_t lent_count;
-static struct lq_device *devices[DEVICES_MAX];
-static size_t device_count;
 
-static void *lend(size_t n, size_t size)
+void *lend(size_t n, size_t size)
 {
     ck_assert_uint_lt(lent_count, LENT_MAX);
     void *memory = calloc(n + 1, size);
@@ -26,9 +25,7 @@ void release_all(void)
     while (lent_count > 0) {
         free(lent[--lent_count]);
     }
-    while (device_count > 0) {
-        lq_cpu_close(devices[--device_count]);
-    }
+    close_devices();
 }
 
 /* splitmix64 (public domain, S. Vigna), as a number in (0, 1). */
@@ -156,39 +153,49 @@ static double loss_along(loss_fn *loss, const void *context, double *x, const fl
     return result;
 }
 
+struct slope {
+    const char *what;
+    double tolerance; /* relative to the gradient's norm */
+};
+
 /* Slopes along random directions: of every element some. They vary by the gradient's norm. */
-static void assert_slopes(const char *what, const float *got, loss_fn *loss, const void *context,
+static void assert_slopes(struct slope slope, const float *got, loss_fn *loss, const void *context,
                           double *x, size_t n)
 {
     const double step = 6e-6;
     const double *wide = widen(got, n);
     /* 1e-6 is fp32's rounding, for gradients that are 0 */
-    const double tolerance = BACKWARD_TOLERANCE * sqrt(dot(wide, got, n)) + 1e-6 * sqrt((double)n);
+    const double tolerance = slope.tolerance * sqrt(dot(wide, got, n)) + 1e-6 * sqrt((double)n);
     for (uint64_t seed = 1; seed <= 3; seed++) {
         const float *direction = random_floats(n, seed, 1.0);
         const double above = loss_along(loss, context, x, direction, n, step);
         const double below = loss_along(loss, context, x, direction, n, -step);
         const double want = (above - below) / (2.0 * step);
-        const double slope = dot(wide, direction, n);
-        ck_assert_msg(fabs(slope - want) <= tolerance,
-                      "%s: slope %g, not %g within %g, %zu numbers", what, slope, want, tolerance,
-                      n);
+        const double along = dot(wide, direction, n);
+        ck_assert_msg(fabs(along - want) <= tolerance,
+                      "%s: slope %g, not %g within %g, %zu numbers", slope.what, along, want,
+                      tolerance, n);
     }
+}
+
+void assert_gradient_within(const char *what, const float *got, loss_fn *loss, const void *context,
+                            double *x, size_t n, double tolerance)
+{
+    enum { PIECE = 4, WHOLE = 60 };
+    if (n <= WHOLE) {
+        assert_near(what, got, gradient_of(loss, context, x, n), n, tolerance);
+        return;
+    }
+    assert_slopes((struct slope){what, tolerance}, got, loss, context, x, n);
+    assert_near(what, got, gradient_of(loss, context, x, PIECE), PIECE, tolerance);
+    const size_t last = n - PIECE;
+    assert_near(what, got + last, gradient_of(loss, context, x + last, PIECE), PIECE, tolerance);
 }
 
 void assert_gradient(const char *what, const float *got, loss_fn *loss, const void *context,
                      double *x, size_t n)
 {
-    enum { PIECE = 4, WHOLE = 60 };
-    if (n <= WHOLE) {
-        assert_near(what, got, gradient_of(loss, context, x, n), n, BACKWARD_TOLERANCE);
-        return;
-    }
-    assert_slopes(what, got, loss, context, x, n);
-    assert_near(what, got, gradient_of(loss, context, x, PIECE), PIECE, BACKWARD_TOLERANCE);
-    const size_t last = n - PIECE;
-    assert_near(what, got + last, gradient_of(loss, context, x + last, PIECE), PIECE,
-                BACKWARD_TOLERANCE);
+    assert_gradient_within(what, got, loss, context, x, n, BACKWARD_TOLERANCE);
 }
 
 double dot(const double *a, const float *b, size_t n)
@@ -198,23 +205,4 @@ double dot(const double *a, const float *b, size_t n)
         sum += a[i] * (double)b[i];
     }
     return sum;
-}
-
-struct lq_device *open_device(int threads)
-{
-    ck_assert_uint_lt(device_count, DEVICES_MAX);
-    struct lq_device *device = NULL;
-    OK(lq_cpu_open_threads(threads, &device, &err));
-    devices[device_count++] = device;
-    return device;
-}
-
-void assert_tally(struct lq_device *device, struct lq_tally want)
-{
-    const struct lq_tally got = lq_cpu_tally(device);
-    ck_assert_double_eq(got.flop, want.flop);
-    ck_assert_double_eq(got.weight_bytes, want.weight_bytes);
-    ck_assert_double_eq(got.stream_bytes, want.stream_bytes);
-    ck_assert_double_eq(got.traffic_bytes, want.traffic_bytes);
-    ck_assert_double_eq(got.calls, want.calls);
 }

@@ -1,9 +1,9 @@
 /* What tests of the backends share: random inputs by seed, poisoned outputs, errors against
  * references in double precision, gradients by differences, open devices. All of it is given back
- * by release_all, the teardown of every case. */
+ * by release_all, the teardown of every case. What is of a device is in subject.h. */
 #pragma once
 
-#include "kernels/cpu/cpu.h"
+#include "kernels/backend.h"
 
 #include <check.h>
 
@@ -39,13 +39,10 @@ double *gradient_of(loss_fn *loss, const void *context, double *x, size_t n);
  * first and the last are tried, and slopes in directions that change all. */
 void assert_gradient(const char *what, const float *got, loss_fn *loss, const void *context,
                      double *x, size_t n);
+void assert_gradient_within(const char *what, const float *got, loss_fn *loss, const void *context,
+                            double *x, size_t n, double tolerance);
 /* sum of a[i] b[i]: with b as d_y, the loss whose gradients backward passes compute. */
 double dot(const double *a, const float *b, size_t n);
-
-/* This machine with that many threads. */
-struct lq_device *open_device(int threads);
-/* Fails the test unless the device counted exactly this since the last call. */
-void assert_tally(struct lq_device *device, struct lq_tally want);
 
 /* Calls that must succeed. */
 #define OK(call)                                                                                   \
@@ -54,4 +51,6 @@ void assert_tally(struct lq_device *device, struct lq_tally want);
         ck_assert_msg((call) == LQ_OK, "%s", err.detail);                                          \
     } while (0)
 
+/* n + 1 members of that size, zero. */
+void *lend(size_t n, size_t size);
 void release_all(void);

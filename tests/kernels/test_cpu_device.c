@@ -1,5 +1,6 @@
 /* The CPU backend as a device: what it says of itself, its memory, its threads and its tally. */
-#include "tests/kernels/reference.h"
+#include "kernels/cpu/cpu.h"
+#include "tests/kernels/subject.h"
 #include "tests/unit/check_main.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
  * asked, and what it cannot do. */
 #include "kernels/layer/layer.h"
 #include "tests/kernels/layer_fixture.h"
-#include "tests/kernels/reference.h"
+#include "tests/kernels/subject.h"
 #include "tests/unit/check_main.h"
 
 #include <math.h>

@@ -3,7 +3,7 @@
 #include "core/finetune/step_time.h"
 #include "kernels/layer/layer.h"
 #include "tests/kernels/layer_fixture.h"
-#include "tests/kernels/reference.h"
+#include "tests/kernels/subject.h"
 #include "tests/unit/check_main.h"
 
 #include <math.h>
