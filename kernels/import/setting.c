@@ -19,7 +19,7 @@ struct line {
 static const char *cut_comment(const char *begin, const char *end)
 {
     char quote = '\0';
-    if (memchr(begin, '#', (size_t)(end - begin)) == NULL) {
+    if (begin >= end || memchr(begin, '#', (size_t)(end - begin)) == NULL) {
         return end; /* most lines; settings are looked for line by line, each from the start */
     }
     for (const char *c = begin; c < end; c++) {
