@@ -22,8 +22,12 @@ export function library() {
     return Promise.resolve(window.uPlot ?? null);
   }
   return new Promise((resolve) => {
-    script.addEventListener('load', () => resolve(window.uPlot ?? null));
-    script.addEventListener('error', () => resolve(null));
+    const come = () => resolve(window.uPlot ?? null);
+    if (document.readyState === 'complete') {
+      come(); // the page has loaded and the library has not
+    }
+    script.addEventListener('load', come);
+    addEventListener('load', come);
   });
 }
 
@@ -166,8 +170,11 @@ function options(uPlot, spec, rows, told, width) {
       }]}};
 }
 
+// What a point is called: a text, or what a function makes of it.
+const worded = ({label = ''}) => (typeof label === 'function' ? label() : label);
+
 function inWords(spec, row) {
-  return [spec.series[row.at].label, row.label ? `, ${row.label}` : '', ': ',
+  return [spec.series[row.at].label, row.label ? [', ', worded(row)] : '', ': ',
     figure(row.x, spec.x.format ?? plain), ', ', figure(row.y, spec.y.format ?? plain)];
 }
 
@@ -176,7 +183,7 @@ function numbers(spec, rows) {
   return el('table', {}, el('thead', {}, el('tr', {}, ['Series', 'Point', spec.x.label, spec.y.label]
     .map((label) => el('th', {scope: 'col'}, label)))), el('tbody', {}, shown.map((row) => el('tr', {},
     el('th', {scope: 'row', class: 'text'}, spec.series[row.at].label),
-    el('td', {class: 'text'}, row.label ?? ''),
+    el('td', {class: 'text'}, worded(row)),
     el('td', {}, figure(row.x, spec.x.format ?? plain)),
     el('td', {}, figure(row.y, spec.y.format ?? plain))))));
 }

@@ -99,7 +99,7 @@ function options(comparison, values) {
   const share = (get) => ({get, format: f.percent});
   const both = (get, format) => (row) => {
     const [low, high] = get(row);
-    return el('span', {}, figure(low, format), ' to ', figure(high, format));
+    return el('span', {class: 'pair'}, figure(low, format), ' to ', figure(high, format));
   };
   const columns = [
     {label: 'Rank', get: (row) => row.rank, format: f.whole},
@@ -115,8 +115,8 @@ function options(comparison, values) {
     {label: 'Time between', sort: (row) => row.interval.duration_s[1],
       get: both((row) => row.interval.duration_s, f.seconds)},
     {label: 'P(cheapest)', ...share((row) => row.p_cheapest)},
-    {label: 'P(in budget)', ...share((row) => row.p_in_budget)},
-    {label: 'P(in time)', ...share((row) => row.p_in_time)},
+    ...(values.budget_usd ? [{label: 'P(in budget)', ...share((row) => row.p_in_budget)}] : []),
+    ...(values.deadline_h ? [{label: 'P(in time)', ...share((row) => row.p_in_time)}] : []),
     {label: 'Evidence', text: true, get: (row) => p.badge(row.basis), sort: (row) => row.basis},
   ];
   return p.table('Options', columns, comparison.options, {first: 25,

@@ -38,7 +38,8 @@ export function usd(value) {
 }
 
 // Prices of hours differ in their third digit.
-export const usdPerHour = (value) => `$${GROUPED.format(value)}`;
+const RATE = new Intl.NumberFormat('en', {minimumFractionDigits: 2, maximumFractionDigits: 4});
+export const usdPerHour = (value) => `$${RATE.format(value)}`;
 
 // FLOPs are read as powers of ten.
 export const flop = (value) => Number(value.toPrecision(4)).toExponential().replace('e+', 'e');

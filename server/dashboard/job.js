@@ -18,8 +18,11 @@ async function lengthOptions() {
 
 const basics = (lengths, suggestions) => [
   {key: 'model', label: 'Model', initial: 'mixtral-8x7b', suggestions: suggestions.models,
-    pointers: ['/model'], hint: 'An id of the catalog, or a config.json pasted here'},
-  {key: 'gpu', label: 'GPU', initial: 'A40', suggestions: suggestions.gpus, pointers: ['/gpu']},
+    pointers: ['/model'], hint: suggestions.models.length > 0 ?
+      'An id of the catalog, or a config.json pasted here' :
+      'The catalog has no models; a config.json can be pasted here'},
+  {key: 'gpu', label: 'GPU', initial: 'A40', suggestions: suggestions.gpus, pointers: ['/gpu'],
+    hint: suggestions.gpus.length > 0 ? '' : 'The catalog has no GPUs'},
   {key: 'gpu_count', label: 'GPUs', kind: 'number', pointers: ['/gpu_count']},
   {key: 'method', label: 'Method', kind: 'select', options: METHODS, initial: 'qlora',
     pointers: ['/method', '/method/kind']},

@@ -70,7 +70,7 @@ const expertsLabel = (experts) => (experts === 1 ? 'dense' : `${experts} experts
 function curves(plan, name, title, x, y, note) {
   const series = plan.series[name].map(({experts, points}, i) => ({label: expertsLabel(experts),
     colour: `s${i % 8}`, dash: i >= 8, points: points.filter((one) => one[x.key] && one[y.key]).map((one) => ({
-      x: one[x.key], y: one[y.key], label: one.parameters ? `N ${f.count(one.parameters)}` : ''}))}))
+      x: one[x.key], y: one[y.key], label: one.parameters ? () => ['N ', figure(one.parameters, f.count)] : ''}))}))
     .filter(({points}) => points.length > 0);
   return chart({title, note, x, y, series, height: 340});
 }

@@ -74,7 +74,8 @@ function speed(curve) {
     y: {label: 'Tokens per second, all requests', format: f.short, log: true},
     series: [{label: 'requests at once', points: reached.map((one) => ({x: one.token_latency_s,
       y: one.tokens_per_s, ys: one.interval.tokens_per_s,
-      label: `${one.max_concurrent_requests} at once on ${one.gpu_count} GPUs`}))}]});
+      label: () => [figure(one.max_concurrent_requests, f.whole), ' at once, GPUs: ',
+        figure(one.gpu_count, f.whole)]}))}]});
 }
 
 function headline(serving) {
