@@ -2,7 +2,6 @@
  * file, and what the files say is theirs. */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /* One file. `data` and `gzip` are static and never change. */
@@ -22,6 +21,3 @@ extern const struct lq_asset LQ_DASHBOARD_PAGE;
 /* All that the page asks for, ascending by name. */
 extern const struct lq_asset LQ_DASHBOARD_ASSETS[];
 extern const size_t LQ_DASHBOARD_ASSET_COUNT;
-
-/* Whether the chart library was there when the program was built. */
-extern const bool LQ_DASHBOARD_HAS_CHARTS;

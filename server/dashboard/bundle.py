@@ -21,7 +21,7 @@ CHARTS = {"uplot.js": "uPlot.iife.min.js", "uplot.css": "uPlot.min.css"}
 IMPORT = re.compile(r"""(\bfrom\s+|\bimport\s*\(?\s*)(['"])\./([\w-]+\.js)\2""")
 LINK = re.compile(r'="([\w-]+\.(?:js|css))"')
 CHART_LINE = re.compile(r"^.*\buplot\.(?:js|css)\b.*\n", re.M)
-MISSING_LINE = re.compile(r"^.*data-missing=\"uplot\".*\n", re.M)
+NO_CHARTS = re.compile(r'<p [^>]*id="no-charts".*?</p>\n', re.S)
 
 
 def load(path):
@@ -61,7 +61,7 @@ class Bundle:
     def page(self, name):
         """The page, with every file it links under the name it is served by."""
         text = self.plain[name].decode()
-        text = (MISSING_LINE if self.has_charts else CHART_LINE).sub("", text)
+        text = (NO_CHARTS if self.has_charts else CHART_LINE).sub("", text)
         text = LINK.sub(lambda m: f'="/assets/{self.asset(m[1], (name,))[0]}"', text)
         return text.encode()
 
@@ -70,7 +70,7 @@ def digest(content):
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def table(embed, page, assets, has_charts):
+def table(embed, page, assets):
     """The C file."""
     parts = ["/* Made by bundle.py at build time. */\n#include \"server/dashboard/assets.h\"\n\n"
              # Beyond the 4095 characters that C17 promises; gcc and clang take any length.
@@ -86,8 +86,7 @@ def table(embed, page, assets, has_charts):
     below = "".join(f"    {row},\n" for row in rows[1:])
     parts.append(f"const struct lq_asset LQ_DASHBOARD_PAGE = {rows[0]};\n"
                  f"const struct lq_asset LQ_DASHBOARD_ASSETS[] = {{\n{below}}};\n"
-                 f"const size_t LQ_DASHBOARD_ASSET_COUNT = {len(rows) - 1};\n"
-                 f"const bool LQ_DASHBOARD_HAS_CHARTS = {str(has_charts).lower()};\n")
+                 f"const size_t LQ_DASHBOARD_ASSET_COUNT = {len(rows) - 1};\n")
     return "\n".join(parts)
 
 
@@ -104,7 +103,7 @@ def main():
     name = options.files[0].name
     page = (name, bundle.page(name))
     assets = [bundle.asset(other) for other in bundle.plain if other != name]
-    text = table(load(options.embed), page, assets, bundle.has_charts)
+    text = table(load(options.embed), page, assets)
     # A file that is not there makes ninja look again with every build.
     wanted = " ".join(str(options.charts / real) for real in CHARTS.values())
     options.depfile.write_text(f"{options.output}: {wanted}\n")

@@ -7,13 +7,13 @@ import {problemBox} from './workbench.js';
 import * as quote from './quote.js';
 
 const VIEWS = [
-  ['quote', 'Quote', 'job', () => quote],
-  ['compare', 'Compare', 'job', () => import('./compare.js')],
-  ['explore', 'Explore', 'job', () => import('./explore.js')],
-  ['plan', 'Plan', 'plan', () => import('./plan.js')],
-  ['serve', 'Serve', 'serve', () => import('./serve.js')],
-  ['calibrations', 'Calibrations', 'calibrations', () => import('./calibrations.js')],
-  ['validation', 'Validation', 'validation', () => import('./validation.js')],
+    ['quote', 'Quote', 'job', () => quote],
+    ['compare', 'Compare', 'job', () => import('./compare.js')],
+    ['explore', 'Explore', 'job', () => import('./explore.js')],
+    ['plan', 'Plan', 'plan', () => import('./plan.js')],
+    ['serve', 'Serve', 'serve', () => import('./serve.js')],
+    ['calibrations', 'Calibrations', 'calibrations', () => import('./calibrations.js')],
+    ['validation', 'Validation', 'validation', () => import('./validation.js')],
 ];
 const THEME = 'llmquote-theme';
 const main = document.getElementById('view');
@@ -22,85 +22,97 @@ let turn = 0;
 
 // Links lead to what their view was asked last.
 function navigation(current) {
-  replace(document.getElementById('nav'), VIEWS.map(([view, label, group]) => {
-    const aim = () => { link.href = state.address(view, state.last(group)); };
-    const link = el('a', {'data-view': view, onclick: aim, onfocus: aim, onpointerenter: aim,
-      'aria-current': view === current ? 'page' : undefined}, label);
-    aim();
-    return el('li', {}, link);
-  }));
+    replace(document.getElementById('nav'), VIEWS.map(([view, label, group]) => {
+        const aim = () => {
+            link.href = state.address(view, state.last(group));
+        };
+        const link =
+            el('a', {
+                'data-view': view,
+                onclick: aim,
+                onfocus: aim,
+                onpointerenter: aim,
+                'aria-current': view === current ? 'page' : undefined
+            },
+               label);
+        aim();
+        return el('li', {}, link);
+    }));
 }
 
 function failed(problem, again) {
-  if (!(problem instanceof Problem)) {
-    replace(main, el('p', {class: 'problem', role: 'alert'}, 'This view could not be loaded. ',
-      el('button', {type: 'button', onclick: () => location.reload()}, 'Load the page again')));
-    throw problem;
-  }
-  forget();
-  replace(main, problemBox(problem, [], again));
+    if (!(problem instanceof Problem)) {
+        replace(
+            main,
+            el('p', {class: 'problem', role: 'alert'}, 'This view could not be loaded. ',
+               el('button', {type: 'button', onclick: () => location.reload()},
+                  'Load the page again')));
+        throw problem;
+    }
+    forget();
+    replace(main, problemBox(problem, [], again));
 }
 
 // Shows what the address says; the view that is there already only takes the values over.
 async function show() {
-  const {view: wanted, values} = state.read();
-  const [view, label, group, load] = VIEWS.find(([name]) => name === wanted) ?? VIEWS[0];
-  if (shown?.view === view && shown.bench) {
-    shown.bench.fill(values);
-    return;
-  }
-  shown?.bench?.stop();
-  turn += 1;
-  const mine = turn;
-  shown = {view, bench: null};
-  document.title = `${label} · llmquote`;
-  navigation(view);
-  const node = el('div', {class: `view ${view}`});
-  replace(main, node);
-  node.setAttribute('aria-busy', 'true');
-  try {
-    const bench = await (await load()).open({node, view, group, values});
-    if (mine === turn) {
-      shown.bench = bench;
-    } else {
-      bench.stop();
+    const {view: wanted, values} = state.read();
+    const [view, label, group, load] = VIEWS.find(([name]) => name === wanted) ?? VIEWS[0];
+    if (shown?.view === view && shown.bench) {
+        shown.bench.fill(values);
+        return;
     }
-  } catch (fault) {
-    if (mine === turn) {
-      shown = null;
-      failed(fault, show);
+    shown?.bench?.stop();
+    turn += 1;
+    const mine = turn;
+    shown = {view, bench: null};
+    document.title = `${label} · llmquote`;
+    navigation(view);
+    const node = el('div', {class: `view ${view}`});
+    replace(main, node);
+    node.setAttribute('aria-busy', 'true');
+    try {
+        const bench = await (await load()).open({node, view, group, values});
+        if (mine === turn) {
+            shown.bench = bench;
+        } else {
+            bench.stop();
+        }
+    } catch (fault) {
+        if (mine === turn) {
+            shown = null;
+            failed(fault, show);
+        }
+    } finally {
+        node.removeAttribute('aria-busy');
     }
-  } finally {
-    node.removeAttribute('aria-busy');
-  }
 }
 
 function connected() {
-  const bar = document.getElementById('connection');
-  connection.addEventListener('change', ({detail}) => {
-    bar.hidden = !detail.lost;
-    replace(bar, detail.lost ? `${detail.why} Trying again.` : '');
-  });
+    const bar = document.getElementById('connection');
+    connection.addEventListener('change', ({detail}) => {
+        bar.hidden = !detail.lost;
+        replace(bar, detail.lost ? `${detail.why} Trying again.` : '');
+    });
 }
 
 function theme() {
-  const select = document.getElementById('theme');
-  const use = (name) => {
-    document.documentElement.dataset.theme = name;
-    import('./chart.js').then(({recolour}) => recolour());
-  };
-  select.value = localStorage.getItem(THEME) ?? 'auto';
-  document.documentElement.dataset.theme = select.value;
-  select.addEventListener('change', () => {
-    localStorage.setItem(THEME, select.value);
-    use(select.value);
-  });
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => use(select.value));
+    const select = document.getElementById('theme');
+    const use = (name) => {
+        document.documentElement.dataset.theme = name;
+import('./chart.js').then(({recolour}) => recolour());
+    };
+    select.value = localStorage.getItem(THEME) ?? 'auto';
+    document.documentElement.dataset.theme = select.value;
+    select.addEventListener('change', () => {
+        localStorage.setItem(THEME, select.value);
+        use(select.value);
+    });
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => use(select.value));
 }
 
 document.getElementById('skip').addEventListener('click', (event) => {
-  event.preventDefault(); // the address holds the state, not a place on the page
-  main.focus();
+    event.preventDefault(); // the address holds the state, not a place on the page
+    main.focus();
 });
 addEventListener('hashchange', show);
 connected();

@@ -1,28 +1,29 @@
-// The state of the page is its address: `#view?name=value&...`. The part behind # is not sent to any
-// server, so it may be long. What a group of views was asked last is remembered while the page lives.
+// The state of the page is its address: `#view?name=value&...`. The part behind # is not sent to
+// any server, so it may be long. What a group of views was asked last is remembered while the page
+// lives.
 
 const remembered = new Map();
 
 // {view, values} of the address; values is a plain object of texts.
 export function read() {
-  const [view, query = ''] = location.hash.replace(/^#/, '').split(/\?(.*)/s);
-  return {view, values: Object.fromEntries(new URLSearchParams(query))};
+    const [view, query = ''] = location.hash.replace(/^#/, '').split(/\?(.*)/s);
+    return {view, values: Object.fromEntries(new URLSearchParams(query))};
 }
 
 export function address(view, values) {
-  const query = new URLSearchParams(Object.entries(values)).toString();
-  return `#${view}${query ? `?${query}` : ''}`;
+    const query = new URLSearchParams(Object.entries(values)).toString();
+    return `#${view}${query ? `?${query}` : ''}`;
 }
 
 // The view now shows these values of its fields `keys`; a change inside a view adds no step to the
 // history. What other views of the group were asked stays remembered.
 export function write(view, group, keys, values) {
-  const others = Object.entries(last(group)).filter(([key]) => !keys.includes(key));
-  remembered.set(group, {...Object.fromEntries(others), ...values});
-  const wanted = address(view, values);
-  if (location.hash !== wanted) {
-    history.replaceState(null, '', wanted);
-  }
+    const others = Object.entries(last(group)).filter(([key]) => !keys.includes(key));
+    remembered.set(group, {...Object.fromEntries(others), ...values});
+    const wanted = address(view, values);
+    if (location.hash !== wanted) {
+        history.replaceState(null, '', wanted);
+    }
 }
 
 // What the group's views were asked last.

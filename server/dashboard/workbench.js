@@ -7,89 +7,102 @@ import * as state from './state.js';
 
 // Faults that no field could show, and a place for a token where one is asked for.
 export function problemBox(problem, left, again) {
-  const shown = left.length > 0 ? left : problem.errors.length > 0 ? [] : [{detail: problem.message}];
-  const box = el('section', {class: 'problem', role: 'alert'},
-    el('h3', {}, problem.title || 'No answer'),
-    problem.errors.length > left.length ? el('p', {}, 'See the marked fields.') : null,
-    shown.map(({pointer, detail}) => el('p', {}, pointer ? `${pointer}: ${detail}` : detail)));
-  if (problem.status === 401) {
-    const input = el('input', {type: 'password', autocomplete: 'off', 'aria-label': 'Token'});
-    const use = () => {
-      token.set(input.value.trim());
-      again();
-    };
-    box.append(el('p', {}, 'This server answers with a token only. It is kept in this tab.'), input,
-      el('button', {type: 'button', onclick: use}, 'Use this token'));
-  }
-  return box;
+    const shown = left.length > 0 ? left :
+        problem.errors.length > 0 ? [] :
+                                    [{detail: problem.message}];
+    const box = el(
+        'section', {class: 'problem', role: 'alert'}, el('h3', {}, problem.title || 'No answer'),
+        problem.errors.length > left.length ? el('p', {}, 'See the marked fields.') : null,
+        shown.map(({pointer, detail}) => el('p', {}, pointer ? `${pointer}: ${detail}` : detail)));
+    if (problem.status === 401) {
+        const input = el('input', {type: 'password', autocomplete: 'off', 'aria-label': 'Token'});
+        const use = () => {
+            token.set(input.value.trim());
+            again();
+        };
+        box.append(
+            el('p', {}, 'This server answers with a token only. It is kept in this tab.'), input,
+            el('button', {type: 'button', onclick: use}, 'Use this token'));
+    }
+    return box;
 }
 
 // Runs `work(signal)` and gives up the run before it; `fail` gets Problems, faults of ours go on.
 export function latest(work, fail) {
-  let running = null;
-  run.stop = () => running?.abort();
-  return run;
-  async function run() {
-    running?.abort();
-    const controller = new AbortController();
-    running = controller;
-    try {
-      await work(controller.signal);
-    } catch (fault) {
-      if (controller.signal.aborted) {
-        return;
-      }
-      if (!(fault instanceof Problem)) {
-        throw fault;
-      }
-      fail(fault, run);
+    let running = null;
+    run.stop = () => running?.abort();
+    return run;
+    async function run() {
+        running?.abort();
+        const controller = new AbortController();
+        running = controller;
+        try {
+            await work(controller.signal);
+        } catch (fault) {
+            if (controller.signal.aborted) {
+                return;
+            }
+            if (!(fault instanceof Problem)) {
+                throw fault;
+            }
+            fail(fault, run);
+        }
     }
-  }
 }
 
 // Builds the view into `page.node`. `questions(values)` gives [[path, body], ...], asked side by
-// side; `draw(node, answers, values, bodies)` fills the right half; `extra` are nodes below the form.
+// side; `draw(node, answers, values, bodies)` fills the right half; `extra` are nodes below the
+// form.
 export function workbench(page, {fields, questions, draw, extra}) {
-  const answer = el('div', {class: 'answer'});
-  const keys = fields.map(({key}) => key);
-  let round = 0;
-  const save = () => state.write(page.view, page.group, keys, form.values());
-  const refresh = latest(async (signal) => {
-    const values = form.all();
-    const asked = questions(values);
-    answer.setAttribute('aria-busy', 'true');
-    const answers = await Promise.all(asked.map(([path, body]) => ask(path, {body, signal})));
-    form.tell([]);
-    const {assumptions = {}} = answers[0];
-    form.assume({...assumptions, ...assumptions.traffic});
-    draw(answer, answers, values, asked.map(([, body]) => body));
-    done();
-  }, (problem, again) => {
-    const left = form.tell(problem.errors);
-    replace(answer, problemBox(problem, left, again));
-    done();
-  });
-  const done = () => {
-    answer.removeAttribute('aria-busy');
-    round += 1;
-    answer.dataset.round = round;
-  };
-  const form = new Form(fields, () => {
+    const answer = el('div', {class: 'answer'});
+    const keys = fields.map(({key}) => key);
+    let round = 0;
+    const save = () => state.write(page.view, page.group, keys, form.values());
+    const refresh = latest(
+        async (signal) => {
+            const values = form.all();
+            const asked = questions(values);
+            answer.setAttribute('aria-busy', 'true');
+            const answers =
+                await Promise.all(asked.map(([path, body]) => ask(path, {body, signal})));
+            form.tell([]);
+            const {assumptions = {}} = answers[0];
+            form.assume({...assumptions, ...assumptions.traffic});
+            draw(answer, answers, values, asked.map(([, body]) => body));
+            done();
+        },
+        (problem, again) => {
+            const left = form.tell(problem.errors);
+            replace(answer, problemBox(problem, left, again));
+            done();
+        });
+    const done = () => {
+        answer.removeAttribute('aria-busy');
+        round += 1;
+        answer.dataset.round = round;
+    };
+    const form = new Form(fields, () => {
+        save();
+        refresh();
+    });
+    form.fill(page.values);
     save();
+    page.node.append(
+        el('div', {class: 'workbench'},
+           el('section', {class: 'ask', 'aria-label': 'Question'}, form.node, extra), answer));
     refresh();
-  });
-  form.fill(page.values);
-  save();
-  page.node.append(el('div', {class: 'workbench'},
-    el('section', {class: 'ask', 'aria-label': 'Question'}, form.node, extra),
-    answer));
-  refresh();
-  return {form, refresh, set: (values) => {
-    form.fill({...form.all(), ...values});
-    save();
-    refresh();
-  }, fill: (values) => {
-    form.fill(values);
-    refresh();
-  }, stop: refresh.stop};
+    return {
+        form,
+        refresh,
+        set: (values) => {
+            form.fill({...form.all(), ...values});
+            save();
+            refresh();
+        },
+        fill: (values) => {
+            form.fill(values);
+            refresh();
+        },
+        stop: refresh.stop
+    };
 }

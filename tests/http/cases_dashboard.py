@@ -3,11 +3,15 @@ import gzip
 import hashlib
 import pathlib
 import re
+import subprocess
+import sys
+import tempfile
 
 from client import expect_problem
 from contract import Contract
 
-SOURCES = pathlib.Path(__file__).resolve().parents[2] / "server" / "dashboard"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SOURCES = ROOT / "server" / "dashboard"
 CONTRACT = Contract()
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 NAME = re.compile(r"/assets/([\w-]+-[0-9a-f]{16}\.(?:js|css))")
@@ -143,3 +147,55 @@ def case_a_query_changes_nothing(server):
 def case_a_page_without_the_chart_library_says_so(server):
     has_charts = any(name.startswith("uplot") for name in assets(server))
     assert ("uPlot) was not there" in page(server)) != has_charts
+
+
+def bundled(folder, files, charts="nowhere"):
+    """What bundle.py makes of these files: (exit status, C file or error)."""
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    done = subprocess.run([sys.executable, SOURCES / "bundle.py", "--embed", ROOT / "migrations/embed.py",
+                           "--charts", folder / charts, "--output", folder / "out.c",
+                           "--depfile", folder / "out.d", *(folder / name for name in files)],
+                          capture_output=True, text=True, check=False)
+    return done.returncode, (folder / "out.c").read_text() if done.returncode == 0 else done.stderr
+
+
+PAGE = ('<script src="a.js"></script>\n<script src="uplot.js"></script>\n<link href="uplot.css">\n'
+        '<p id="no-charts">none\nhere</p>\n')
+
+
+def case_a_change_below_changes_every_name_above(server):
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        files = {"index.html": PAGE, "a.js": "import {b} from './b.js';", "b.js": "export const b = 1;"}
+        names = []
+        for value in ("1", "1", "2"):
+            files["b.js"] = f"export const b = {value};"
+            status, text = bundled(folder, files)
+            assert status == 0, text
+            names.append(sorted(set(re.findall(r"\b[ab]-[0-9a-f]{16}\.js", text))))
+        assert names[0] == names[1] and not set(names[0]) & set(names[2]), names
+
+
+def case_charts_are_left_out_where_they_are_not_there(server):
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        files = {"index.html": PAGE, "a.js": "// nothing"}
+        status, text = bundled(folder, files)
+        assert status == 0 and "no-charts" in text and "uplot" not in text, text
+        (folder / "dist").mkdir()
+        for made in ("uPlot.iife.min.js", "uPlot.min.css"):
+            (folder / "dist" / made).write_text("/* charts */")
+        status, text = bundled(folder, files, "dist")
+        assert status == 0 and "no-charts" not in text, text
+        assert re.search(r"uplot-[0-9a-f]{16}\.js", text) and re.search(r"uplot-[0-9a-f]{16}\.css", text)
+        assert "uPlot.min.css" in (folder / "out.d").read_text()
+
+
+def case_circles_and_unknown_modules_fail_the_build(server):
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        status, text = bundled(folder, {"index.html": PAGE, "a.js": "import './b.js';", "b.js": "import('./a.js');"})
+        assert status != 0 and "a.js -> b.js -> a.js is a circle" in text, text
+        status, text = bundled(folder, {"index.html": PAGE, "a.js": "import {b} from './c.js';"})
+        assert status != 0 and "a.js asks for c.js" in text, text
