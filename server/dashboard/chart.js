@@ -5,6 +5,7 @@ import {plain, seconds} from './format.js';
 
 const HEIGHT_PX = 300;
 const NEAR_PX = 40;
+const TICK_PX = 70; // that a number beside an axis takes
 const drawn = new Set();
 let probe = null;
 
@@ -15,20 +16,21 @@ function colour(name) {
     return getComputedStyle(probe).color;
 }
 
-// The library once it has come; null where the build had none.
+let asked = null;
+
+// The library once it has come; null where the build had none. It is asked for with the first
+// chart.
 export function library() {
-    const script = document.getElementById('charts');
-    if (window.uPlot || !script) {
-        return Promise.resolve(window.uPlot ?? null);
-    }
-    return new Promise((resolve) => {
+    const name = document.querySelector('meta[name=charts]')?.content;
+    asked ??= new Promise((resolve) => {
         const come = () => resolve(window.uPlot ?? null);
-        if (document.readyState === 'complete') {
-            come(); // the page has loaded and the library has not
+        if (name) {
+            document.head.append(el('script', {src: name, onload: come, onerror: come}));
+        } else {
+            come();
         }
-        script.addEventListener('load', come);
-        addEventListener('load', come);
     });
+    return asked;
 }
 
 // Drawn anew in the colours of the theme.
@@ -70,12 +72,14 @@ const CLOCK = [
     1,    2,    5,     10,    20,    30,    60,     120,    300,    600,     1200,    1800,
     3600, 7200, 14400, 28800, 43200, 86400, 172800, 345600, 864000, 1728000, 4320000, 8640000
 ];
+const SPARSE_CLOCK = [1, 10, 60, 600, 3600, 14400, 86400, 864000, 8640000];
 
 function logPlaces(isTime) {
     return (plot, _, low, high) => {
         const within = (steps) => steps.filter((step) => step >= low && step <= high);
-        const tries = isTime && high > 60 ? [CLOCK, ...ROUND.slice(1)] : ROUND;
-        return within(tries.find((steps) => within(steps).length <= 9) ?? tries.at(-1));
+        const tries = isTime && high > 60 ? [CLOCK, SPARSE_CLOCK, ...ROUND.slice(1)] : ROUND;
+        const most = Math.max(3, Math.min(9, plot.width / TICK_PX));
+        return within(tries.find((steps) => within(steps).length <= most) ?? tries.at(-1));
     };
 }
 

@@ -13,8 +13,8 @@ const SHOWN = 200; // options asked for at once
 const HOUR_S = 3600;
 const HOW = 'What to compare';
 
-async function fields() {
-    const gpus = await ids('gpus');
+function fields() {
+    const gpus = ids('gpus');
     return [
         {
             key: 'budget_usd',
@@ -30,7 +30,7 @@ async function fields() {
             pointers: ['/deadline_s'],
             placeholder: 'none'
         },
-        ...await jobFields(['gpu', 'gpu_count', 'confidence']),
+        ...jobFields(['gpu', 'gpu_count', 'confidence']),
         {
             key: 'gpus',
             label: 'GPUs to compare',
@@ -331,7 +331,7 @@ export async function open(page) {
             infeasible(comparison.infeasible),
             p.fold('What was assumed', p.tree(comparison.assumptions)));
     }
-    const bench = workbench(page, {fields: await fields(), questions, draw});
+    const bench = workbench(page, {fields: fields(), questions, draw});
     sliders.push(
         new Slider(bench.form.row('budget_usd'), 'Budget', 2, 1),
         new Slider(bench.form.row('deadline_h'), 'Deadline', 2, HOUR_S));

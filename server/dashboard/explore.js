@@ -40,9 +40,8 @@ const QUANTITIES = [
     'batch_size', 'max_batch_size'
 ];
 const choices = (list) => list.map((name) => [name, name.replaceAll('_', ' ')]);
-const AXIS = 'Axes';
 
-async function fields() {
+function fields() {
     return [
         {
             key: 'x',
@@ -81,17 +80,13 @@ async function fields() {
             shown: ({by}) => by !== '',
             hint: 'With commas; of active experts the model\'s own and all where empty'
         },
-        ...(await jobFields(['batch_size', 'active_experts']))
-            .map((field) => ({
-                     ...field,
-                     pointers: field.pointers.map((pointer) => `/job${pointer}`),
-                     assumed: field.key
-                 })),
-    ].map((field) => ({
-              ...field,
-              group: field.group ??
-                  (['x', 'xs', 'y', 'by', 'bys'].includes(field.key) ? undefined : field.group)
-          }));
+        ...jobFields(['batch_size', 'active_experts']).map((field) => ({
+                                                               ...field,
+                                                               pointers: field.pointers.map(
+                                                                   (pointer) => `/job${pointer}`),
+                                                               assumed: field.key
+                                                           })),
+    ];
 }
 
 const value = (name) => (text) => (NAMED.includes(name) ? text : number(text));
@@ -279,5 +274,5 @@ export async function open(page) {
             }
         });
     }
-    return workbench(page, {fields: await fields(), questions, draw});
+    return workbench(page, {fields: fields(), questions, draw});
 }

@@ -2,7 +2,9 @@
 // a field stands beside it, found by the JSON Pointer of the fault.
 //
 // A field: {key, label, kind: 'text'|'number'|'select'|'area'|'check', options, suggestions,
-// initial, pointers, hint, shown(values), group}. `pointers` are the members that the field makes.
+// initial, pointers, hint, ifEmpty, shown(values), group}. `pointers` are the members that the
+// field makes; options and suggestions may be promises; `ifEmpty` is said where there are no
+// suggestions.
 import {add, el, fresh, replace} from './dom.js';
 
 const choice = (option) => (Array.isArray(option) ? option : [option, option]);
@@ -43,18 +45,41 @@ class Row {
     constructor(field, changed) {
         this.field = field;
         const id = fresh('field');
-        const listId = field.suggestions ? `${id}-list` : undefined;
-        this.input = control(field, id, listId);
+        this.list = field.suggestions ? el('datalist', {id: `${id}-list`}) : null;
+        this.input = control(field, id, this.list?.id);
         this.fault = el('p', {class: 'fault', id: `${id}-fault`, hidden: true});
-        this.hint = el('p', {class: 'hint', id: `${id}-hint`, hidden: !field.hint}, field.hint);
-        this.node = el('div', {class: `field ${field.kind}`}, el('label', {for: id
-                       }, field.label), this.input, this.hint, this.fault);
-        if (listId) {
-            const options = field.suggestions.map((text) => el('option', {value: text}));
-            this.node.append(el('datalist', {id: listId}, options));
-        }
+        this.hint = el('p', {class: 'hint', id: `${id}-hint`});
+        this.say(field.hint);
+        const label = el('label', {for: id
+        }, field.label);
+        this.node = el('div', {class: `field ${field.kind}`}, label, this.input);
+        add(this.node, [this.hint, this.fault, this.list]);
         this.input.addEventListener('input', changed);
         this.set(undefined);
+        this.await(field.suggestions, (texts) => {
+            replace(this.list, texts.map((text) => el('option', {value: text})));
+            this.say(texts.length === 0 && field.ifEmpty ? field.ifEmpty : field.hint);
+        });
+        this.await(field.options, (options) => this.offer(options, this.input.value));
+    }
+
+    // What is there at once, or comes from the API; where it never comes the question itself fails.
+    await(wanted, use) {
+        if (wanted instanceof Promise) {
+            wanted.then(use, () => {});
+        } else if (wanted) {
+            use(wanted);
+        }
+    }
+
+    offer(options, value) {
+        this.options = options;
+        fillOptions(this.input, options, value);
+    }
+
+    say(hint) {
+        this.hint.textContent = hint ?? '';
+        this.hint.hidden = !hint;
     }
 
     get() {
@@ -67,7 +92,7 @@ class Row {
         if (this.field.kind === 'check') {
             this.input.checked = value === '1';
         } else if (this.field.kind === 'select') {
-            fillOptions(this.input, this.field.options, value);
+            fillOptions(this.input, this.options ?? [], value);
         } else if (this.input.value !== value) {
             this.input.value = value;
         }

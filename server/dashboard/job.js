@@ -27,9 +27,8 @@ const basics = (lengths, suggestions) =>
         initial: 'mixtral-8x7b',
         suggestions: suggestions.models,
         pointers: ['/model'],
-        hint: suggestions.models.length > 0 ?
-            'An id of the catalog, or a config.json pasted here' :
-            'The catalog has no models; a config.json can be pasted here'
+        hint: 'An id of the catalog, or a config.json pasted here',
+        ifEmpty: 'The catalog has no models; a config.json can be pasted here'
     },
      {
          key: 'gpu',
@@ -37,7 +36,7 @@ const basics = (lengths, suggestions) =>
          initial: 'A40',
          suggestions: suggestions.gpus,
          pointers: ['/gpu'],
-         hint: suggestions.gpus.length > 0 ? '' : 'The catalog has no GPUs'
+         ifEmpty: 'The catalog has no GPUs'
      },
      {key: 'gpu_count', label: 'GPUs', kind: 'number', pointers: ['/gpu_count']},
      {
@@ -145,7 +144,7 @@ const more = (suggestions) =>
          label: 'Software stack',
          kind: 'select',
          group: MORE,
-         options: [['', 'default'], ...suggestions.stacks],
+         options: suggestions.stacks,
          pointers: ['/stack']
      },
      {
@@ -212,13 +211,17 @@ const more = (suggestions) =>
      },
 ];
 
-// The fields of a job, without those named in `left`.
-export async function jobFields(left = []) {
-    const [models, gpus, providers, stacks, lengths] = await Promise.all(
-        [ids('models'), ids('gpus'), ids('providers'), ids('stacks'), lengthOptions()]);
-    const suggestions = {models, gpus, providers, stacks};
-    return [...basics(lengths, suggestions), ...more(suggestions)].filter(
-        ({key}) => !left.includes(key));
+// The fields of a job, without those named in `left`. What they suggest comes later: the first
+// question need not wait for it.
+export function jobFields(left = []) {
+    const suggestions = {
+        models: ids('models'),
+        gpus: ids('gpus'),
+        providers: ids('providers'),
+        stacks: ids('stacks').then((stacks) => [['', 'default'], ...stacks])
+    };
+    const fields = [...basics(lengthOptions(), suggestions), ...more(suggestions)];
+    return fields.filter(({key}) => !left.includes(key));
 }
 
 // A number where the text is one; else the text, for the API to refuse.

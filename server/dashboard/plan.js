@@ -10,11 +10,14 @@ import {workbench} from './workbench.js';
 
 const MORE = 'More settings';
 
-async function fields() {
-    const [laws, models, gpus] =
-        await Promise.all([catalog('scaling-laws'), ids('models'), ids('gpus')]);
-    const divided =
-        laws.filter((law) => law.knows_tokens && law.quantity === 'loss').map(({id}) => id);
+// Laws by which a budget can be divided between parameters and tokens.
+async function dividing() {
+    const laws = await catalog('scaling-laws');
+    return laws.filter((law) => law.knows_tokens && law.quantity === 'loss').map(({id}) => id);
+}
+
+function fields() {
+    const [models, gpus] = [ids('models'), ids('gpus')];
     const text = (key, label, more) => ({key, label, pointers: [`/${key}`], ...more});
     const count = (key, label, more) => text(key, label, {kind: 'number', ...more});
     return [
@@ -22,9 +25,12 @@ async function fields() {
             'budget_flop', 'Training budget, FLOPs',
             {initial: '5.15e21', pointers: ['', '/budget_flop']}),
         count('budget_usd', 'or dollars', {hint: 'In place of FLOPs: empty the field above'}),
-        text(
-            'law', 'Scaling law',
-            {kind: 'select', options: divided, initial: 'yun2024-reconstructed', assumed: 'none'}),
+        text('law', 'Scaling law', {
+            kind: 'select',
+            options: dividing(),
+            initial: 'yun2024-reconstructed',
+            assumed: 'none'
+        }),
         text(
             'laws', 'Other laws beside it',
             {initial: 'all-applicable', hint: 'Ids with commas, or all-applicable'}),
@@ -267,6 +273,5 @@ function draw(node, [plan], values, [body]) {
 
 export async function open(page) {
     return workbench(
-        page,
-        {fields: await fields(), draw, questions: (values) => [['/v1/plans', planOf(values)]]});
+        page, {fields: fields(), draw, questions: (values) => [['/v1/plans', planOf(values)]]});
 }

@@ -111,9 +111,7 @@ function draw(node, [estimate], values, [body]) {
 }
 
 export async function open(page) {
-    return workbench(page, {
-        fields: await jobFields(),
-        draw,
-        questions: (values) => [['/v1/estimates', jobOf(values)]]
-    });
+    return workbench(
+        page,
+        {fields: jobFields(), draw, questions: (values) => [['/v1/estimates', jobOf(values)]]});
 }

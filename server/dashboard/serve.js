@@ -11,9 +11,8 @@ import {workbench} from './workbench.js';
 const AT_ONCE = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 const MORE = 'More settings';
 
-async function fields() {
-    const [models, gpus, providers] =
-        await Promise.all([ids('models'), ids('gpus'), ids('providers')]);
+function fields() {
+    const [models, gpus, providers] = ['models', 'gpus', 'providers'].map(ids);
     const text = (key, label, more) => ({key, label, pointers: [`/${key}`], ...more});
     const count = (key, label, more) => text(key, label, {kind: 'number', ...more});
     const select = (key, label, options, more) => text(
@@ -189,5 +188,5 @@ function draw(node, [serving, ...curve], values, [body]) {
 }
 
 export async function open(page) {
-    return workbench(page, {fields: await fields(), questions, draw});
+    return workbench(page, {fields: fields(), questions, draw});
 }
