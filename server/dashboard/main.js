@@ -22,7 +22,8 @@ let turn = 0;
 
 // Links lead to what their view was asked last.
 function navigation(current) {
-    replace(document.getElementById('nav'), VIEWS.map(([view, label, group]) => {
+    const nav = document.getElementById('nav');
+    replace(nav, VIEWS.map(([view, label, group]) => {
         const aim = () => {
             link.href = state.address(view, state.last(group));
         };
@@ -38,6 +39,8 @@ function navigation(current) {
         aim();
         return el('li', {}, link);
     }));
+    // On a phone the list is wider than the window.
+    nav.querySelector('[aria-current]').scrollIntoView({inline: 'nearest', block: 'nearest'});
 }
 
 function failed(problem, again) {
