@@ -25,16 +25,18 @@ async function assetBytes(report, browser, server) {
     const page = await h.newPage(browser);
     const bytes = new Map();
     const wire = new Map();
-    page.on('response', async (response) => {
+    const coming = [];
+    page.on('response', (response) => {
         const where = new URL(response.url()).pathname;
-        if (!where.startsWith('/v1/') && response.status() === 200) {
+        if (!where.startsWith('/v1/') && response.status() === 200 && !wire.has(where)) {
             wire.set(where, Number(response.headers()['content-length']));
-            bytes.set(where, (await response.body()).length);
+            coming.push(response.body().then((body) => bytes.set(where, body.length)));
         }
     });
     for (const view of VIEWS) {
         await h.visit(page, server, `#${view}`);
     }
+    await Promise.all(coming);
     const sum = (map) => [...map.values()].reduce((total, value) => total + value, 0);
     report.note(`assets: ${bytes.size} files, ${sum(bytes)} bytes, ${sum(wire)} on the wire`);
     h.claim(bytes.size > 10 && sum(bytes) < ASSETS_MOST_BYTES, `${sum(bytes)} bytes of assets`);
