@@ -1,6 +1,8 @@
 // Questions to the API of the server that this page came from: failures as problems with pointers,
 // a server that does not answer asked again until it does.
 
+import {storage} from './state.js';
+
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
 const TOKEN = 'llmquote-token';
@@ -27,11 +29,12 @@ function tell(lost, waitMs, why) {
     }
 }
 
-// A token for servers that answer nobody without one; kept while the tab lives.
-export const token = {
-    get: () => sessionStorage.getItem(TOKEN) ?? '',
-    set: (text) => (text ? sessionStorage.setItem(TOKEN, text) : sessionStorage.removeItem(TOKEN)),
-};
+// A token for servers that answer nobody without one; kept while the tab lives, or the page.
+let held = storage('sessionStorage')?.getItem(TOKEN) ?? '';
+export function useToken(text) {
+    held = text;
+    storage('sessionStorage')?.setItem(TOKEN, text);
+}
 
 function sleep(ms, signal) {
     return new Promise((resolve, reject) => {
@@ -52,8 +55,8 @@ function request(path, body, signal) {
     if (body !== undefined) {
         headers['Content-Type'] = 'application/json';
     }
-    if (token.get()) {
-        headers.Authorization = `Bearer ${token.get()}`;
+    if (held) {
+        headers.Authorization = `Bearer ${held}`;
     }
     return fetch(path, {
         method: body === undefined ? 'GET' : 'POST',

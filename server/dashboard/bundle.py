@@ -40,6 +40,9 @@ class Bundle:
         self.has_charts = all((charts / name).is_file() for name in CHARTS.values())
         if self.has_charts:
             self.plain |= {name: (charts / real).read_bytes() for name, real in CHARTS.items()}
+            licence = charts.parent / "LICENSE"  # whoever gets the library gets its terms
+            if licence.is_file():
+                self.plain["uplot.js"] = b"/*!\n" + licence.read_bytes() + b"*/\n" + self.plain["uplot.js"]
         self.served = {}
 
     def asset(self, name, on_the_way=()):

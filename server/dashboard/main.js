@@ -104,10 +104,10 @@ function theme() {
         document.documentElement.dataset.theme = name;
 import('./chart.js').then(({recolour}) => recolour());
     };
-    select.value = localStorage.getItem(THEME) ?? 'auto';
+    select.value = state.storage('localStorage')?.getItem(THEME) ?? 'auto';
     document.documentElement.dataset.theme = select.value;
     select.addEventListener('change', () => {
-        localStorage.setItem(THEME, select.value);
+        state.storage('localStorage')?.setItem(THEME, select.value);
         use(select.value);
     });
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => use(select.value));

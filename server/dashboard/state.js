@@ -4,6 +4,16 @@
 
 const remembered = new Map();
 
+// What the browser keeps for this page ('localStorage', 'sessionStorage'); null where it is told
+// not to.
+export function storage(name) {
+    try {
+        return window[name];
+    } catch {
+        return null;
+    }
+}
+
 // {view, values} of the address; values is a plain object of texts.
 export function read() {
     const [view, query = ''] = location.hash.replace(/^#/, '').split(/\?(.*)/s);

@@ -1,6 +1,6 @@
 // A view of two halves: a form, and what the API answers to it. Every change is asked at once, and
 // what was still being asked is given up.
-import {Problem, ask, token} from './api.js';
+import {Problem, ask, useToken} from './api.js';
 import {el, replace} from './dom.js';
 import {Form} from './form.js';
 import * as state from './state.js';
@@ -17,7 +17,7 @@ export function problemBox(problem, left, again) {
     if (problem.status === 401) {
         const input = el('input', {type: 'password', autocomplete: 'off', 'aria-label': 'Token'});
         const use = () => {
-            token.set(input.value.trim());
+            useToken(input.value.trim());
             again();
         };
         box.append(

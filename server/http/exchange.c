@@ -117,7 +117,7 @@ static struct lq_ip client_of(const struct lq_exchange *exchange)
 static enum lq_code take_rate(struct lq_exchange *exchange, struct lq_rate *rate, struct lq_ip key,
                               const char *whose, struct lq_error *err)
 {
-    if (rate == NULL || lq_route_is_probe(exchange->match.route)) {
+    if (rate == NULL || lq_route_is_free(exchange->match.route)) {
         return LQ_OK;
     }
     const struct timespec *now = &exchange->start;

@@ -151,9 +151,10 @@ const char *lq_route_scope(const struct lq_route *route, const struct lq_config 
                : NULL;
 }
 
-bool lq_route_is_probe(const struct lq_route *route)
+bool lq_route_is_free(const struct lq_route *route)
 {
-    return route->handler == lq_health_get || route->handler == lq_ready_get;
+    return route->handler == lq_health_get || route->handler == lq_ready_get ||
+           route->handler == lq_dashboard_get || route->handler == lq_assets_get;
 }
 
 bool lq_route_takes_csv(const struct lq_route *route)
