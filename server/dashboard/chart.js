@@ -20,7 +20,7 @@ let asked = null;
 
 // The library once it has come; null where the build had none. It is asked for with the first
 // chart.
-export function library() {
+function library() {
     const name = document.querySelector('meta[name=charts]')?.content;
     asked ??= new Promise((resolve) => {
         const come = () => resolve(window.uPlot ?? null);

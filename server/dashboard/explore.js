@@ -35,11 +35,19 @@ const AXES = [
 ];
 const NAMED =
     ['attention', 'estimator', 'gpu', 'method', 'model', 'optimizer', 'precision', 'stack'];
+// Where most batch sizes were measured.
+const FIRST = {
+    gpu: 'A100-80GB-PCIe'
+};
 const QUANTITIES = [
     'queries_per_s', 'tokens_per_s', 'step_s', 'duration_s', 'cost_usd', 'memory_bytes',
     'batch_size', 'max_batch_size'
 ];
-const choices = (list) => list.map((name) => [name, name.replaceAll('_', ' ')]);
+const choices = (list) => list.map((name) => [name, f.words(name)]);
+
+// The job's fields stand below /job in a sweep.
+const ofJob = (field) =>
+    ({...field, pointers: field.pointers.map((pointer) => `/job${pointer}`), assumed: field.key});
 
 function fields() {
     return [
@@ -80,12 +88,7 @@ function fields() {
             shown: ({by}) => by !== '',
             hint: 'With commas; of active experts the model\'s own and all where empty'
         },
-        ...jobFields(['batch_size', 'active_experts']).map((field) => ({
-                                                               ...field,
-                                                               pointers: field.pointers.map(
-                                                                   (pointer) => `/job${pointer}`),
-                                                               assumed: field.key
-                                                           })),
+        ...jobFields(['batch_size', 'active_experts'], FIRST).map(ofJob),
     ];
 }
 
@@ -122,7 +125,7 @@ function secondAxis(values, models) {
 const intervalOf = (point, y) => point.interval?.[y] ?? undefined;
 
 function curves(sweep, y) {
-    const label = sweep.by ? sweep.by.name.replaceAll('_', ' ') : y.replaceAll('_', ' ');
+    const label = sweep.by ? f.words(sweep.by.name) : f.words(y);
     return sweep.series.map(
         ({by, points}, i) => ({
             label: by === null ? label : `${label} ${by}`,
@@ -192,8 +195,8 @@ function problems(sweep) {
         p.table(
             'Points without an answer',
             [
-                {label: sweep.x.name.replaceAll('_', ' '), get: (row) => row.x},
-                {label: sweep.by?.name.replaceAll('_', ' ') ?? '', get: (row) => row.by},
+                {label: f.words(sweep.x.name), get: (row) => row.x},
+                {label: sweep.by ? f.words(sweep.by.name) : '', get: (row) => row.by},
                 {label: 'Reason', text: true, get: (row) => row.code},
                 {label: 'Detail', text: true, get: (row) => row.detail},
             ],
@@ -204,14 +207,12 @@ function numbers(sweep) {
     const rows = sweep.series.flatMap(
         ({by, points}) => points.filter(({problem}) => !problem).map((point) => ({...point, by})));
     const columns = sweep.quantities.map(
-        ({name}) =>
-            ({label: name.replaceAll('_', ' '), get: (row) => row[name], format: f.byName(name)}));
+        ({name}) => ({label: f.words(name), get: (row) => row[name], format: f.byName(name)}));
     return p.table(
         'All quantities',
         [
-            {label: sweep.x.name.replaceAll('_', ' '), get: (row) => row.x},
-            ...(sweep.by ? [{label: sweep.by.name.replaceAll('_', ' '), get: (row) => row.by}] :
-                           []),
+            {label: f.words(sweep.x.name), get: (row) => row.x},
+            ...(sweep.by ? [{label: f.words(sweep.by.name), get: (row) => row.by}] : []),
             ...columns, {
                 label: 'Evidence',
                 text: true,
@@ -229,9 +230,9 @@ function drawing(sweep, points, values) {
     }
     const spread = sweep.x.values.at(-1) / sweep.x.values[0];
     return chart({
-        title: `${values.y.replaceAll('_', ' ')} along ${sweep.x.name.replaceAll('_', ' ')}`,
-        x: {label: sweep.x.name.replaceAll('_', ' '), format: f.short, log: spread > 100},
-        y: {label: values.y.replaceAll('_', ' '), format: f.byName(values.y)},
+        title: `${f.words(values.y)} along ${f.words(sweep.x.name)}`,
+        x: {label: f.words(sweep.x.name), format: f.short, log: spread > 100},
+        y: {label: f.words(values.y), format: f.byName(values.y)},
         height: 400,
         series: [...lines, ...measured(points, sweep, values, lines)],
         note: 'Upright strokes are intervals of the estimates; dots are measured points.'
@@ -265,7 +266,7 @@ export async function open(page) {
         const mine = turn;
         const place = el('div', {}, drawing(sweep, [], values));
         replace(
-            node, el('h2', {}, `${values.y} of ${values.model}`.replaceAll('_', ' ')), place,
+            node, el('h2', {}, `${f.words(values.y)} of ${values.model}`), place,
             p.copies('/v1/sweeps', body), problems(sweep), numbers(sweep),
             p.fold('What was assumed', p.tree(sweep.assumptions)));
         pointsOf(values.model).then((points) => {

@@ -29,7 +29,6 @@ export const short = (value) => (value === 0 ? '0' : scaled(value, PREFIXES));
 export const count = (value) => (value === 0 ? '0' : scaled(value, COUNTS));
 export const percent = (value) => `${GROUPED.format(value * 100)} %`;
 export const times = (value) => `${GROUPED.format(value)}×`;
-export const perSecond = (unit) => (value) => `${GROUPED.format(value)} ${unit}/s`;
 
 // Dollars to the cent where cents matter.
 export function usd(value) {
@@ -57,5 +56,7 @@ export function byName(name) {
     return (endings.find(([end]) => name.endsWith(end)) ?? [null, plain])[1];
 }
 
-// A name with underscores and units as people read it.
-export const words = (name) => name.replace(/_(bytes|s|usd|flop)$/, '').replaceAll('_', ' ');
+// A name without underscores, and without the unit where the number beside it has one.
+export const words = (name) => name.replace(/(?<!_per)_(bytes|s|usd)$/, '')
+                                   .replace(/_per_s$/, ' per second')
+                                   .replaceAll('_', ' ');

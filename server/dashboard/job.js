@@ -211,9 +211,9 @@ const more = (suggestions) =>
      },
 ];
 
-// The fields of a job, without those named in `left`. What they suggest comes later: the first
-// question need not wait for it.
-export function jobFields(left = []) {
+// The fields of a job, without those named in `left`; `initial` are a view's own first values. What
+// fields suggest comes later: the first question need not wait for it.
+export function jobFields(left = [], initial = {}) {
     const suggestions = {
         models: ids('models'),
         gpus: ids('gpus'),
@@ -221,7 +221,8 @@ export function jobFields(left = []) {
         stacks: ids('stacks').then((stacks) => [['', 'default'], ...stacks])
     };
     const fields = [...basics(lengthOptions(), suggestions), ...more(suggestions)];
-    return fields.filter(({key}) => !left.includes(key));
+    return fields.filter(({key}) => !left.includes(key))
+        .map((field) => ({...field, initial: initial[field.key] ?? field.initial}));
 }
 
 // A number where the text is one; else the text, for the API to refuse.
@@ -248,7 +249,7 @@ function fromJson(value) {
 }
 
 // Pasted lengths in one of the API's spellings: a sample, a histogram, quantiles.
-export function lengthsOf(text) {
+function lengthsOf(text) {
     const value = /^[[{]/.test(text) ? parsed(text) : null;
     if (value !== null && typeof value === 'object') {
         return fromJson(value);

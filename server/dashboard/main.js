@@ -21,26 +21,25 @@ let shown = null; // {view, bench}
 let turn = 0;
 
 // Links lead to what their view was asked last.
-function navigation(current) {
-    const nav = document.getElementById('nav');
-    replace(nav, VIEWS.map(([view, label, group]) => {
-        const aim = () => {
-            link.href = state.address(view, state.last(group));
-        };
-        const link =
-            el('a', {
-                'data-view': view,
-                onclick: aim,
-                onfocus: aim,
-                onpointerenter: aim,
-                'aria-current': view === current ? 'page' : undefined
-            },
-               label);
-        aim();
-        return el('li', {}, link);
-    }));
-    // On a phone the list is wider than the window.
-    nav.querySelector('[aria-current]').scrollIntoView({inline: 'nearest', block: 'nearest'});
+function link([view, label, group]) {
+    const made = el('a', {'data-view': view}, label);
+    const aim = () => {
+        made.href = state.address(view, state.last(group));
+    };
+    ['click', 'focus', 'pointerenter'].forEach((event) => made.addEventListener(event, aim));
+    aim();
+    return el('li', {}, made);
+}
+
+function mark(current) {
+    document.querySelectorAll('#nav a').forEach((one) => {
+        one.removeAttribute('aria-current');
+        if (one.dataset.view === current) {
+            one.setAttribute('aria-current', 'page');
+            // On a phone the list is wider than the window.
+            one.scrollIntoView({inline: 'nearest', block: 'nearest'});
+        }
+    });
 }
 
 function failed(problem, again) {
@@ -69,7 +68,7 @@ async function show() {
     const mine = turn;
     shown = {view, bench: null};
     document.title = `${label} · llmquote`;
-    navigation(view);
+    mark(view);
     const node = el('div', {class: `view ${view}`});
     replace(main, node);
     node.setAttribute('aria-busy', 'true');
@@ -118,6 +117,7 @@ document.getElementById('skip').addEventListener('click', (event) => {
     main.focus();
 });
 addEventListener('hashchange', show);
+replace(document.getElementById('nav'), VIEWS.map(link));
 connected();
 theme();
 show();

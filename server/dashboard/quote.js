@@ -5,9 +5,6 @@ import {jobFields, jobOf} from './job.js';
 import * as p from './parts.js';
 import {workbench} from './workbench.js';
 
-export const group = 'job';
-export const title = 'Quote';
-
 const MEMORY = [
     ['weights', 'weights_bytes'], ['adapter', 'adapter_bytes'], ['gradients', 'gradient_bytes'],
     ['optimizer', 'optimizer_bytes'], ['activations', 'activation_bytes'],

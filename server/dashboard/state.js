@@ -26,10 +26,11 @@ export function address(view, values) {
 }
 
 // The view now shows these values of its fields `keys`; a change inside a view adds no step to the
-// history. What other views of the group were asked stays remembered.
-export function write(view, group, keys, values) {
+// history. `all` are the values with those that the address leaves out, which other views of the
+// group may take for granted differently; what those were asked stays remembered.
+export function write(view, group, keys, values, all = values) {
     const others = Object.entries(last(group)).filter(([key]) => !keys.includes(key));
-    remembered.set(group, {...Object.fromEntries(others), ...values});
+    remembered.set(group, {...Object.fromEntries(others), ...all});
     const wanted = address(view, values);
     if (location.hash !== wanted) {
         history.replaceState(null, '', wanted);

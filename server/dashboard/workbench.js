@@ -50,14 +50,20 @@ export function latest(work, fail) {
     }
 }
 
+// What a screen reader says of a new answer: its heading and its first two quantities.
+function summary(answer) {
+    const spoken = answer.querySelectorAll('h2, .card:not(.wide):nth-child(-n + 2) :is(h3, .big)');
+    return [...spoken].map((node) => node.textContent).join(', ');
+}
+
 // Builds the view into `page.node`. `questions(values)` gives [[path, body], ...], asked side by
-// side; `draw(node, answers, values, bodies)` fills the right half; `extra` are nodes below the
-// form.
-export function workbench(page, {fields, questions, draw, extra}) {
+// side; `draw(node, answers, values, bodies)` fills the right half.
+export function workbench(page, {fields, questions, draw}) {
     const answer = el('div', {class: 'answer'});
+    const said = el('p', {class: 'sr', role: 'status'});
     const keys = fields.map(({key}) => key);
     let round = 0;
-    const save = () => state.write(page.view, page.group, keys, form.values());
+    const save = () => state.write(page.view, page.group, keys, form.values(), form.all());
     const refresh = latest(
         async (signal) => {
             const values = form.all();
@@ -78,6 +84,7 @@ export function workbench(page, {fields, questions, draw, extra}) {
         });
     const done = () => {
         answer.removeAttribute('aria-busy');
+        said.textContent = summary(answer);
         round += 1;
         answer.dataset.round = round;
     };
@@ -89,16 +96,10 @@ export function workbench(page, {fields, questions, draw, extra}) {
     save();
     page.node.append(
         el('div', {class: 'workbench'},
-           el('section', {class: 'ask', 'aria-label': 'Question'}, form.node, extra), answer));
+           el('section', {class: 'ask', 'aria-label': 'Question'}, form.node), answer, said));
     refresh();
     return {
         form,
-        refresh,
-        set: (values) => {
-            form.fill({...form.all(), ...values});
-            save();
-            refresh();
-        },
         fill: (values) => {
             form.fill(values);
             refresh();

@@ -176,6 +176,12 @@ async function addressesRestore(browser, server) {
     await h.visit(page, server, '#quote?gpu=H100-SXM-80GB');
     await page.click('[data-view=compare]');
     await page.waitForSelector('.view.compare .answer[data-round]');
+    h.same(await page.inputValue('[name=gpus]'), '', 'what another view was not asked');
+    await page.click('[data-view=explore]');
+    await page.waitForSelector('.view.explore .answer[data-round]');
+    h.same(await page.inputValue('[name=gpu]'), 'H100-SXM-80GB', 'the GPU of the same job');
+    await page.goBack();
+    await page.waitForSelector('.view.compare .answer[data-round]');
     await page.goBack();
     await page.waitForSelector('.view.quote .answer[data-round]');
     h.same(await page.inputValue('[name=gpu]'), 'H100-SXM-80GB', 'the GPU after going back');
@@ -213,6 +219,11 @@ async function byKeyboard(browser, server) {
     await page.focus('[data-view=plan]');
     await page.keyboard.press('Enter');
     await page.waitForSelector('.view.plan h2');
+    h.same(
+        await page.evaluate(() => document.activeElement.dataset.view), 'plan', 'the focus after');
+    h.claim(
+        /experts, .*Parameters/.test(await page.textContent('[role=status].sr')),
+        'nothing is said of the new answer');
     await page.close();
 }
 
