@@ -1,6 +1,6 @@
 // A fine-tuning job as a form: its fields, and the request that they make. Shared by the views that
 // ask about a job. What is no number goes to the API as it is, which then says what it wants.
-import {catalog, ids} from './catalog.js';
+import {ids, suggested} from './catalog.js';
 
 const MORE = 'More settings';
 const is = (key, ...wanted) => (values) => wanted.includes(values[key]);
@@ -14,7 +14,7 @@ const YES_NO = [['', 'default'], ['true', 'yes'], ['false', 'no']];
 const withDefault = (...options) => [['', 'default'], ...options];
 
 async function lengthOptions() {
-    const sets = await catalog('datasets');
+    const sets = await suggested('datasets');
     return [
         ...sets.map(({id}) => [id, id]), ['fixed', 'all of one length'], ['paste', 'pasted below']
     ];

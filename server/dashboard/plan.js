@@ -1,6 +1,6 @@
 // The view Plan: a training budget and a life of serving, by the number of experts: which model is
 // best, and the curves behind that (Figures 3-6 of Yun et al. 2024 are its first state).
-import {catalog, ids} from './catalog.js';
+import {ids, suggested} from './catalog.js';
 import {chart} from './chart.js';
 import {el, figure, replace} from './dom.js';
 import * as f from './format.js';
@@ -12,7 +12,7 @@ const MORE = 'More settings';
 
 // Laws by which a budget can be divided between parameters and tokens.
 async function dividing() {
-    const laws = await catalog('scaling-laws');
+    const laws = await suggested('scaling-laws');
     return laws.filter((law) => law.knows_tokens && law.quantity === 'loss').map(({id}) => id);
 }
 
