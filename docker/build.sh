@@ -31,6 +31,9 @@ context=$(mktemp -d "$place/context.XXXXXX")
 trap 'rm -rf "$context"' EXIT
 (cd "$root" && git ls-files -z --cached --others --exclude-standard |
     xargs -0 cp --parents --target-directory "$context")
+# The dashboard's chart library, where ./dev has fetched it; without it the page says what is missing.
+charts=${BUILD_DIR:-$root/build}/npm/dashboard/node_modules/uplot/dist
+[ ! -d "$charts" ] || cp -r "$charts" "$context/charts"
 
 for name in "$@"; do
     tool build --isolation chroot --pull-never --layers --format docker \

@@ -29,6 +29,7 @@ struct lq_request {
     const char *authorization;   /* header, or NULL; checked where the route has a scope */
     const char *idempotency_key; /* header, or NULL */
     const char *if_none_match;   /* header, or NULL */
+    bool accepts_gzip;           /* Accept-Encoding takes gzip */
     const char *token_name;      /* name of the token that was checked, NULL where none is needed */
     const char *token_id;        /* and its id */
     struct lq_query query[LQ_QUERY_MAX];
@@ -44,9 +45,13 @@ struct lq_reply {
     const char *body;
     size_t body_size;
     void (*free_body)(void *body);
-    bool repeatable;    /* the same request on the same data gives the same bytes */
-    char etag[72];      /* "" = none; with quotes */
-    char location[192]; /* "" = none */
+    const char *content_encoding; /* of the body; NULL: none */
+    const char *content_policy;   /* in place of the policy that lets an answer run nothing */
+    bool varies_by_encoding;      /* another Accept-Encoding is answered otherwise */
+    bool is_immutable;            /* behind this path the bytes never change */
+    bool repeatable;              /* the same request on the same data gives the same bytes */
+    char etag[72];                /* "" = none; with quotes */
+    char location[192];           /* "" = none */
 };
 
 /* One call: the request, the catalog snapshot it is answered from, and where faults go. */

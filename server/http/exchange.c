@@ -117,7 +117,7 @@ static struct lq_ip client_of(const struct lq_exchange *exchange)
 static enum lq_code take_rate(struct lq_exchange *exchange, struct lq_rate *rate, struct lq_ip key,
                               const char *whose, struct lq_error *err)
 {
-    if (rate == NULL || lq_route_is_probe(exchange->match.route)) {
+    if (rate == NULL || lq_route_is_free(exchange->match.route)) {
         return LQ_OK;
     }
     const struct timespec *now = &exchange->start;
@@ -163,6 +163,7 @@ enum lq_code lq_exchange_admit(struct lq_exchange *exchange, const char *method,
     exchange->request.authorization = head->authorization;
     exchange->request.idempotency_key = head->idempotency_key;
     exchange->request.if_none_match = head->if_none_match;
+    exchange->request.accepts_gzip = lq_head_accepts_gzip(head);
     if (head->request_id != NULL && lq_request_id_is_valid(head->request_id)) {
         memcpy(exchange->request.id, head->request_id, strlen(head->request_id) + 1);
     } else {

@@ -17,6 +17,7 @@ static const struct known {
     const char *name;
     size_t offset;
 } KNOWN[] = {
+    {"Accept-Encoding", offsetof(struct lq_head, accept_encoding)},
     {"Authorization", offsetof(struct lq_head, authorization)},
     {"Content-Length", offsetof(struct lq_head, content_length)},
     {"Content-Type", offsetof(struct lq_head, content_type)},
@@ -72,7 +73,7 @@ void lq_head_add(struct lq_head *head, const char *name, size_t name_size, const
         const char **slot = (const char **)(void *)((char *)head + KNOWN[i].offset);
         bool repeated_length = slot == &head->content_length && *slot != NULL &&
                                strcmp(*slot, value) == 0; /* RFC 9112, 6.3 allows this one */
-        bool is_list = slot == &head->forwarded_for;
+        bool is_list = slot == &head->forwarded_for || slot == &head->accept_encoding;
         if (*slot != NULL && !repeated_length && !is_list) {
             set_fault(head, "a header field that may come only once is repeated");
         }
@@ -140,6 +141,35 @@ int64_t lq_head_body_size(const struct lq_head *head)
 static const char *skip_blanks(const char *text)
 {
     return text + strspn(text, " \t");
+}
+
+/* Whether what stands behind a coding's name gives it a weight of 0: "; q=0.000". */
+static bool is_refused(const char *weight, size_t size)
+{
+    const char *q = memchr(weight, '=', size);
+    if (q == NULL) {
+        return false;
+    }
+    const size_t zeros = strspn(q + 1, "0. \t");
+    return q + 1 + zeros >= weight + size;
+}
+
+bool lq_head_accepts_gzip(const struct lq_head *head)
+{
+    bool any = false;
+    const char *text = head->accept_encoding != NULL ? head->accept_encoding : "";
+    while (*text != '\0') {
+        text += strspn(text, ", \t");
+        const size_t size = strcspn(text, ",");
+        const size_t name = strspn(text, TOKEN_CHARACTERS);
+        const bool taken = !is_refused(text + name, size - name);
+        if (name == 4 && strncasecmp(text, "gzip", 4) == 0) {
+            return taken;
+        }
+        any = any || (name == 1 && *text == '*' && taken);
+        text += size;
+    }
+    return any;
 }
 
 /* Reads one ";name=value" of a media type; NULL where it is malformed or a charset but utf-8. */

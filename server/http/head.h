@@ -12,6 +12,7 @@ enum { LQ_HEAD_MAX_BYTES = 16 * 1024, LQ_URI_MAX_BYTES = 4 * 1024 };
 
 /* Borrowed values, NULL where the field is not there. Zero-initialise. */
 struct lq_head {
+    const char *accept_encoding; /* the last one, where there are several */
     const char *authorization;
     const char *content_length;
     const char *content_type;
@@ -41,6 +42,9 @@ LQ_MUST_USE enum lq_code lq_head_check(const struct lq_head *head, const char *v
 /* Whether a body follows the head, and its size: -1 where it is chunked. */
 bool lq_head_has_body(const struct lq_head *head);
 int64_t lq_head_body_size(const struct lq_head *head);
+
+/* Whether gzip may answer (RFC 9110, 12.5.3): named or covered by "*", with a weight above 0. */
+bool lq_head_accepts_gzip(const struct lq_head *head);
 
 /* application/json or application/<anything>+json, with no charset but utf-8. NULL is not JSON. */
 bool lq_media_is_json(const char *content_type);

@@ -64,8 +64,11 @@ static void add_cross_origin_fields(struct lq_exchange *exchange, bool is_prefli
     struct lq_answer *answer = &exchange->answer;
     const struct lq_config *config = exchange->service->config;
     const char *origin = exchange->head.origin;
+    const bool by_encoding = exchange->reply.varies_by_encoding;
     if (config->origin_count > 0) {
-        add(answer, "Vary", "Origin");
+        add(answer, "Vary", by_encoding ? "Origin, Accept-Encoding" : "Origin");
+    } else if (by_encoding) {
+        add(answer, "Vary", "Accept-Encoding");
     }
     if (origin == NULL || !lq_config_allows_origin(config, origin)) {
         add(answer, "Cross-Origin-Resource-Policy", "same-origin");
@@ -82,16 +85,28 @@ static void add_cross_origin_fields(struct lq_exchange *exchange, bool is_prefli
     }
 }
 
-/* Answers are data: nothing in them is to be run, framed or told to others. */
+/* Answers are data: nothing in them is to be run, framed or told to others. The page has a policy
+ * of its own. */
 static void add_protective_fields(struct lq_exchange *exchange)
 {
     struct lq_answer *answer = &exchange->answer;
     add(answer, "X-Content-Type-Options", "nosniff");
     add(answer, "Referrer-Policy", "no-referrer");
-    add(answer, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+    const char *policy = exchange->reply.content_policy;
+    add(answer, "Content-Security-Policy",
+        policy != NULL ? policy : "default-src 'none'; frame-ancestors 'none'");
     if (exchange->service->config->tls_cert[0] != '\0') {
         add(answer, "Strict-Transport-Security", "max-age=31536000"); /* a year, as is customary */
     }
+}
+
+/* What may be kept: for ever, as long as its tag still holds, or not at all. */
+static const char *cache_control(const struct lq_reply *reply)
+{
+    if (reply->is_immutable) {
+        return "public, max-age=31536000, immutable"; /* a year, the longest that is customary */
+    }
+    return reply->etag[0] != '\0' ? "no-cache" : "no-store";
 }
 
 void lq_respond(struct lq_exchange *exchange)
@@ -110,10 +125,13 @@ void lq_respond(struct lq_exchange *exchange)
     if (answer->body_size > 0) {
         add(answer, "Content-Type",
             reply->content_type != NULL ? reply->content_type : "application/json");
+        if (reply->content_encoding != NULL) {
+            add(answer, "Content-Encoding", reply->content_encoding);
+        }
     }
     add(answer, "X-Request-Id", exchange->request.id);
     add_protective_fields(exchange);
-    add(answer, "Cache-Control", reply->etag[0] != '\0' ? "no-cache" : "no-store");
+    add(answer, "Cache-Control", cache_control(reply));
     if (reply->etag[0] != '\0') {
         add(answer, "ETag", reply->etag);
     }

@@ -4,6 +4,7 @@
 #include "server/api/auth.h"
 #include "server/api/calibrations.h"
 #include "server/api/comparisons.h"
+#include "server/api/dashboard.h"
 #include "server/api/datasets.h"
 #include "server/api/estimates.h"
 #include "server/api/exclusions.h"
@@ -80,6 +81,8 @@ const struct lq_route LQ_ROUTES[] = {
     {"GET", "/readyz", lq_ready_get, NULL, 0},
     {"GET", "/metrics", lq_metrics_get, NULL, 0},
     {"GET", "/openapi.yaml", lq_openapi_get, NULL, 0},
+    {"GET", "/", lq_dashboard_get, NULL, 0},
+    {"GET", "/assets/{id}", lq_assets_get, NULL, 0},
 };
 const size_t LQ_ROUTE_COUNT = sizeof LQ_ROUTES / sizeof LQ_ROUTES[0];
 
@@ -148,9 +151,10 @@ const char *lq_route_scope(const struct lq_route *route, const struct lq_config 
                : NULL;
 }
 
-bool lq_route_is_probe(const struct lq_route *route)
+bool lq_route_is_free(const struct lq_route *route)
 {
-    return route->handler == lq_health_get || route->handler == lq_ready_get;
+    return route->handler == lq_health_get || route->handler == lq_ready_get ||
+           route->handler == lq_dashboard_get || route->handler == lq_assets_get;
 }
 
 bool lq_route_takes_csv(const struct lq_route *route)

@@ -37,8 +37,9 @@ LQ_MUST_USE enum lq_code lq_route_find(const char *method, const char *path, str
  * "read" for all under /v1; NULL: none. */
 const char *lq_route_scope(const struct lq_route *route, const struct lq_config *config);
 
-/* Whether it is asked by what watches the service, and is not counted. */
-bool lq_route_is_probe(const struct lq_route *route);
+/* Whether no rate counts it: it is asked by what watches the service, or is a file of the
+ * dashboard, of which a page takes many at once and which cost a copy. */
+bool lq_route_is_free(const struct lq_route *route);
 
 /* Whether the route takes its body as text/csv too. */
 bool lq_route_takes_csv(const struct lq_route *route);

@@ -20,7 +20,8 @@ MAY_INCLUDE = {
     "server/json": CORE,
     "server/store": CORE + ["migrations"],  # migrations/embed.h: the SQL and the seed as bytes
     "server/jobs": SERVER_BELOW_API,
-    "server/api": SERVER_BELOW_API + ["server/jobs", "migrations"],  # openapi.yaml as bytes
+    "server/dashboard": [],
+    "server/api": SERVER_BELOW_API + ["server/jobs", "server/dashboard", "migrations"],  # as bytes
     "server/http": SERVER_BELOW_API + ["server/api"],
     "kernels": CORE[:1],  # backend.h: one header between the worker and its backends
     "kernels/cpu": CORE[:1] + ["kernels"],

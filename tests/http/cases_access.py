@@ -1,5 +1,6 @@
 """Who may do what, and how often: closed reads, tokens that are no good, rates, forged addresses."""
 import contextlib
+import re
 import time
 
 from client import Server, expect_problem, wait_until
@@ -123,6 +124,9 @@ def case_an_address_has_its_rate(server):
         assert answer.header("Retry-After") == "1"
         assert statuses(other, 20, path="/healthz") == [200] * 20
         assert statuses(other, 3, path="/readyz") == [200] * 3
+        assert statuses(other, 20, path="/") == [200] * 20  # and its files: a page takes many at once
+        asset = re.search(r'"(/assets/[^"]+)"', other.get("/").body.decode()).group(1)
+        assert statuses(other, 20, path=asset) == [200] * 20
         time.sleep(1.1)
         assert other.get("/v1/stacks").status == 200
         with other.connect() as connection:  # a refusal ends no connection

@@ -115,8 +115,8 @@ def case_the_body_of_a_call_without_one_is_skipped(server):
 # Routing
 
 def case_unknown_paths_are_404(server):
-    for path in ("/", "/v1", "/v1/", "/v1/models/", "/v1/models/a/b", "/v1/estimates/", "/V1/models",
-                 "/healthz/x"):
+    for path in ("/index.html", "/assets", "/v1", "/v1/", "/v1/models/", "/v1/models/a/b",
+                 "/v1/estimates/", "/V1/models", "/healthz/x"):
         expect_problem(server.get(path), 404, "not-found")
 
 

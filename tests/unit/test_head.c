@@ -50,6 +50,34 @@ START_TEST(ambiguous_framing_is_refused)
 }
 END_TEST
 
+static bool accepts(const char *codings)
+{
+    struct lq_head head = {0};
+    if (codings != NULL) {
+        add(&head, "accept-encoding", codings);
+    }
+    return lq_head_accepts_gzip(&head);
+}
+
+START_TEST(gzip_answers_those_who_take_it)
+{
+    ck_assert(accepts("gzip"));
+    ck_assert(accepts("br, GZip;q=0.001, deflate"));
+    ck_assert(accepts("gzip; q=1.0"));
+    ck_assert(accepts("*"));
+    ck_assert(accepts("identity;q=0, *;q=0.1"));
+    ck_assert(!accepts(NULL));
+    ck_assert(!accepts(""));
+    ck_assert(!accepts(",, ,"));
+    ck_assert(!accepts("br, deflate"));
+    ck_assert(!accepts("gzip;q=0"));
+    ck_assert(!accepts("gzip;q=0, *"));
+    ck_assert(!accepts("*;q=0.000, br"));
+    ck_assert(!accepts("xgzip, gzipped"));
+    expect("Accept-Encoding", "br", "Accept-Encoding", "gzip", NULL);
+}
+END_TEST
+
 START_TEST(plain_framing_is_taken)
 {
     expect(NULL, NULL, NULL, NULL, NULL);
@@ -160,6 +188,7 @@ int main(void)
     Suite *suite = suite_create("head");
     TCase *tests = tcase_create("head");
     tcase_add_test(tests, ambiguous_framing_is_refused);
+    tcase_add_test(tests, gzip_answers_those_who_take_it);
     tcase_add_test(tests, plain_framing_is_taken);
     tcase_add_test(tests, versions_but_1_0_and_1_1_are_refused);
     tcase_add_test(tests, large_heads_are_refused);
