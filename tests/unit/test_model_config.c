@@ -187,8 +187,8 @@ START_TEST(llama_4_layers_flagged_without_rotary_positions_see_everything)
                "'num_attention_heads':2,'intermediate_size':64,'intermediate_size_mlp':64,"
                "'vocab_size':100,'num_local_experts':4,'num_experts_per_tok':1,"
                "'interleave_moe_layer_step':1,'no_rope_layers':[1,0,1]}");
-    expect_layers(&model, 0, 1, 0, LQ_FFN_MOE);
-    expect_layers(&model, 1, 2, 8192, LQ_FFN_MOE);
+    expect_layers(&model, 0, 2, 8192, LQ_FFN_MOE);
+    expect_layers(&model, 1, 1, 0, LQ_FFN_MOE);
 }
 END_TEST
 
