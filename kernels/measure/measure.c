@@ -4,6 +4,7 @@
 
 #include "kernels/base/stop.h"
 #include "kernels/layer/layer.h"
+#include "kernels/measure/stopwatch.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -42,46 +43,64 @@ struct run {
     int part_count;
 };
 
-static enum lq_code forward(const struct subject *s, struct lq_error *err)
+/* A pass, or all three in turn, as something to be timed. */
+static enum lq_code run_forward(const void *context, struct lq_error *err)
 {
+    const struct subject *s = context;
     return s->layer != NULL ? lq_layer_forward(s->layer, err) : lq_ends_forward(s->ends, err);
 }
 
-static enum lq_code backward(const struct subject *s, struct lq_error *err)
+static enum lq_code run_backward(const void *context, struct lq_error *err)
 {
+    const struct subject *s = context;
     return s->layer != NULL ? lq_layer_backward(s->layer, err) : lq_ends_backward(s->ends, err);
 }
 
-static enum lq_code step(const struct subject *s, struct lq_error *err)
+static enum lq_code run_optimizer(const void *context, struct lq_error *err)
 {
+    const struct subject *s = context;
     return s->layer != NULL ? lq_layer_step(s->layer, err) : lq_ends_step(s->ends, err);
 }
 
-/* One pass timed from the host, the device idle before and after. */
-static enum lq_code time_pass(struct lq_space *space, const struct subject *subject,
-                              enum lq_code (*pass)(const struct subject *, struct lq_error *),
-                              double *seconds, struct lq_error *err)
+static enum lq_code run_step(const void *context, struct lq_error *err)
 {
-    const double start_s = lq_clock_s();
-    LQ_TRY(pass(subject, err));
-    LQ_TRY(space->backend->synchronize(space->device, err));
-    *seconds = lq_clock_s() - start_s;
-    return LQ_OK;
+    LQ_TRY(run_forward(context, err));
+    LQ_TRY(run_backward(context, err));
+    return run_optimizer(context, err);
 }
 
+static enum lq_code time_run(struct lq_space *space, const struct subject *subject,
+                             lq_work_fn *work, int times, struct lq_stretch *out,
+                             struct lq_error *err)
+{
+    const struct lq_stopwatch watch = {
+        .backend = space->backend, .device = space->device, .work = work, .context = subject};
+    return lq_stopwatch_run(&watch, times, out, err);
+}
+
+/* Each pass is timed with the device idle before and after. Where it runs behind, what a step takes
+ * is that of several back to back, and the passes' share of it is what they had alone. */
 static enum lq_code sample(struct lq_space *space, const struct subject *subject,
                            struct stages *stages, struct lq_error *err)
 {
-    double f = 0.0;
-    double b = 0.0;
-    double o = 0.0;
-    LQ_TRY(time_pass(space, subject, forward, &f, err));
-    LQ_TRY(time_pass(space, subject, backward, &b, err));
-    LQ_TRY(time_pass(space, subject, step, &o, err));
-    lq_samples_add(&stages->forward, f);
-    lq_samples_add(&stages->backward, b);
-    lq_samples_add(&stages->optimizer, o);
-    lq_samples_add(&stages->step, f + b + o);
+    static lq_work_fn *const PASSES[] = {run_forward, run_backward, run_optimizer};
+    struct lq_stretch pass[3];
+    struct lq_stretch step = {.each_s = 0.0};
+    for (int i = 0; i < 3; i++) {
+        LQ_TRY(time_run(space, subject, PASSES[i], 1, &pass[i], err));
+        step.each_s += pass[i].each_s;
+        step.behind_s += pass[i].behind_s;
+    }
+    const double alone_s = step.each_s;
+    const int times = space->timed ? 1 : lq_stretch_repeats(&step);
+    if (times > 1) {
+        LQ_TRY(time_run(space, subject, run_step, times, &step, err));
+    }
+    const double share = times > 1 ? step.each_s / alone_s : 1.0;
+    lq_samples_add(&stages->forward, share * pass[0].each_s);
+    lq_samples_add(&stages->backward, share * pass[1].each_s);
+    lq_samples_add(&stages->optimizer, share * pass[2].each_s);
+    lq_samples_add(&stages->step, step.each_s);
     return LQ_OK;
 }
 
