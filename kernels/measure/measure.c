@@ -6,6 +6,7 @@
 #include "kernels/layer/layer.h"
 #include "kernels/measure/stopwatch.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ enum { WARM_UP = 2 };
 struct subject {
     struct lq_training_layer *layer;
     struct lq_training_ends *ends;
+    int together; /* steps that are issued back to back; 0 and 1: each by itself */
 };
 
 /* Its stages, sample by sample. */
@@ -25,6 +27,7 @@ struct stages {
     struct lq_samples backward;
     struct lq_samples optimizer;
     struct lq_samples step;
+    struct lq_stretch alone; /* the last step, its passes each waited for */
 };
 
 /* Bytes of one part by use, and how many such parts the model has. */
@@ -91,12 +94,11 @@ static enum lq_code sample(struct lq_space *space, const struct subject *subject
         step.each_s += pass[i].each_s;
         step.behind_s += pass[i].behind_s;
     }
-    const double alone_s = step.each_s;
-    const int times = space->timed ? 1 : lq_stretch_repeats(&step);
-    if (times > 1) {
-        LQ_TRY(time_run(space, subject, run_step, times, &step, err));
+    stages->alone = step;
+    if (subject->together > 1) {
+        LQ_TRY(time_run(space, subject, run_step, subject->together, &step, err));
     }
-    const double share = times > 1 ? step.each_s / alone_s : 1.0;
+    const double share = subject->together > 1 ? step.each_s / stages->alone.each_s : 1.0;
     lq_samples_add(&stages->forward, share * pass[0].each_s);
     lq_samples_add(&stages->backward, share * pass[1].each_s);
     lq_samples_add(&stages->optimizer, share * pass[2].each_s);
@@ -111,11 +113,12 @@ static enum lq_code profile(struct run *run, struct lq_space *space, const struc
     enum { PROFILED_STEPS = 3 };
     double best[LQ_TERM_COUNT] = {0.0};
     double least_s = HUGE_VAL;
+    const struct subject alone = {.layer = subject->layer, .ends = subject->ends};
     space->timed = true;
     for (int i = 0; i < PROFILED_STEPS; i++) {
         struct stages stages = {.step = {.count = 0}};
         lq_space_restart(space);
-        LQ_TRY(sample(space, subject, &stages, err));
+        LQ_TRY(sample(space, &alone, &stages, err));
         if (stages.step.seconds[0] < least_s) {
             least_s = stages.step.seconds[0];
             for (int t = 0; t < LQ_TERM_COUNT; t++) {
@@ -148,13 +151,18 @@ static enum lq_code sample_round(struct lq_space *space, const struct subject *s
 
 /* Rounds of samples until the two quickest agree and the quicker one is quiet; that one counts.
  * What else runs on a machine only ever adds time. */
-static enum lq_code sample_rounds(struct run *run, struct lq_space *space,
-                                  const struct subject *subject, struct stages *best,
-                                  struct lq_error *err)
+static enum lq_code sample_rounds(struct run *run, struct lq_space *space, struct subject *subject,
+                                  struct stages *best, struct lq_error *err)
 {
     struct stages stages;
-    LQ_TRY(sample_round(space, subject, WARM_UP, &stages, err));
-    const int count = lq_sample_count(stages.step.seconds[WARM_UP - 1], run->job->budget_s);
+    int together = INT_MAX; /* the least that both say: a pause of the host's looks like a wait */
+    for (int i = 0; i < WARM_UP; i++) {
+        LQ_TRY(sample_round(space, subject, 1, &stages, err));
+        const int repeats = lq_stretch_repeats(&stages.alone);
+        together = repeats < together ? repeats : together;
+    }
+    subject->together = together;
+    const int count = lq_sample_count(stages.step.seconds[0], run->job->budget_s);
     struct lq_timing quickest = {.median_s = HUGE_VAL};
     bool is_settled = false;
     for (int round = 1; round <= run->job->rounds_max && !is_settled; round++) {
@@ -196,7 +204,7 @@ static void add_part(struct run *run, const struct lq_space *space, const struct
     }
 }
 
-static enum lq_code run_part(struct run *run, struct lq_space *space, const struct subject *subject,
+static enum lq_code run_part(struct run *run, struct lq_space *space, struct subject *subject,
                              double count, struct lq_error *err)
 {
     struct stages stages = {.step = {.count = 0}};

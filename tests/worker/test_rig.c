@@ -68,17 +68,21 @@ START_TEST(the_cpu_is_found_opened_and_closed)
     lq_rig_close(&rig);
     ck_assert_ptr_null(rig.device);
     lq_rig_close(&rig);
-    ck_assert_int_eq(lq_rig_find(&(struct lq_device_choice){.backend = NULL}, &rig, &err), LQ_OK); /* the first that has one */
+    ck_assert_int_eq(lq_rig_find(&(struct lq_device_choice){.backend = NULL}, &rig, &err),
+                     LQ_OK); /* the first that has one */
 }
 END_TEST
 
 START_TEST(a_backend_or_number_that_there_is_not_is_told)
 {
     struct lq_rig rig;
-    ck_assert_int_eq(lq_rig_find(&(struct lq_device_choice){.backend = "abacus"}, &rig, &err), LQ_EFIELD);
+    ck_assert_int_eq(lq_rig_find(&(struct lq_device_choice){.backend = "abacus"}, &rig, &err),
+                     LQ_EFIELD);
     ck_assert_ptr_nonnull(strstr(err.detail, "\"abacus\""));
     err = (struct lq_error){0};
-    ck_assert_int_eq(lq_rig_find(&(struct lq_device_choice){.backend = "cpu", .device = 7}, &rig, &err), LQ_EDEVICE);
+    ck_assert_int_eq(
+        lq_rig_find(&(struct lq_device_choice){.backend = "cpu", .device = 7}, &rig, &err),
+        LQ_EDEVICE);
     ck_assert_ptr_nonnull(strstr(err.detail, "no number 7"));
 }
 END_TEST
