@@ -109,8 +109,8 @@ static enum lq_code run(struct lq_device *device, const struct lq_op_dequantizat
 static double bytes_per_weight(const struct lq_device *device,
                                const struct lq_op_dequantization *op)
 {
-    const double scale = op->absmax == NULL ? 4.0 : 1.0 + 4.0 / SCALES_BLOCK;
-    return 0.5 + scale / BLOCK + (double)lq_cuda_size(device);
+    const double scale = op->absmax == NULL ? 4.0 : 1.0 + 4.0 / (double)SCALES_BLOCK;
+    return 0.5 + scale / (double)BLOCK + (double)lq_cuda_size(device);
 }
 
 enum lq_code lq_cuda_dequantize(struct lq_device *device, const struct lq_op_dequantization *op,

@@ -47,15 +47,27 @@ template <typename T> struct alignas(LQ_PACK_BYTES) lq_pack {
     T at[COUNT];
 };
 
+/* What a device would stop at; the shim's processor may not. */
+static __device__ inline void lq_check_pack(const void *memory)
+{
+#ifdef __CUDACC__
+    (void)memory;
+#else
+    assert((uintptr_t)memory % LQ_PACK_BYTES == 0);
+#endif
+}
+
 /* `index` counts packs. */
 template <typename T> static __device__ inline lq_pack<T> lq_load_pack(const T *from, int64_t index)
 {
+    lq_check_pack(from);
     return ((const lq_pack<T> *)from)[index];
 }
 
 template <typename T>
 static __device__ inline void lq_store_pack(T *to, int64_t index, const lq_pack<T> &pack)
 {
+    lq_check_pack(to);
     ((lq_pack<T> *)to)[index] = pack;
 }
 

@@ -89,10 +89,62 @@ static __device__ inline float shared_sum(const T *d_y, const T *weight, const T
     return sum;
 }
 
-/* `parts` [grid, width], or NULL: each block's part of d_weight. A thread always has the same
- * columns, so that it alone adds to them, row after row. */
+/* What all of a row's gradients are made of. */
+struct factors {
+    float of_y;
+    float of_x;
+};
+
+static __device__ inline float gradient(const factors &by, float d_y, float weight, float x)
+{
+    return by.of_y * (d_y * weight) - by.of_x * x;
+}
+
+/* Adds 16 bytes' worth of a row to d_x and, unless NULL, to the block's part of d_weight. */
 template <typename T>
-static __global__ void __launch_bounds__(LQ_THREADS)
+static __device__ inline void add_pack(const struct lq_op_norm &op, int64_t row, int64_t i,
+                                       const factors &by, float *part)
+{
+    constexpr int COUNT = lq_pack<T>::COUNT;
+    constexpr int FLOATS = lq_pack<float>::COUNT;
+    const lq_pack<T> x = lq_load_pack((const T *)op.x + row, i);
+    const lq_pack<T> d_y = lq_load_pack((const T *)op.d_y + row, i);
+    const lq_pack<T> weight = lq_load_pack((const T *)op.weight, i);
+    lq_pack<T> d_x = lq_load_pack((const T *)op.d_x + row, i);
+    for (int lane = 0; lane < COUNT; lane++) {
+        const float added =
+            gradient(by, lq_float(d_y.at[lane]), lq_float(weight.at[lane]), lq_float(x.at[lane]));
+        lq_store(&d_x.at[lane], lq_float(d_x.at[lane]) + added);
+    }
+    lq_store_pack((T *)op.d_x + row, i, d_x);
+    for (int first = 0; part != NULL && first < COUNT; first += FLOATS) {
+        lq_pack<float> sum = lq_load_pack(part, (i * COUNT + first) / FLOATS);
+        for (int lane = 0; lane < FLOATS; lane++) {
+            sum.at[lane] += lq_float(d_y.at[first + lane]) * lq_float(x.at[first + lane]) * by.of_y;
+        }
+        lq_store_pack(part, (i * COUNT + first) / FLOATS, sum);
+    }
+}
+
+/* The same for one element. */
+template <typename T>
+static __device__ inline void add_element(const struct lq_op_norm &op, int64_t row, int64_t i,
+                                          const factors &by, float *part)
+{
+    T *d_x = (T *)op.d_x + row + i;
+    const float x = lq_load((const T *)op.x + row + i);
+    const float d_y = lq_load((const T *)op.d_y + row + i);
+    lq_store(d_x, lq_load(d_x) + gradient(by, d_y, lq_load((const T *)op.weight + i), x));
+    if (part != NULL) {
+        part[i] += d_y * x * by.of_y;
+    }
+}
+
+/* `parts` [grid, width], or NULL: each block's part of d_weight. A thread always has the same
+ * columns, so that it alone adds to them, row after row; a row's sums stand between their zeros,
+ * which others write, and the first row. */
+template <typename T>
+static __global__ void __launch_bounds__(LQ_THREADS, 4)
     norm_backward(struct lq_op_norm op, int64_t packs, float *parts)
 {
     __shared__ float room[LQ_WARPS_MAX];
@@ -102,20 +154,17 @@ static __global__ void __launch_bounds__(LQ_THREADS)
         part[i] = 0.0F;
     }
     for (int64_t t = blockIdx.x; t < op.tokens; t += gridDim.x) {
-        const T *x = (const T *)op.x + t * op.width;
-        const T *d_y = (const T *)op.d_y + t * op.width;
-        T *d_x = (T *)op.d_x + t * op.width;
+        const int64_t row = t * op.width;
+        const T *x = (const T *)op.x + row;
         const float root = inverse_root(x, op, packs, room);
-        const float sum = lq_block_sum(shared_sum(d_y, weight, x, op.width, packs), room);
-        const float of_x = root * root * root * sum / (float)op.width;
-        for (int64_t i = threadIdx.x; i < op.width; i += blockDim.x) {
-            const float at = lq_load(x + i);
-            const float d = lq_load(d_y + i);
-            const float added = root * d * lq_load(weight + i) - of_x * at;
-            lq_store(d_x + i, lq_load(d_x + i) + added);
-            if (part != NULL) {
-                part[i] += d * at * root;
-            }
+        const float sum =
+            lq_block_sum(shared_sum((const T *)op.d_y + row, weight, x, op.width, packs), room);
+        const factors by = {root, root * root * root * sum / (float)op.width};
+        for (int64_t i = threadIdx.x; i < packs; i += blockDim.x) {
+            add_pack<T>(op, row, i, by, part);
+        }
+        for (int64_t i = packs * lq_pack<T>::COUNT + threadIdx.x; i < op.width; i += blockDim.x) {
+            add_element<T>(op, row, i, by, part);
         }
     }
 }

@@ -276,7 +276,7 @@ static __device__ __forceinline__ void clear_sums(const struct lq_scan &s,
 
 /* A block of threads per part of a row. */
 template <typename T>
-static __global__ void __launch_bounds__(LQ_SCAN_THREADS) differentiate(struct lq_scan_work w)
+static __global__ void __launch_bounds__(LQ_SCAN_THREADS, 2) differentiate(struct lq_scan_work w)
 {
     LQ_DYNAMIC_SHARED(float, memory);
     const struct lq_scan &s = w.s;

@@ -188,6 +188,50 @@ START_TEST(a_step_is_the_same_in_every_order)
 }
 END_TEST
 
+/* A step in bf16 of a layer with experts, which the grouped kernel multiplies, on a device of its
+ * own; how many calls of the runtime that took. */
+static enum lq_code try_step(const struct lq_layer_job *job, uint64_t *calls, struct lq_error *err)
+{
+    struct lq_device *other = NULL;
+    LQ_TRY(lq_cuda_backend()->open(0, LQ_ELEMENT_BF16, &other, err));
+    lq_space_open(&space, lq_cuda_backend(), other, LQ_ELEMENT_BF16);
+    enum lq_code code = lq_layer_open(&space, job, 0, &layer, err);
+    code = code == LQ_OK ? lq_layer_forward(layer, err) : code;
+    code = code == LQ_OK ? lq_layer_backward(layer, err) : code;
+    code = code == LQ_OK ? lq_layer_step(layer, err) : code;
+    code = code == LQ_OK ? lq_cuda_backend()->synchronize(other, err) : code;
+    *calls = lq_shim_calls(); /* those that follow give back: nobody hears of their failures */
+    lq_layer_close(layer);
+    layer = NULL;
+    lq_space_close(&space);
+    lq_cuda_backend()->close(other);
+    return code;
+}
+
+START_TEST(whichever_call_of_a_step_fails_is_reported_and_leaves_nothing)
+{
+    enum { TRIES = 25 };
+    const struct lq_model model = model_at(1);
+    const struct lq_layer_job job = {
+        .model = &model, .method = &LORA, .rows = 1, .tokens = 5, .seed = 11};
+    const size_t left = lq_shim_left();
+    uint64_t calls = 0;
+    uint64_t made = 0;
+    lq_shim_fail(0);
+    OK(try_step(&job, &calls, &err));
+    for (uint64_t i = 0; i < TRIES; i++) {
+        const uint64_t n = 1 + i * (calls - 1) / (TRIES - 1);
+        struct lq_error err = {0};
+        lq_shim_fail(n);
+        const enum lq_code code = try_step(&job, &made, &err);
+        ck_assert_msg(code == LQ_EDEVICE || code == LQ_ENOFIT, "call %llu of %llu: %s",
+                      (unsigned long long)n, (unsigned long long)calls, lq_code_slug(code));
+        ck_assert_uint_eq(lq_shim_left(), left);
+    }
+    lq_shim_fail(0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cuda_layer");
@@ -195,6 +239,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up_both, tear_down_both);
     tcase_add_loop_test(tests, a_step_leaves_what_the_cpu_leaves, 0, 12);
     tcase_add_loop_test(tests, a_step_is_the_same_in_every_order, 0, 4);
+    tcase_add_test(tests, whichever_call_of_a_step_fails_is_reported_and_leaves_nothing);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

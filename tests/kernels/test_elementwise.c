@@ -36,6 +36,32 @@ START_TEST(sums_may_replace_a_summand)
 }
 END_TEST
 
+/* One operand after the other begins an element later than memory does. */
+START_TEST(operands_may_begin_anywhere)
+{
+    enum { N = 1001 };
+    struct lq_device *device = open_device(1 + _i % VARIANTS);
+    const size_t element = element_bytes(device);
+    const float *a = random_inputs(device, N + 1, 1, 1.0);
+    const float *b = random_inputs(device, N + 1, 2, 1.0);
+    const size_t shift[3] = {_i / VARIANTS == 0, _i / VARIANTS == 1, _i / VARIANTS == 2};
+    char *out = poisoned(device, N + 2);
+    float *want = zero_floats(N);
+    for (size_t i = 0; i < N; i++) {
+        want[i] = a[i + shift[0]] + b[i + shift[1]];
+    }
+    const struct lq_op_add op = {.n = N,
+                                 .a = (const char *)upload(device, a, N + 1) + shift[0] * element,
+                                 .b = (const char *)upload(device, b, N + 1) + shift[1] * element,
+                                 .out = out + shift[2] * element};
+    OK(subject()->add(device, &op, &err));
+    const float *got = download(device, out, N + 2);
+    assert_same("sum", got + shift[2], rounded(device, want, N), N);
+    ck_assert(isnan(got[N + shift[2]]));
+    ck_assert(shift[2] == 0 || isnan(got[0]));
+}
+END_TEST
+
 static const struct lq_op_blocks BLOCKS[] = {
     /* part of every head of [tokens, heads, 7] into heads of their own */
     {.tokens = 17,
@@ -215,6 +241,7 @@ int main(void)
     TCase *tests = tcase_create("elementwise");
     tcase_add_checked_fixture(tests, NULL, release_all);
     tcase_add_loop_test(tests, sums_may_replace_a_summand, 0, LENGTH_COUNT * VARIANTS);
+    tcase_add_loop_test(tests, operands_may_begin_anywhere, 0, 3 * VARIANTS);
     tcase_add_loop_test(tests, blocks_are_copied_repeated_and_summed, 0, BLOCKS_COUNT * VARIANTS);
     tcase_add_loop_test(tests, activations_and_their_slopes, 0, LENGTH_COUNT * VARIANTS);
     tcase_add_loop_test(tests, rows_are_looked_up_and_their_gradients_added, 0, 4 * VARIANTS);

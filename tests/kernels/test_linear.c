@@ -17,11 +17,11 @@ static const struct shape SHAPES[] = {
     {.tokens = 1, .outputs = 1, .inputs = 1, .groups = 1},
     {.tokens = 3, .outputs = 17, .inputs = 129, .groups = 1},
     {.tokens = 129, .outputs = 3, .inputs = 17, .groups = 1},
-    {.tokens = 257, .outputs = 129, .inputs = 131, .groups = 1},
+    {.tokens = 130, .outputs = 129, .inputs = 67, .groups = 1},
     {.tokens = 1, .outputs = 300, .inputs = 1000, .groups = 1},
     {.tokens = 600, .outputs = 8, .inputs = 500, .groups = 1},
     {.tokens = 90, .outputs = 33, .inputs = 65, .groups = 4, .offsets = {0, 0, 50, 51, 90}},
-    {.tokens = 300, .outputs = 65, .inputs = 129, .groups = 5, .offsets = {0, 7, 7, 200, 300, 300}},
+    {.tokens = 300, .outputs = 33, .inputs = 65, .groups = 5, .offsets = {0, 7, 7, 200, 300, 300}},
     {.tokens = 300, .outputs = 65, .inputs = 129, .groups = 3, .offsets = {0, 0, 300, 300}},
     {.tokens = 0, .outputs = 5, .inputs = 7, .groups = 2, .offsets = {0, 0, 0}},
     {.tokens = 150, .outputs = 136, .inputs = 72, .groups = 3, .offsets = {0, 70, 70, 150}},
@@ -150,8 +150,14 @@ START_TEST(products_and_gradients_meet_the_triple_loop)
         struct fixture f = fixture_of(device, &SHAPES[_i / VARIANTS], (enum lq_linear_pass)pass);
         double *product = zero_doubles(written_by(&f).count);
         add_reference(&f, product);
-        check_pass(f, product, false);
-        check_pass(f, product, true);
+        const bool all = _i % VARIANTS == 0;
+        const bool accumulate = (_i + pass) % 2 == 0;
+        if (all || !accumulate) {
+            check_pass(f, product, false);
+        }
+        if (all || accumulate) {
+            check_pass(f, product, true);
+        }
     }
 }
 END_TEST
@@ -230,7 +236,7 @@ START_TEST(the_same_bytes_come_out_every_time)
     struct fixture f = fixture_of(device, &SHAPES[10], (enum lq_linear_pass)pass);
     const struct written out = written_by(&f);
     const float *first = NULL;
-    for (uint64_t seed = 0; seed < 4; seed++) {
+    for (uint64_t seed = 0; seed < 3; seed++) {
         subject_order(seed);
         *out.at = poisoned(device, out.count);
         OK(subject()->linear(device, &f.op, &err));
@@ -245,8 +251,8 @@ START_TEST(the_tally_counts_flops_and_the_weights_of_groups_with_rows)
 {
     struct lq_device *device = open_device(1 + _i);
     struct fixture f = fixture_of(device, &SHAPES[7], LQ_LINEAR_FORWARD);
-    const double flop = 2.0 * 300.0 * 65.0 * 129.0;
-    const double weight_bytes = 3.0 * (double)element_bytes(device) * 65.0 * 129.0;
+    const double flop = 2.0 * 300.0 * 33.0 * 65.0;
+    const double weight_bytes = 3.0 * (double)element_bytes(device) * 33.0 * 65.0;
     struct lq_tally want = {0};
     for (int pass = LQ_LINEAR_FORWARD; pass <= LQ_LINEAR_WEIGHT; pass++) {
         f.op.pass = (enum lq_linear_pass)pass;
@@ -293,10 +299,10 @@ START_TEST(adapters_of_groups_count_no_weights)
     struct fixture f = fixture_of(device, &SHAPES[7], LQ_LINEAR_FORWARD);
     f.op.adapter = true;
     OK(subject()->linear(device, &f.op, &err));
-    const double bytes = 300.0 * (65.0 + 129.0) * (double)element_bytes(device);
-    assert_tally(device, (struct lq_tally){.flop = 2.0 * 300.0 * 65.0 * 129.0,
-                                           .traffic_bytes = bytes,
-                                           .calls = 1.0});
+    const double bytes = 300.0 * (33.0 + 65.0) * (double)element_bytes(device);
+    assert_tally(
+        device,
+        (struct lq_tally){.flop = 2.0 * 300.0 * 33.0 * 65.0, .traffic_bytes = bytes, .calls = 1.0});
 }
 END_TEST
 

@@ -12,10 +12,11 @@ struct shape {
 };
 
 /* Blocks have 16 channels and backward's chunks here 1 .. 12 tokens on the CPU; on CUDA as many
- * channels as are 256 over the states, in up to eight groups of states, and chunks up to 16. */
+ * channels as are 256 over the states, in up to eight groups of states, and chunks up to 16. Rows
+ * that fill the device walk through their blocks one after the other: 130 do. */
 static const struct shape SCANS[] = {{1, 1, 1, 1},   {2, 3, 2, 16},   {1, 17, 16, 1},
                                      {2, 17, 33, 4}, {1, 129, 3, 16}, {3, 129, 20, 2},
-                                     {1, 5, 2, 256}, {2, 18, 9, 37}};
+                                     {1, 5, 2, 256}, {2, 18, 9, 37},  {130, 2, 9, 20}};
 enum { SCANS_COUNT = sizeof SCANS / sizeof *SCANS };
 
 struct scan {
@@ -167,7 +168,7 @@ START_TEST(scan_is_the_same_in_every_order)
 {
     struct lq_device *device = open_device(1 + _i % VARIANTS);
     const struct shape *shape = &SCANS[_i / VARIANTS == 0 ? 3 : 7];
-    struct scan first = {NULL};
+    struct scan first = {0};
     for (uint64_t seed = 0; seed < 4; seed++) {
         subject_order(seed);
         const struct scan more = make_scan(device, shape, 1.0);
