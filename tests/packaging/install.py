@@ -17,7 +17,7 @@ from tap import Report  # noqa: E402
 
 EXPECTED = ("bin/llmquote-server", "lib/systemd/system/llmquote-server.service",
             "share/doc/llmquote/README.md", "share/doc/llmquote/LICENSE",
-            "share/llmquote/openapi.yaml")
+            "share/doc/llmquote/fleet/slurm.sbatch", "share/llmquote/openapi.yaml")
 
 
 def install(build, destination):

@@ -1,6 +1,5 @@
 /* Measured steps of tiny models: their parts, their bytes against sums counted by hand, how both
  * grow with layers, and what happens where memory ends. */
-#include "kernels/layer/space.h"
 #include "kernels/measure/measure.h"
 #include "kernels/measure/rig.h"
 #include "tests/unit/check_main.h"
@@ -364,35 +363,6 @@ START_TEST(rounds_are_repeated_until_two_agree_or_as_often_as_may_be)
 }
 END_TEST
 
-static double wait_s;
-
-static enum lq_code wait_long(struct lq_device *on, struct lq_error *failure)
-{
-    (void)on;
-    (void)failure;
-    const double end_s = lq_clock_s() + wait_s;
-    while (lq_clock_s() < end_s) {
-    }
-    return LQ_OK;
-}
-
-START_TEST(waits_are_no_part_of_a_step_where_the_device_runs_behind)
-{
-    struct lq_model model = dense(1);
-    struct lq_backend behind = *rig.backend;
-    behind.synchronize = wait_long;
-    model.vocab_size = 256; /* far less than a millisecond's work */
-    job.method = &LORA;
-    job.backend = &behind;
-    wait_s = 1e-3; /* a layer and the ends, three passes each: 6 ms were each waited for alone */
-    job.budget_s = 0.1;
-    measure(&model);
-    ck_assert_double_lt(out.step.least_s, 6.0 * wait_s);
-    ck_assert_double_gt(out.forward_s, 0.0);
-    ck_assert_double_gt(out.optimizer_s, 0.0);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("worker_measure");
@@ -414,7 +384,6 @@ int main(void)
     tcase_add_test(tc, sizes_that_no_kernel_takes_are_refused);
     tcase_add_test(tc, heads_that_have_no_pairs_to_rotate_are_measured);
     tcase_add_test(tc, rounds_are_repeated_until_two_agree_or_as_often_as_may_be);
-    tcase_add_test(tc, waits_are_no_part_of_a_step_where_the_device_runs_behind);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

@@ -1,5 +1,7 @@
 /* Timings on devices that run behind their calls, and on those that do not. */
 #include "kernels/layer/space.h"
+#include "kernels/measure/measure.h"
+#include "kernels/measure/rig.h"
 #include "kernels/measure/stopwatch.h"
 #include "tests/unit/check_main.h"
 
@@ -119,6 +121,52 @@ START_TEST(a_run_that_fails_ends_it)
 }
 END_TEST
 
+/* One layer, far less than a millisecond's work. */
+static const struct lq_model SMALL = {
+    .id = "small",
+    .hidden_size = 32,
+    .vocab_size = 64,
+    .layer_kinds = 1,
+    .layers = {{.count = 1,
+                .mixer = {.kind = LQ_MIXER_ATTENTION, .heads = 2, .kv_heads = 2, .head_size = 16},
+                .ffn = {.kind = LQ_FFN_DENSE, .gated = true, .intermediate_size = 64},
+                .norm_parameters = 64}}};
+
+static enum lq_code wait_a_millisecond(struct lq_device *unused, struct lq_error *failure)
+{
+    (void)unused;
+    (void)failure;
+    spin_until(lq_clock_s() + 1e-3);
+    return LQ_OK;
+}
+
+START_TEST(waits_are_no_part_of_a_training_step)
+{
+    static const struct lq_method FULL = {.kind = LQ_METHOD_FULL};
+    struct lq_rig rig;
+    struct lq_measured out;
+    ck_assert_int_eq(lq_rig_find(&(struct lq_device_choice){.backend = "cpu"}, &rig, &err), LQ_OK);
+    ck_assert_int_eq(lq_rig_open(&rig, &err), LQ_OK);
+    struct lq_backend behind = *rig.backend;
+    behind.synchronize = wait_a_millisecond;
+    const struct lq_measure_job job = {.backend = &behind,
+                                       .device = rig.device,
+                                       .element = rig.element,
+                                       .model = &SMALL,
+                                       .method = &FULL,
+                                       .batch_size = 1,
+                                       .tokens = 8,
+                                       .budget_s = 0.1,
+                                       .rounds_max = 1};
+    ck_assert_int_eq(lq_measure(&job, &out, &err), LQ_OK);
+    /* a layer and the ends, three passes each: 6 ms were each of them waited for alone */
+    ck_assert_double_lt(out.step.least_s, 6e-3);
+    ck_assert_double_gt(out.forward_s, 0.0);
+    ck_assert_double_gt(out.optimizer_s, 0.0);
+    lq_rig_close(&rig);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("worker_stopwatch");
@@ -129,6 +177,7 @@ int main(void)
     tcase_add_test(tc, what_is_done_when_its_call_returns_is_timed_one_by_one);
     tcase_add_test(tc, repeats_follow_from_what_is_left_when_calls_have_returned);
     tcase_add_test(tc, a_run_that_fails_ends_it);
+    tcase_add_test(tc, waits_are_no_part_of_a_training_step);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }
