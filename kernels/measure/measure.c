@@ -270,6 +270,7 @@ static enum lq_code run_layer(struct run *run, int kind, struct lq_error *err)
     struct lq_space space;
     struct subject subject = {.layer = NULL};
     lq_space_open(&space, job->backend, job->device, job->element);
+    space.uncounted = true;
     enum lq_code code = lq_layer_open(&space, &shape, kind, &subject.layer, err);
     if (code == LQ_OK) {
         code = run_part(run, &space, &subject, (double)layer->count, err);
@@ -292,6 +293,7 @@ static enum lq_code run_ends(struct run *run, struct lq_error *err)
     struct lq_space space;
     struct subject subject = {.layer = NULL};
     lq_space_open(&space, job->backend, job->device, job->element);
+    space.uncounted = true;
     enum lq_code code = lq_ends_open(&space, &shape, &subject.ends, err);
     if (code == LQ_OK) {
         code = run_part(run, &space, &subject, 1.0, err);
