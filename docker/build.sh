@@ -4,6 +4,7 @@
 #
 # usage: docker/build.sh [server|worker]...     both without arguments
 # LLMQUOTE_IMAGES is where base and images go (default: build-images/ beside docker/).
+# LLMQUOTE_CUDA is an image that buildah has here, with the CUDA toolkit: the worker gets its module.
 set -euo pipefail
 
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
@@ -35,9 +36,13 @@ trap 'rm -rf "$context"' EXIT
 charts=${BUILD_DIR:-$root/build}/npm/dashboard/node_modules/uplot/dist
 [ ! -d "$charts" ] || cp -r "$charts" "$context/charts"
 
+cuda=()
+[ -z "${LLMQUOTE_CUDA:-}" ] || cuda=(--build-arg "CUDA=$LLMQUOTE_CUDA")
 for name in "$@"; do
+    more=()
+    [ "$name" != worker ] || more=("${cuda[@]}")
     tool build --isolation chroot --pull-never --layers --format docker \
-        --build-arg BASE=localhost/llmquote-base \
+        --build-arg BASE=localhost/llmquote-base "${more[@]}" \
         --file "$context/docker/$name.Dockerfile" --tag "llmquote-$name" "$context"
     tool push --quiet "llmquote-$name" "docker-archive:$place/llmquote-$name.tar.new:llmquote-$name:latest"
     mv "$place/llmquote-$name.tar.new" "$place/llmquote-$name.tar"

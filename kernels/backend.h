@@ -387,3 +387,8 @@ void lq_code8(float values[256]);
 
 /* The CPU backend: this machine's cores, OpenBLAS, fp32. It is the reference of every operation. */
 const struct lq_backend *lq_cpu_backend(void);
+
+/* The CUDA backend, in a module of its own. Its symbol ends in the number of this interface, which
+ * grows with every change above: a module of another build is not taken for this one's. */
+#define LQ_CUDA_BACKEND_SYMBOL "lq_cuda_backend_1"
+const struct lq_backend *lq_cuda_backend(void) __asm__(LQ_CUDA_BACKEND_SYMBOL);

@@ -150,6 +150,33 @@ enum lq_code lq_model_read(const char *text, size_t size, struct lq_model *out,
     return lq_model_check(out, err);
 }
 
+/* A rate; 0 where it is none. */
+static double rate_of(const json_t *root, const char *name)
+{
+    const double rate = json_number_value(json_object_get(root, name));
+    return rate > 0.0 && isfinite(rate) ? rate : 0.0;
+}
+
+enum lq_code lq_gpu_read(const char *text, size_t size, struct lq_gpu *out, struct lq_error *err)
+{
+    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+    const char *id = json_string_value(json_object_get(root, "id"));
+    struct lq_error ignored = {0};
+    const bool is_gpu = id != NULL && lq_id_check("gpu", id, &ignored) == LQ_OK &&
+                        rate_of(root, "memory_bandwidth_bytes_per_s") > 0.0;
+    if (is_gpu) {
+        *out = (struct lq_gpu){.memory_bandwidth_bytes_per_s =
+                                   rate_of(root, "memory_bandwidth_bytes_per_s"),
+                               .fp32_flop_per_s = rate_of(root, "fp32_flop_per_s"),
+                               .fp16_flop_per_s = rate_of(root, "fp16_flop_per_s")};
+        snprintf(out->id, sizeof out->id, "%s", id);
+    }
+    json_decref(root);
+    return is_gpu ? LQ_OK
+                  : lq_fail(err, LQ_ESYNTAX, NULL,
+                            "this is no GPU as an llmquote-server answers it (GET /v1/gpus/ID)");
+}
+
 static enum lq_code dump(json_t *root, char **text, struct lq_error *err)
 {
     *text = root != NULL ? json_dumps(root, JSON_COMPACT) : NULL;

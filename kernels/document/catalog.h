@@ -16,6 +16,11 @@
 LQ_MUST_USE enum lq_code lq_model_read(const char *text, size_t size, struct lq_model *out,
                                        struct lq_error *err);
 
+/* Reads a GPU as GET /v1/gpus/{id} answers it: its id and rates, which are 0 where not known.
+ * Errors: LQ_ESYNTAX where it is no such answer. */
+LQ_MUST_USE enum lq_code lq_gpu_read(const char *text, size_t size, struct lq_gpu *out,
+                                     struct lq_error *err);
+
 /* The body of PUT /v1/gpus/{id} for a device and what was measured of it; free with free().
  * Errors: LQ_EINTERNAL. */
 LQ_MUST_USE enum lq_code lq_device_write(const struct lq_device_info *info,

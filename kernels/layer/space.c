@@ -107,6 +107,9 @@ enum lq_code lq_space_count(struct lq_space *space, enum lq_term term, struct lq
 enum lq_code lq_space_count_apart(struct lq_space *space, enum lq_term flop_term,
                                   enum lq_term traffic_term, struct lq_error *err)
 {
+    if (space->uncounted && !space->timed) {
+        return LQ_OK;
+    }
     if (space->timed) {
         LQ_TRY(space->backend->synchronize(space->device, err));
         const double now_s = lq_clock_s();
@@ -123,7 +126,9 @@ enum lq_code lq_space_clear(struct lq_space *space, void *memory, int64_t count,
                             struct lq_error *err)
 {
     LQ_TRY(space->backend->zero(space->device, memory, (size_t)count * space->element_bytes, err));
-    (void)space->backend->tally(space->device);
+    if (!space->uncounted || space->timed) {
+        (void)space->backend->tally(space->device);
+    }
     return LQ_OK;
 }
 

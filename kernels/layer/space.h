@@ -29,6 +29,9 @@ struct lq_space {
     struct lq_tally work[LQ_TERM_COUNT][LQ_STAGE_COUNT];
     double seconds[LQ_TERM_COUNT][LQ_STAGE_COUNT]; /* where `timed` */
     bool timed;                                    /* wait for every operation and time it */
+    bool uncounted; /* unless timed, the ledger is left alone: reading a tally may wait for the
+                     * device
+                     */
     double since_s;
     size_t bytes[LQ_USE_COUNT];
     void *dequantized; /* room for the largest quantised matrix */

@@ -2,7 +2,7 @@
 #include "kernels/measure/ceilings.h"
 
 #include "kernels/layer/space.h"
-#include "kernels/measure/timing.h"
+#include "kernels/measure/stopwatch.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,31 +18,16 @@ static const double BUDGET_S = 0.3; /* of one benchmark */
 struct bench {
     struct lq_space *space;
     const void *op;
-    enum lq_code (*run)(const struct bench *bench, struct lq_error *err);
 };
 
-static enum lq_code run_once(const struct bench *bench, double *seconds, struct lq_error *err)
+static enum lq_code time_it(const struct bench *bench, lq_work_fn *run, struct lq_timing *out,
+                            struct lq_error *err)
 {
-    const double start_s = lq_clock_s();
-    LQ_TRY(bench->run(bench, err));
-    LQ_TRY(bench->space->backend->synchronize(bench->space->device, err));
-    *seconds = lq_clock_s() - start_s;
-    return LQ_OK;
-}
-
-static enum lq_code time_it(const struct bench *bench, struct lq_timing *out, struct lq_error *err)
-{
-    double once_s = 0.0;
-    struct lq_samples samples = {.count = 0};
-    LQ_TRY(run_once(bench, &once_s, err)); /* caches and threads settle */
-    LQ_TRY(run_once(bench, &once_s, err));
-    const int n = lq_sample_count(once_s, BUDGET_S);
-    for (int i = 0; i < n; i++) {
-        LQ_TRY(run_once(bench, &once_s, err));
-        lq_samples_add(&samples, once_s);
-    }
-    *out = lq_samples_summarize(&samples);
-    return LQ_OK;
+    const struct lq_stopwatch watch = {.backend = bench->space->backend,
+                                       .device = bench->space->device,
+                                       .work = run,
+                                       .context = bench};
+    return lq_stopwatch_time(&watch, BUDGET_S, out, err);
 }
 
 struct copy {
@@ -51,25 +36,29 @@ struct copy {
     size_t bytes;
 };
 
-static enum lq_code run_copy(const struct bench *bench, struct lq_error *err)
+static enum lq_code run_copy(const void *context, struct lq_error *err)
 {
+    const struct bench *bench = context;
     const struct copy *copy = bench->op;
     return bench->space->backend->copy(bench->space->device, copy->to, copy->from, copy->bytes,
                                        err);
 }
 
-static enum lq_code run_linear(const struct bench *bench, struct lq_error *err)
+static enum lq_code run_linear(const void *context, struct lq_error *err)
 {
+    const struct bench *bench = context;
     return bench->space->backend->linear(bench->space->device, bench->op, err);
 }
 
-static enum lq_code run_dequantize(const struct bench *bench, struct lq_error *err)
+static enum lq_code run_dequantize(const void *context, struct lq_error *err)
 {
+    const struct bench *bench = context;
     return bench->space->backend->dequantize(bench->space->device, bench->op, err);
 }
 
-static enum lq_code run_launches(const struct bench *bench, struct lq_error *err)
+static enum lq_code run_launches(const void *context, struct lq_error *err)
 {
+    const struct bench *bench = context;
     for (int i = 0; i < LAUNCHES; i++) {
         LQ_TRY(bench->space->backend->add(bench->space->device, bench->op, err));
     }
@@ -93,7 +82,7 @@ static enum lq_code measure_copy(struct lq_space *space, const struct lq_device_
     LQ_TRY(space->backend->zero(space->device, from, copy.bytes, err));
     copy.from = from;
     struct lq_timing timing;
-    LQ_TRY(time_it(&(struct bench){space, &copy, run_copy}, &timing, err));
+    LQ_TRY(time_it(&(struct bench){space, &copy}, run_copy, &timing, err));
     *bytes_per_s = 2.0 * (double)copy.bytes / timing.median_s;
     return LQ_OK;
 }
@@ -106,7 +95,7 @@ static enum lq_code time_linear(struct lq_space *space, struct lq_op_linear *op,
     LQ_TRY(lq_space_random(space, LQ_USE_SCRATCH, op->groups * op->outputs * op->inputs, 2, 0.1,
                            &op->w, err));
     LQ_TRY(lq_space_take(space, LQ_USE_SCRATCH, op->tokens * op->outputs, &op->y, err));
-    return time_it(&(struct bench){space, op, run_linear}, out, err);
+    return time_it(&(struct bench){space, op}, run_linear, out, err);
 }
 
 /* A size that would take longer than the budget is left out: on so slow a device the rate has
@@ -151,7 +140,7 @@ static enum lq_code measure_dequantization(struct lq_space *space, double *bytes
     op.absmax = absmax;
     op.absmax_scale = scale;
     struct lq_timing timing;
-    LQ_TRY(time_it(&(struct bench){space, &op, run_dequantize}, &timing, err));
+    LQ_TRY(time_it(&(struct bench){space, &op}, run_dequantize, &timing, err));
     const double bytes = (double)(DEQUANTIZED / 2) + (double)blocks + (double)scales +
                          (double)DEQUANTIZED * (double)space->element_bytes;
     *bytes_per_s = bytes / timing.median_s;
@@ -164,7 +153,7 @@ static enum lq_code measure_launch(struct lq_space *space, double *seconds, stru
     LQ_TRY(lq_space_random(space, LQ_USE_SCRATCH, 1, 3, 1.0, &one, err));
     const struct lq_op_add op = {.n = 1, .a = one, .b = one, .out = one};
     struct lq_timing timing;
-    LQ_TRY(time_it(&(struct bench){space, &op, run_launches}, &timing, err));
+    LQ_TRY(time_it(&(struct bench){space, &op}, run_launches, &timing, err));
     *seconds = timing.median_s / LAUNCHES;
     return LQ_OK;
 }

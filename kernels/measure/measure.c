@@ -4,7 +4,9 @@
 
 #include "kernels/base/stop.h"
 #include "kernels/layer/layer.h"
+#include "kernels/measure/stopwatch.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,7 @@ enum { WARM_UP = 2 };
 struct subject {
     struct lq_training_layer *layer;
     struct lq_training_ends *ends;
+    int together; /* steps that are issued back to back; 0 and 1: each by itself */
 };
 
 /* Its stages, sample by sample. */
@@ -24,6 +27,7 @@ struct stages {
     struct lq_samples backward;
     struct lq_samples optimizer;
     struct lq_samples step;
+    struct lq_stretch alone; /* the last step, its passes each waited for */
 };
 
 /* Bytes of one part by use, and how many such parts the model has. */
@@ -42,46 +46,63 @@ struct run {
     int part_count;
 };
 
-static enum lq_code forward(const struct subject *s, struct lq_error *err)
+/* A pass, or all three in turn, as something to be timed. */
+static enum lq_code run_forward(const void *context, struct lq_error *err)
 {
+    const struct subject *s = context;
     return s->layer != NULL ? lq_layer_forward(s->layer, err) : lq_ends_forward(s->ends, err);
 }
 
-static enum lq_code backward(const struct subject *s, struct lq_error *err)
+static enum lq_code run_backward(const void *context, struct lq_error *err)
 {
+    const struct subject *s = context;
     return s->layer != NULL ? lq_layer_backward(s->layer, err) : lq_ends_backward(s->ends, err);
 }
 
-static enum lq_code step(const struct subject *s, struct lq_error *err)
+static enum lq_code run_optimizer(const void *context, struct lq_error *err)
 {
+    const struct subject *s = context;
     return s->layer != NULL ? lq_layer_step(s->layer, err) : lq_ends_step(s->ends, err);
 }
 
-/* One pass timed from the host, the device idle before and after. */
-static enum lq_code time_pass(struct lq_space *space, const struct subject *subject,
-                              enum lq_code (*pass)(const struct subject *, struct lq_error *),
-                              double *seconds, struct lq_error *err)
+static enum lq_code run_step(const void *context, struct lq_error *err)
 {
-    const double start_s = lq_clock_s();
-    LQ_TRY(pass(subject, err));
-    LQ_TRY(space->backend->synchronize(space->device, err));
-    *seconds = lq_clock_s() - start_s;
-    return LQ_OK;
+    LQ_TRY(run_forward(context, err));
+    LQ_TRY(run_backward(context, err));
+    return run_optimizer(context, err);
 }
 
+static enum lq_code time_run(struct lq_space *space, const struct subject *subject,
+                             lq_work_fn *work, int times, struct lq_stretch *out,
+                             struct lq_error *err)
+{
+    const struct lq_stopwatch watch = {
+        .backend = space->backend, .device = space->device, .work = work, .context = subject};
+    return lq_stopwatch_run(&watch, times, out, err);
+}
+
+/* Each pass is timed with the device idle before and after. Where it runs behind, what a step takes
+ * is that of several back to back, and the passes' share of it is what they had alone. */
 static enum lq_code sample(struct lq_space *space, const struct subject *subject,
                            struct stages *stages, struct lq_error *err)
 {
-    double f = 0.0;
-    double b = 0.0;
-    double o = 0.0;
-    LQ_TRY(time_pass(space, subject, forward, &f, err));
-    LQ_TRY(time_pass(space, subject, backward, &b, err));
-    LQ_TRY(time_pass(space, subject, step, &o, err));
-    lq_samples_add(&stages->forward, f);
-    lq_samples_add(&stages->backward, b);
-    lq_samples_add(&stages->optimizer, o);
-    lq_samples_add(&stages->step, f + b + o);
+    static lq_work_fn *const PASSES[] = {run_forward, run_backward, run_optimizer};
+    struct lq_stretch pass[3];
+    struct lq_stretch step = {.each_s = 0.0};
+    for (int i = 0; i < 3; i++) {
+        LQ_TRY(time_run(space, subject, PASSES[i], 1, &pass[i], err));
+        step.each_s += pass[i].each_s;
+        step.behind_s += pass[i].behind_s;
+    }
+    stages->alone = step;
+    if (subject->together > 1) {
+        LQ_TRY(time_run(space, subject, run_step, subject->together, &step, err));
+    }
+    const double share = subject->together > 1 ? step.each_s / stages->alone.each_s : 1.0;
+    lq_samples_add(&stages->forward, share * pass[0].each_s);
+    lq_samples_add(&stages->backward, share * pass[1].each_s);
+    lq_samples_add(&stages->optimizer, share * pass[2].each_s);
+    lq_samples_add(&stages->step, step.each_s);
     return LQ_OK;
 }
 
@@ -92,11 +113,12 @@ static enum lq_code profile(struct run *run, struct lq_space *space, const struc
     enum { PROFILED_STEPS = 3 };
     double best[LQ_TERM_COUNT] = {0.0};
     double least_s = HUGE_VAL;
+    const struct subject alone = {.layer = subject->layer, .ends = subject->ends};
     space->timed = true;
     for (int i = 0; i < PROFILED_STEPS; i++) {
         struct stages stages = {.step = {.count = 0}};
         lq_space_restart(space);
-        LQ_TRY(sample(space, subject, &stages, err));
+        LQ_TRY(sample(space, &alone, &stages, err));
         if (stages.step.seconds[0] < least_s) {
             least_s = stages.step.seconds[0];
             for (int t = 0; t < LQ_TERM_COUNT; t++) {
@@ -129,13 +151,18 @@ static enum lq_code sample_round(struct lq_space *space, const struct subject *s
 
 /* Rounds of samples until the two quickest agree and the quicker one is quiet; that one counts.
  * What else runs on a machine only ever adds time. */
-static enum lq_code sample_rounds(struct run *run, struct lq_space *space,
-                                  const struct subject *subject, struct stages *best,
-                                  struct lq_error *err)
+static enum lq_code sample_rounds(struct run *run, struct lq_space *space, struct subject *subject,
+                                  struct stages *best, struct lq_error *err)
 {
     struct stages stages;
-    LQ_TRY(sample_round(space, subject, WARM_UP, &stages, err));
-    const int count = lq_sample_count(stages.step.seconds[WARM_UP - 1], run->job->budget_s);
+    int together = INT_MAX; /* the least that both say: a pause of the host's looks like a wait */
+    for (int i = 0; i < WARM_UP; i++) {
+        LQ_TRY(sample_round(space, subject, 1, &stages, err));
+        const int repeats = lq_stretch_repeats(&stages.alone);
+        together = repeats < together ? repeats : together;
+    }
+    subject->together = together;
+    const int count = lq_sample_count(stages.step.seconds[0], run->job->budget_s);
     struct lq_timing quickest = {.median_s = HUGE_VAL};
     bool is_settled = false;
     for (int round = 1; round <= run->job->rounds_max && !is_settled; round++) {
@@ -177,7 +204,7 @@ static void add_part(struct run *run, const struct lq_space *space, const struct
     }
 }
 
-static enum lq_code run_part(struct run *run, struct lq_space *space, const struct subject *subject,
+static enum lq_code run_part(struct run *run, struct lq_space *space, struct subject *subject,
                              double count, struct lq_error *err)
 {
     struct stages stages = {.step = {.count = 0}};
@@ -243,6 +270,7 @@ static enum lq_code run_layer(struct run *run, int kind, struct lq_error *err)
     struct lq_space space;
     struct subject subject = {.layer = NULL};
     lq_space_open(&space, job->backend, job->device, job->element);
+    space.uncounted = true;
     enum lq_code code = lq_layer_open(&space, &shape, kind, &subject.layer, err);
     if (code == LQ_OK) {
         code = run_part(run, &space, &subject, (double)layer->count, err);
@@ -265,6 +293,7 @@ static enum lq_code run_ends(struct run *run, struct lq_error *err)
     struct lq_space space;
     struct subject subject = {.layer = NULL};
     lq_space_open(&space, job->backend, job->device, job->element);
+    space.uncounted = true;
     enum lq_code code = lq_ends_open(&space, &shape, &subject.ends, err);
     if (code == LQ_OK) {
         code = run_part(run, &space, &subject, 1.0, err);

@@ -26,15 +26,16 @@ struct lq_measure_job {
     int rounds_max;         /* rounds of one kind of layer at most; >= 2, or 1 for a glance */
 };
 
-/* Seconds of the whole model, one micro-batch with its optimizer step. */
+/* Seconds of the whole model, one micro-batch with its optimizer step, timed as stopwatch.h says.
+ */
 struct lq_measured {
     struct lq_timing step;
     double forward_s;  /* medians */
     double backward_s; /* recomputation included */
     double optimizer_s;
-    double
-        term_s[LQ_TERM_COUNT]; /* of the quickest of a few more steps, every operation waited for */
-    double peak_bytes;         /* of device memory, from what each part of the model took */
+    double term_s[LQ_TERM_COUNT]; /* of the quickest of a few more steps, every operation waited
+                                     for: on a device that runs behind, waits included */
+    double peak_bytes;            /* of device memory, from what each part of the model took */
     int rounds;
     bool is_noisy; /* of some kind of layer no two rounds agreed, or the quicker one was noisy */
     bool has_load;

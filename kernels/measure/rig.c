@@ -1,17 +1,20 @@
 /* Finds and opens devices. What they can do stands behind kernels/backend.h. */
 #include "kernels/measure/rig.h"
 
+#include "kernels/measure/backends.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
-const struct lq_backend *(*const LQ_BACKENDS[])(void) = {lq_cpu_backend, NULL};
-
-static enum lq_code find_in(const struct lq_backend *backend, size_t index, struct lq_rig *out,
-                            struct lq_error *err)
+static enum lq_code find_in(const char *name, const struct lq_device_choice *choice,
+                            struct lq_rig *out, struct lq_error *err)
 {
+    const struct lq_backend *backend = NULL;
     struct lq_device_info devices[LQ_DEVICES_MAX];
+    const size_t index = (size_t)choice->device;
     size_t count = 0;
+    LQ_TRY(lq_backend_get(name, choice->cuda_module, &backend, err));
     LQ_TRY(backend->list(devices, LQ_DEVICES_MAX, &count, err));
     if (index >= count) {
         return lq_fail(err, LQ_EDEVICE, NULL, "backend %s has %zu devices; there is no number %zu",
@@ -26,24 +29,37 @@ static enum lq_code find_in(const struct lq_backend *backend, size_t index, stru
     return LQ_OK;
 }
 
-enum lq_code lq_rig_find(const char *backend, size_t index, struct lq_rig *out,
+static enum lq_code find_named(const struct lq_device_choice *choice, struct lq_rig *out,
+                               struct lq_error *err)
+{
+    struct lq_error why = {0};
+    const enum lq_code code = find_in(choice->backend, choice, out, &why);
+    if (code == LQ_EDEVICE && strcmp(choice->backend, "cpu") != 0) {
+        return lq_fail(err, code, NULL, "%s; --backend cpu takes this machine's cores", why.detail);
+    }
+    return code == LQ_OK ? code : lq_fail(err, code, NULL, "%s", why.detail);
+}
+
+enum lq_code lq_rig_find(const struct lq_device_choice *choice, struct lq_rig *out,
                          struct lq_error *err)
 {
-    struct lq_error last = {0};
-    for (size_t i = 0; LQ_BACKENDS[i] != NULL; i++) {
-        const struct lq_backend *candidate = LQ_BACKENDS[i]();
-        if (backend != NULL && strcmp(candidate->name, backend) != 0) {
+    if (choice->backend != NULL) {
+        return find_named(choice, out, err);
+    }
+    struct lq_error first = {0};
+    for (size_t i = 0; LQ_BACKEND_NAMES[i] != NULL; i++) {
+        const char *name = LQ_BACKEND_NAMES[i];
+        if (!lq_backend_is_there(name, choice->cuda_module)) {
             continue;
         }
-        if (find_in(candidate, index, out, &last) == LQ_OK) {
+        struct lq_error why = {0};
+        if (find_in(name, choice, out, &why) == LQ_OK) {
+            snprintf(out->passed_over, sizeof out->passed_over, "%s", first.detail);
             return LQ_OK;
         }
+        (void)lq_fail(&first, why.code, NULL, "%s", why.detail);
     }
-    if (last.code == LQ_OK) {
-        return lq_fail(err, LQ_EFIELD, NULL, "no backend is called \"%.32s\"; `probe` lists them",
-                       backend != NULL ? backend : "");
-    }
-    return lq_fail(err, last.code, NULL, "%s", last.detail);
+    return lq_fail(err, first.code, NULL, "%s", first.detail);
 }
 
 enum lq_code lq_rig_open(struct lq_rig *rig, struct lq_error *err)

@@ -7,10 +7,14 @@
 
 #include <stddef.h>
 
-/* Every backend of this program, best first; NULL at the end. */
-extern const struct lq_backend *(*const LQ_BACKENDS[])(void);
-
 enum { LQ_DEVICES_MAX = 16 };
+
+/* Which device is asked for. Borrowed texts. */
+struct lq_device_choice {
+    const char *backend;     /* by name; NULL: the first that has a device */
+    int64_t device;          /* number in the backend's list */
+    const char *cuda_module; /* file of the CUDA backend; NULL: see backends.h */
+};
 
 /* A device and how it computes. */
 struct lq_rig {
@@ -20,11 +24,13 @@ struct lq_rig {
     enum lq_element element;
     enum lq_precision precision; /* the same, as a job names it */
     struct lq_device *device;
+    char passed_over[LQ_DETAIL_MAX]; /* why a better backend's device was not taken; "" for none */
 };
 
-/* Chooses a device: of the backend with that name, or of the first that has one (NULL); number
- * `index` of its list. Nothing is opened. Errors: LQ_EDEVICE, LQ_EFIELD (no such backend). */
-LQ_MUST_USE enum lq_code lq_rig_find(const char *backend, size_t index, struct lq_rig *out,
+/* Finds the device of a choice; nothing is opened. Without a backend's name the first is taken that
+ * has such a device; what a module that is there says against it is passed_over. Errors:
+ * LQ_EDEVICE, LQ_EFIELD (no such backend). */
+LQ_MUST_USE enum lq_code lq_rig_find(const struct lq_device_choice *choice, struct lq_rig *out,
                                      struct lq_error *err);
 LQ_MUST_USE enum lq_code lq_rig_open(struct lq_rig *rig, struct lq_error *err);
 void lq_rig_close(struct lq_rig *rig);

@@ -42,6 +42,7 @@ struct lq_command {
 
 extern const struct lq_command LQ_COMMAND_PROBE;
 extern const struct lq_command LQ_COMMAND_CEILINGS;
+extern const struct lq_command LQ_COMMAND_BENCH;
 extern const struct lq_command LQ_COMMAND_MEASURE;
 extern const struct lq_command LQ_COMMAND_IMPORT;
 extern const struct lq_command LQ_COMMAND_DELIVER;

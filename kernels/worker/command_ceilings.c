@@ -2,15 +2,14 @@
 #include "core/arch/expert_load.h"
 #include "kernels/base/choice.h"
 #include "kernels/measure/ceilings.h"
-#include "kernels/measure/rig.h"
 #include "kernels/worker/command.h"
+#include "kernels/worker/device_settings.h"
 #include "kernels/worker/find_model.h"
 
 #include <stdio.h>
 
 struct own {
-    const char *backend;
-    int64_t device;
+    struct lq_device_choice on;
     const char *model;
     const char *model_file;
     int64_t tokens;
@@ -27,19 +26,7 @@ static const struct lq_setting SETTINGS[] = {
      AT(active_experts),
      .min = 0,
      .max = LQ_EXPERTS_MAX},
-    {.name = "backend",
-     .takes = "NAME",
-     .help = "else the first that has a device",
-     .kind = LQ_SETTING_TEXT,
-     AT(backend)},
-    {.name = "device",
-     .takes = "N",
-     .help = "number of the device in its backend's list, from 0",
-     .fallback = "0",
-     .kind = LQ_SETTING_COUNT,
-     AT(device),
-     .min = 0,
-     .max = LQ_DEVICES_MAX - 1},
+    LQ_DEVICE_SETTINGS(struct own, on),
     {.name = "model",
      .takes = "ID",
      .help = "a model of the catalog whose matmuls to time too",
@@ -128,7 +115,7 @@ static int run(const struct lq_settings *settings, const void *values, int argc,
     const bool has_model = own->model != NULL || own->model_file != NULL;
     enum lq_code code = has_model ? find(settings, own, &model, &err) : LQ_OK;
     if (code == LQ_OK) {
-        code = lq_rig_find(own->backend, (size_t)own->device, &rig, &err);
+        code = lq_command_find_device(&own->on, &rig, &err);
     }
     if (code == LQ_OK) {
         code = lq_rig_open(&rig, &err);

@@ -5,6 +5,7 @@
 #include "kernels/document/catalog.h"
 #include "kernels/worker/calibrate.h"
 #include "kernels/worker/command.h"
+#include "kernels/worker/device_settings.h"
 #include "kernels/worker/find_model.h"
 
 #include <stdlib.h>
@@ -14,10 +15,9 @@ enum { LENGTH_MOST = 16777216, BATCH_MOST = 1000000 };
 
 struct own {
     const char *active_experts;
-    const char *backend;
+    struct lq_device_choice on;
     const char *batch_sizes;
     const char *config;
-    int64_t device;
     const char *gpu;
     const char *methods;
     const char *model;
@@ -45,7 +45,7 @@ static const char *const CHECKPOINTING[] = {"none", "full", NULL};
 static const struct lq_setting SETTINGS[] = {
     TEXT("active-experts", "LIST", NULL, "experts of each token; else the model's own",
          active_experts),
-    TEXT("backend", "NAME", NULL, "else the first that has a device", backend),
+    LQ_DEVICE_SETTINGS(struct own, on),
     TEXT("batch-sizes", "LIST", "1,2,4", "rows of a step", batch_sizes),
     {.name = "checkpointing",
      .takes = "none|full",
@@ -56,14 +56,6 @@ static const struct lq_setting SETTINGS[] = {
      .names = CHECKPOINTING},
     TEXT("model-config", "FILE", NULL,
          "a config.json to put into the catalog as --model first (scope catalog:write)", config),
-    {.name = "device",
-     .takes = "N",
-     .help = "number of the device in its backend's list, from 0",
-     .fallback = "0",
-     .kind = LQ_SETTING_COUNT,
-     AT(device),
-     .min = 0,
-     .max = LQ_DEVICES_MAX - 1},
     {.name = "dry-run",
      .help = "print the points, one a line, in place of keeping and sending them",
      .kind = LQ_SETTING_SWITCH,
@@ -290,7 +282,7 @@ static enum lq_code prepare(const struct own *own, struct lq_client *client,
     plan->budget_s = own->seconds;
     plan->rounds_max = (int)own->rounds;
     plan->suggested = own->suggested;
-    LQ_TRY(lq_rig_find(own->backend, (size_t)own->device, rig, err));
+    LQ_TRY(lq_command_find_device(&own->on, rig, err));
     const struct lq_model_source source = {
         .id = own->model, .config = own->config, .file = own->model_file};
     LQ_TRY(lq_model_find(client, &source, model, err));

@@ -3,35 +3,23 @@
 #include "kernels/base/choice.h"
 #include "kernels/delivery/client.h"
 #include "kernels/document/catalog.h"
-#include "kernels/measure/rig.h"
+#include "kernels/measure/backends.h"
 #include "kernels/worker/command.h"
+#include "kernels/worker/device_settings.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct own {
-    const char *backend;
-    int64_t device;
+    struct lq_device_choice on;
     const char *gpu;
     bool registers;
 };
 
 #define AT(member) .offset = offsetof(struct own, member)
 static const struct lq_setting SETTINGS[] = {
-    {.name = "backend",
-     .takes = "NAME",
-     .help = "the backend whose device to register; else the first that has one",
-     .kind = LQ_SETTING_TEXT,
-     AT(backend)},
-    {.name = "device",
-     .takes = "N",
-     .help = "number of the device in its backend's list, from 0",
-     .fallback = "0",
-     .kind = LQ_SETTING_COUNT,
-     AT(device),
-     .min = 0,
-     .max = LQ_DEVICES_MAX - 1},
+    LQ_DEVICE_SETTINGS(struct own, on),
     {.name = "gpu",
      .takes = "ID",
      .help = "the device's id in the catalog; else made of its name",
@@ -55,13 +43,25 @@ static void print_device(const struct lq_backend *backend, size_t index,
            info->driver, id);
 }
 
-static void print_backend(const struct lq_backend *backend)
+static void print_no_device(const char *name, struct lq_error *err)
 {
+    lq_text_clean(err->detail);
+    printf("%s: no device: %s\n", name, err->detail);
+}
+
+static void print_backend(const char *name, const char *module)
+{
+    const struct lq_backend *backend = NULL;
     struct lq_device_info devices[LQ_DEVICES_MAX];
     struct lq_error err = {0};
     size_t count = 0;
+    if (lq_backend_get(name, module, &backend, &err) != LQ_OK) {
+        print_no_device(name, &err);
+        return;
+    }
+    printf("%s: %s\n", name, backend->version());
     if (backend->list(devices, LQ_DEVICES_MAX, &count, &err) != LQ_OK) {
-        printf("%s: no device: %s\n", backend->name, err.detail);
+        print_no_device(name, &err);
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -132,7 +132,7 @@ static enum lq_code run_register(const struct lq_settings *settings, const struc
     struct lq_rig rig;
     struct lq_client client;
     char id[LQ_ID_MAX];
-    LQ_TRY(lq_rig_find(own->backend, (size_t)own->device, &rig, err));
+    LQ_TRY(lq_command_find_device(&own->on, &rig, err));
     lq_device_id(rig.backend, &rig.info, id);
     if (own->gpu != NULL) {
         LQ_TRY(lq_id_check("gpu", own->gpu, err));
@@ -149,8 +149,8 @@ static int run(const struct lq_settings *settings, const void *values, int argc,
     (void)argv;
     const struct own *own = values;
     struct lq_error err = {0};
-    for (size_t i = 0; LQ_BACKENDS[i] != NULL; i++) {
-        print_backend(LQ_BACKENDS[i]());
+    for (size_t i = 0; LQ_BACKEND_NAMES[i] != NULL; i++) {
+        print_backend(LQ_BACKEND_NAMES[i], own->on.cuda_module);
     }
     if (!own->registers) {
         return LQ_EXIT_OK;

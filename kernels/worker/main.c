@@ -8,8 +8,13 @@
 
 /* In the order of the help. */
 static const struct lq_command *const COMMANDS[] = {
-    &LQ_COMMAND_PROBE,  &LQ_COMMAND_CEILINGS, &LQ_COMMAND_MEASURE,
-    &LQ_COMMAND_IMPORT, &LQ_COMMAND_DELIVER,  NULL,
+    &LQ_COMMAND_PROBE,
+    &LQ_COMMAND_CEILINGS,
+    &LQ_COMMAND_BENCH,
+    &LQ_COMMAND_MEASURE,
+    &LQ_COMMAND_IMPORT,
+    &LQ_COMMAND_DELIVER,
+    NULL,
 };
 
 static const struct lq_command *find(const char *name)

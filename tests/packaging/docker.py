@@ -38,7 +38,10 @@ def against_dockerfile(path):
     against = []
     if steps[0] != ("ARG", "BASE=debian:12"):
         against.append("does not begin with ARG BASE=debian:12")
-    if [rest for word, rest in steps if word == "FROM"] != ["${BASE} AS build", "${BASE}"]:
+    stages = [rest for word, rest in steps if word == "FROM"]
+    if ("ARG", "CUDA=${BASE}") in steps:  # nothing of CUDA's unless asked for
+        against += [] if stages.pop(0) == "${CUDA} AS cuda" else ["has no stage of its own for CUDA"]
+    if stages != ["${BASE} AS build", "${BASE}"]:
         against.append("is not built from BASE in two stages")
     if not re.fullmatch(r"[1-9]\d+:[1-9]\d+", final.get("USER", "")):
         against.append("does not end as a numbered user that is not root")

@@ -17,7 +17,7 @@ from tap import Report  # noqa: E402
 
 EXPECTED = ("bin/llmquote-server", "lib/systemd/system/llmquote-server.service",
             "share/doc/llmquote/README.md", "share/doc/llmquote/LICENSE",
-            "share/llmquote/openapi.yaml")
+            "share/doc/llmquote/fleet/slurm.sbatch", "share/llmquote/openapi.yaml")
 
 
 def install(build, destination):
@@ -26,10 +26,24 @@ def install(build, destination):
     return [] if done.returncode == 0 else [done.stdout + done.stderr]
 
 
-def prefix_of(build):
+def options_of(build):
     shown = subprocess.run(["meson", "introspect", build, "--buildoptions"], capture_output=True,
                            text=True, check=True)
-    return next(one["value"] for one in json.loads(shown.stdout) if one["name"] == "prefix")
+    return {one["name"]: one["value"] for one in json.loads(shown.stdout)}
+
+
+def against_module(build, destination, options):
+    """The CUDA module lies where the installed worker looks, if there is one."""
+    folder = f"{options['prefix']}/{options['libdir']}/llmquote"
+    installed = pathlib.Path(destination + folder) / "llmquote-cuda.so"
+    is_built = (pathlib.Path(build) / "kernels/cuda/llmquote-cuda.so").is_file()
+    worker = f"{destination}{options['prefix']}/bin/llmquote-worker"
+    against = [] if is_built == installed.is_file() else [f"{installed}: {is_built}"]
+    if not options["worker"] or os.path.exists(f"{folder}/llmquote-cuda.so"):
+        return against
+    said = subprocess.run([worker, "probe"], capture_output=True, text=True, timeout=60,
+                          env={"HOME": destination})
+    return against + ([] if f"nor in {folder};" in said.stdout else [said.stdout + said.stderr])
 
 
 def against_unit(path, prefix):
@@ -60,11 +74,14 @@ def main():
     build = sys.argv[1]
     report = Report()
     with tempfile.TemporaryDirectory(prefix="llmquote-install-") as folder:
-        prefix = prefix_of(build)
+        options = options_of(build)
+        prefix = options["prefix"]
         root = pathlib.Path(folder) / prefix.lstrip("/")
         report.claim("meson_installs", install(build, folder))
         report.claim("all_files_are_in_their_places",
                      [name for name in EXPECTED if not (root / name).is_file()])
+        report.claim("the_cuda_module_is_where_the_worker_looks",
+                     against_module(build, folder, options))
         report.claim("the_unit_starts_what_was_installed",
                      against_unit(root / "lib/systemd/system/llmquote-server.service", prefix))
         report.claim("the_installed_server_serves",

@@ -2,6 +2,7 @@
 them, the worker measures those, too. Shared by a test and a benchmark."""
 import dataclasses
 import json
+import re
 
 BATCHES = (1, 2, 4)
 
@@ -35,8 +36,8 @@ class Loop:
 
     def register(self):
         """Puts the CPU into the catalog; its id is the last word that probe says of it."""
-        said = self.worker("probe", "--register")
-        self.gpu = said.splitlines()[0].rsplit("; id ", 1)[1]
+        said = self.worker("probe", "--register", "--backend", "cpu")
+        (self.gpu,) = re.findall(r"^cpu 0: .*; id (.+)$", said, re.MULTILINE)
 
     def calibrate(self, name, config, method):
         path = self.folder / f"{name}.json"

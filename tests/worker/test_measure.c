@@ -64,7 +64,7 @@ static struct lq_model hybrid(int64_t mambas, int64_t moes)
 static void set_up(void)
 {
     err = (struct lq_error){0};
-    ck_assert_int_eq(lq_rig_find("cpu", 0, &rig, &err), LQ_OK);
+    ck_assert_int_eq(lq_rig_find(&(struct lq_device_choice){.backend = "cpu"}, &rig, &err), LQ_OK);
     ck_assert_int_eq(lq_rig_open(&rig, &err), LQ_OK);
     job = (struct lq_measure_job){.backend = rig.backend,
                                   .device = rig.device,

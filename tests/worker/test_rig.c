@@ -1,4 +1,5 @@
 /* Which device is chosen, and the ids of those that no catalog names. */
+#include "kernels/measure/backends.h"
 #include "kernels/measure/rig.h"
 #include "tests/unit/check_main.h"
 
@@ -57,7 +58,7 @@ END_TEST
 START_TEST(the_cpu_is_found_opened_and_closed)
 {
     struct lq_rig rig;
-    ck_assert_int_eq(lq_rig_find("cpu", 0, &rig, &err), LQ_OK);
+    ck_assert_int_eq(lq_rig_find(&(struct lq_device_choice){.backend = "cpu"}, &rig, &err), LQ_OK);
     ck_assert_str_eq(rig.backend->name, "cpu");
     ck_assert_int_eq(rig.element, LQ_ELEMENT_F32);
     ck_assert_int_eq(rig.precision, LQ_PRECISION_FP32);
@@ -68,18 +69,46 @@ START_TEST(the_cpu_is_found_opened_and_closed)
     lq_rig_close(&rig);
     ck_assert_ptr_null(rig.device);
     lq_rig_close(&rig);
-    ck_assert_int_eq(lq_rig_find(NULL, 0, &rig, &err), LQ_OK); /* the first that has one */
+    ck_assert_int_eq(lq_rig_find(&(struct lq_device_choice){.backend = NULL}, &rig, &err),
+                     LQ_OK); /* the first that has one */
 }
 END_TEST
 
 START_TEST(a_backend_or_number_that_there_is_not_is_told)
 {
     struct lq_rig rig;
-    ck_assert_int_eq(lq_rig_find("abacus", 0, &rig, &err), LQ_EFIELD);
+    ck_assert_int_eq(lq_rig_find(&(struct lq_device_choice){.backend = "abacus"}, &rig, &err),
+                     LQ_EFIELD);
     ck_assert_ptr_nonnull(strstr(err.detail, "\"abacus\""));
     err = (struct lq_error){0};
-    ck_assert_int_eq(lq_rig_find("cpu", 7, &rig, &err), LQ_EDEVICE);
+    ck_assert_int_eq(
+        lq_rig_find(&(struct lq_device_choice){.backend = "cpu", .device = 7}, &rig, &err),
+        LQ_EDEVICE);
     ck_assert_ptr_nonnull(strstr(err.detail, "no number 7"));
+}
+END_TEST
+
+/* Whoever changes the table gives its symbol the next number, and writes both down here. */
+START_TEST(modules_of_another_interface_have_another_symbol)
+{
+    enum { ENTRIES = 33 };
+    ck_assert_uint_eq(sizeof(struct lq_backend), ENTRIES * sizeof(void *));
+    ck_assert_str_eq(LQ_CUDA_BACKEND_SYMBOL, "lq_cuda_backend_1");
+}
+END_TEST
+
+START_TEST(backends_are_listed_and_got_by_name)
+{
+    const struct lq_backend *backend = NULL;
+    ck_assert_str_eq(LQ_BACKEND_NAMES[0], "cuda"); /* a GPU is the better one */
+    ck_assert_str_eq(LQ_BACKEND_NAMES[1], "cpu");
+    ck_assert_ptr_null(LQ_BACKEND_NAMES[2]);
+    ck_assert_int_eq(lq_backend_get("cpu", "/no/such/module", &backend, &err), LQ_OK);
+    ck_assert_ptr_eq(backend, lq_cpu_backend());
+    ck_assert_int_eq(lq_backend_get("cuda", "/no/such/module", &backend, &err), LQ_EDEVICE);
+    ck_assert_ptr_nonnull(strstr(err.detail, "/no/such/module"));
+    ck_assert(lq_backend_is_there("cpu", NULL));
+    ck_assert(lq_backend_is_there("cuda", "/no/such/module")); /* it was asked for */
 }
 END_TEST
 
@@ -92,6 +121,8 @@ int main(void)
     tcase_add_test(tc, the_longest_name_makes_an_id_that_a_catalog_takes);
     tcase_add_test(tc, the_cpu_is_found_opened_and_closed);
     tcase_add_test(tc, a_backend_or_number_that_there_is_not_is_told);
+    tcase_add_test(tc, modules_of_another_interface_have_another_symbol);
+    tcase_add_test(tc, backends_are_listed_and_got_by_name);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

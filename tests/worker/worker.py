@@ -171,7 +171,8 @@ class Worker:
     def environment(self, variables):
         known = {name: value for name, value in os.environ.items()
                  if not name.startswith("LLMQUOTE_") and "proxy" not in name.lower()}
-        return {**known, "HOME": str(self.folder), **variables}
+        # the CPU, also where there is a GPU: what it measures is the same everywhere
+        return {**known, "HOME": str(self.folder), "LLMQUOTE_BACKEND": "cpu", **variables}
 
     def run(self, *arguments, **variables):
         """The program run to its end; variables go into its environment."""

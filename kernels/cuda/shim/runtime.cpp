@@ -21,16 +21,17 @@ struct header {
     size_t bytes;
 };
 
+/* Every member has a value, so that none is set after the constructors of others have run. */
 static struct {
     int count = 1;
     cudaError_t status = cudaSuccess;
     int major = 8;
     int minor = 0;
     size_t memory_bytes = (size_t)1 << 30;
-    size_t used_bytes;
-    size_t left;
-    uint64_t calls;
-    uint64_t failing;
+    size_t used_bytes = 0;
+    size_t left = 0;
+    uint64_t calls = 0;
+    uint64_t failing = 0;
     cudaError_t last = cudaSuccess;
     size_t shared_bytes = UNASKED;
 } shim;
