@@ -111,7 +111,7 @@ class ServerRun:
         except (ConnectionError, http.client.HTTPException):
             return 0, None
         text = answer.body.decode()
-        self.headless += answer.header("Content-Type") is None and answer.status != 204
+        self.headless += answer.header("Content-Type") is None and text != ""
         try:
             return answer.status, stable(json.loads(text)) if text.startswith("{") else text
         except ValueError as error:
