@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Keeps the figures that benchmarks and campaigns measured, and prints them as one table.
 
-usage: figures.py FOLDER [--write README.md]
+usage: figures.py FOLDER [--write README.md | --record NAME TEXT]
 
 Each program records what it measured under a name (record()), where the environment names a folder
 in LLMQUOTE_FIGURES; `./dev` sets it. The table has what was asked, what was measured last and by
@@ -71,7 +71,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--write", type=pathlib.Path, metavar="DOCUMENT")
+    parser.add_argument("--record", nargs=2, metavar=("NAME", "TEXT"))
     options = parser.parse_args()
+    if options.record is not None:
+        os.environ["LLMQUOTE_FIGURES"] = str(options.folder)
+        record(*options.record)
+        return 0
     lines = table(options.folder)
     if len(lines) == 2:
         print("figures: nothing was measured yet: ./dev bench, faults, soak, fuzz, coverage", file=sys.stderr)
