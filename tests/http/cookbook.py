@@ -20,7 +20,7 @@ WIDTH = 96
 
 OPENING = f"""# Cookbook
 
-Calls with curl, each with what a fresh server answered to it: `tests/http/cookbook.py --write` ran
+Calls with curl, each with what a fresh server answered to it and those above: `tests/http/cookbook.py --write` ran
 them and wrote this page, and a test runs them as they stand here. Answers are cut to the members that
 matter (`...` stands for the rest). Start a server with `./dev run`, then paste. Calls that store take a
 token:
