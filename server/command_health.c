@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include <unistd.h>
 
 enum {
-    PATIENCE_S = 4, /* for each step; under the 5 s that Docker is told to wait */
+    PATIENCE_S = 4, /* for all; under the 5 s that Docker is told to wait */
     ANSWER_MAX = 1024
 };
 
@@ -89,6 +90,15 @@ static enum lq_code check_answer(char *answer, struct lq_error *err)
     return lq_fail(err, LQ_ESTORE, NULL, "not ready: %.100s", answer);
 }
 
+/* The whole check has one deadline, whatever the peer does. */
+static void give_up(int signal_number)
+{
+    static const char TEXT[] = "llmquote-server: not ready: no answer in time\n";
+    (void)signal_number;
+    (void)!write(STDERR_FILENO, TEXT, sizeof TEXT - 1);
+    _exit(LQ_EXIT_FAILED);
+}
+
 int lq_command_healthcheck(int argc, char *const *argv, const struct lq_hooks *hooks)
 {
     (void)hooks;
@@ -97,6 +107,8 @@ int lq_command_healthcheck(int argc, char *const *argv, const struct lq_hooks *h
     if (lq_config_load(&config, argc, argv, &err) != LQ_OK) {
         return lq_command_fail(LQ_EXIT_USAGE, &err);
     }
+    signal(SIGALRM, give_up);
+    alarm(PATIENCE_S);
     const int peer = connect_to(&config, &err);
     if (peer < 0) {
         return lq_command_fail(LQ_EXIT_FAILED, &err);

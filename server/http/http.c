@@ -15,6 +15,7 @@
 #include "server/json/arena.h"
 #include "server/log.h"
 
+#include <errno.h>
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,17 @@ static enum MHD_Result on_field(void *context, enum MHD_ValueKind kind, const ch
                                 size_t name_size, const char *value, size_t value_size)
 {
     (void)kind;
+    union { /* the library's own buffer of this connection, which it hands out to read */
+        const char *text;
+        char *memory;
+    } field = {.text = value};
+    const size_t size = value_size;
+    while (value_size > 0 && (value[value_size - 1] == ' ' || value[value_size - 1] == '\t')) {
+        value_size--; /* RFC 9112, 5.1: no part of the value; the library leaves them */
+    }
+    if (value_size < size) {
+        field.memory[value_size] = '\0';
+    }
     lq_head_add(context, name, name_size, value != NULL ? value : "", value_size);
     return MHD_YES;
 }
@@ -267,7 +279,10 @@ static enum lq_code start(struct lq_http *http, struct lq_error *err)
         *lane = (struct lane){.http = http, .number = i};
         lane->daemon = start_daemon(http, lane);
         if (lane->daemon == NULL) {
-            return lq_fail(err, LQ_EINTERNAL, NULL, "cannot start the HTTP threads");
+            return lq_fail(err, LQ_EINTERNAL, NULL,
+                           "cannot start %d HTTP threads, only %d: %s; fewer --threads, or more "
+                           "descriptors (ulimit -n), would do",
+                           config->threads, i, strerror(errno));
         }
     }
     int listen_fd = -1;

@@ -179,6 +179,8 @@ def case_an_idempotency_key_replays_the_first_answer(server):
     first = post(server, points(source="keyed"), **key)
     for _ in range(3):
         assert post(server, points(source="keyed"), **key) == first
+    # blanks around a field's value are no part of it (RFC 9112, 5.1)
+    assert post(server, points(source="keyed"), **{"Idempotency-Key": " retry-1 \t"}) == first
     answer = server.post("/v1/calibrations", {"points": points(source="other")},
                          {**bearer(server), **key})
     expect_problem(answer, 409, "conflict", part="retry-1")

@@ -3,6 +3,7 @@ import pathlib
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 from client import wait_until
@@ -149,3 +150,24 @@ def case_healthcheck_refuses_another_certificate(server):
 def case_healthcheck_names_a_certificate_it_cannot_read(server):
     status, said = healthcheck(server, "/nowhere/cert.pem")
     assert status != 0 and "/nowhere/cert.pem" in said, (status, said)
+
+
+def case_healthcheck_ends_where_an_answer_trickles(server):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def trickle():
+            peer, _ = listener.accept()
+            with peer:
+                try:
+                    for _ in range(40):
+                        peer.sendall(b"H")
+                        time.sleep(0.5)
+                except OSError:
+                    pass
+
+        threading.Thread(target=trickle, daemon=True).start()
+        start = time.monotonic()
+        done = subprocess.run([server.program, "healthcheck", "--listen",
+                               "127.0.0.1:%d" % listener.getsockname()[1]], capture_output=True,
+                              text=True, timeout=30, check=False)
+        assert done.returncode != 0 and "no answer in time" in done.stderr, done
+        assert time.monotonic() - start < 15

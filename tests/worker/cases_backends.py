@@ -100,10 +100,17 @@ def case_a_file_that_is_no_module_is_refused_with_a_reason(worker):
     garbage = worker.folder / "garbage.so"
     garbage.write_text("not a module\n" * 100)
     whole = pathlib.Path(module("pretend-cuda")).read_bytes()
+    cut = worker.folder / "cut.so"
+    cut.write_bytes(whole[:len(whole) // 2])
+    fifo = worker.folder / "fifo.so"
+    os.mkfifo(fifo)
     needy = worker.folder / "needy.so"  # asks for a library that is not there
     needy.write_bytes(whole.replace(b"\0libopenblas.so.0\0", b"\0libcublasLt.so.0\0"))
     for path, why in ((worker.folder / "none.so", "No such file or directory"),
-                      (garbage, "invalid ELF header"),
+                      (garbage, "it is no shared object"),
+                      (cut, "it is cut short"),
+                      (fifo, "it is no file"),
+                      (worker.folder, "it is no file"),
                       (needy, "libcublasLt.so.0: cannot open shared object file"),
                       (module("wrong-module"), "it has no lq_cuda_backend_1: it is of another "
                                                "version of llmquote")):
