@@ -12,6 +12,13 @@
 enum lq_element { LQ_ELEMENT_F32, LQ_ELEMENT_BF16, LQ_ELEMENT_F16, LQ_ELEMENT_COUNT };
 #define LQ_ELEMENT_BIT(e) (1U << (e))
 
+/* How matmuls multiply; sums are fp32. TF32: fp32 factors, rounded to 10 bits of mantissa. FP8:
+ * bf16 or fp16 ones in e4m3, each tensor scaled by 448 / absmax, and back (arXiv 2209.05433);
+ * FORWARD of one group, sizes multiples of 16. Anything else, and what is not offered: LQ_EDEVICE.
+ */
+enum lq_arithmetic { LQ_ARITHMETIC_NATIVE, LQ_ARITHMETIC_TF32, LQ_ARITHMETIC_FP8 };
+#define LQ_ARITHMETIC_BIT(a) (1U << (a))
+
 enum { LQ_DEVICE_NAME_MAX = 96, LQ_DEVICE_TEXT_MAX = 48 };
 
 /* A device as it presents itself. 0 and "" where it does not say. */
@@ -26,6 +33,7 @@ struct lq_device_info {
     double clock_hz;                       /* the highest it may run at */
     int64_t units;                         /* multiprocessors; cores used */
     unsigned elements;                     /* bit mask of lq_element it computes with */
+    unsigned arithmetics;                  /* of lq_arithmetic it multiplies with */
 };
 
 /* What may explain a measurement. Negative where it cannot be read. */
@@ -55,7 +63,8 @@ enum lq_pass { LQ_PASS_FORWARD, LQ_PASS_BACKWARD };
  * offsets[g] <= row < offsets[g + 1] use w[g] (offsets[0] = 0, offsets[groups] = tokens).
  * accumulate adds to what is written. Tally: 2 tokens outputs inputs FLOPs; unless `adapter`
  * outputs inputs E weight bytes for each group with rows; with it traffic of tokens (inputs +
- * outputs) E, what accumulates (y of FORWARD, x of INPUT) twice. */
+ * outputs) E, what accumulates (y of FORWARD, x of INPUT) twice. FP8 adds its cast: 2 E + 1 stream
+ * bytes for each element of x and w. */
 enum lq_linear_pass {
     LQ_LINEAR_FORWARD, /* writes y [tokens, outputs] */
     LQ_LINEAR_INPUT,   /* writes x [tokens, inputs] = scale * y w: y holds its gradient */
@@ -74,6 +83,7 @@ struct lq_op_linear {
     double scale;
     bool accumulate;
     bool adapter; /* one of a LoRA pair: its weights are small, its activations are not */
+    enum lq_arithmetic arithmetic;
 };
 
 /* out = a + b, n elements; out may be a or b. Tally: 3 n E traffic. */
@@ -210,8 +220,7 @@ struct lq_op_activation {
 
 /* Depthwise causal convolution over tokens, then SiLU. weight [channels, width], bias [channels].
  * Backward writes d_x and adds to d_weight, d_bias unless NULL.
- * Tally: 2 width FLOPs per token and channel in forward, twice that in backward; traffic 2 and 3
- * accesses. */
+ * Tally: 2 width FLOPs per token and channel in forward, twice that in backward; traffic 2, 3. */
 struct lq_op_convolution {
     int64_t rows;
     int64_t tokens;
@@ -390,5 +399,5 @@ const struct lq_backend *lq_cpu_backend(void);
 
 /* The CUDA backend, in a module of its own. Its symbol ends in the number of this interface, which
  * grows with every change above: a module of another build is not taken for this one's. */
-#define LQ_CUDA_BACKEND_SYMBOL "lq_cuda_backend_1"
+#define LQ_CUDA_BACKEND_SYMBOL "lq_cuda_backend_2"
 const struct lq_backend *lq_cuda_backend(void) __asm__(LQ_CUDA_BACKEND_SYMBOL);
