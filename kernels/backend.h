@@ -3,21 +3,11 @@
 #pragma once
 
 #include "core/base/error.h"
+#include "kernels/arithmetic.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* The type of activations and weights. Statistics, indices and losses have types of their own. */
-enum lq_element { LQ_ELEMENT_F32, LQ_ELEMENT_BF16, LQ_ELEMENT_F16, LQ_ELEMENT_COUNT };
-#define LQ_ELEMENT_BIT(e) (1U << (e))
-
-/* How matmuls multiply; sums are fp32. TF32: fp32 factors, rounded to 10 bits of mantissa. FP8:
- * bf16 or fp16 ones in e4m3, each tensor scaled by 448 / absmax, and back (arXiv 2209.05433);
- * FORWARD of one group, sizes multiples of 16. Anything else, and what is not offered: LQ_EDEVICE.
- */
-enum lq_arithmetic { LQ_ARITHMETIC_NATIVE, LQ_ARITHMETIC_TF32, LQ_ARITHMETIC_FP8 };
-#define LQ_ARITHMETIC_BIT(a) (1U << (a))
 
 enum { LQ_DEVICE_NAME_MAX = 96, LQ_DEVICE_TEXT_MAX = 48 };
 
@@ -220,7 +210,8 @@ struct lq_op_activation {
 
 /* Depthwise causal convolution over tokens, then SiLU. weight [channels, width], bias [channels].
  * Backward writes d_x and adds to d_weight, d_bias unless NULL.
- * Tally: 2 width FLOPs per token and channel in forward, twice that in backward; traffic 2, 3. */
+ * Tally: 2 width FLOPs per token and channel in forward, twice that in backward; traffic 2 and 3
+ * accesses. */
 struct lq_op_convolution {
     int64_t rows;
     int64_t tokens;
