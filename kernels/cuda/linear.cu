@@ -85,8 +85,8 @@ static bool is_for_grouped_kernel(const struct lq_device *device, const struct l
     return device->element != LQ_ELEMENT_F32 && op->tokens <= op->groups * GROUPED_ROWS_MAX;
 }
 
-/* Why a product cannot be had in e4m3: what tensor cores and cuBLASLt take (cuBLAS 13.0, 3.4.16
- * cublasLtMatmul, table of FP8 kernels: sizes and addresses of 16 bytes). */
+/* Why a product cannot be had in e4m3: what cuBLASLt takes (cuBLAS 13.0, cublasLtMatmul, "To use
+ * FP8 kernels": sizes and addresses of 16 bytes, the first operand transposed). */
 static enum lq_code check_fp8(const struct lq_device *device, const struct lq_op_linear *op,
                               struct lq_error *err)
 {

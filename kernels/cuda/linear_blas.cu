@@ -185,6 +185,21 @@ static enum lq_code describe(struct plan *plan, enum lq_element element, struct 
     return lay_out(&plan->c, type, s->m, s->n, err);
 }
 
+/* Of FP8 alone; a plan serves other products too, whose scales lie elsewhere. */
+static enum lq_code point_at_scales(const struct plan *plan, const struct lq_product *p,
+                                    struct lq_error *err)
+{
+    if (p->arithmetic != LQ_ARITHMETIC_FP8) {
+        return LQ_OK;
+    }
+    LQ_TRY(check(cublasLtMatmulDescSetAttribute(plan->product, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER,
+                                                &p->b_scale, sizeof p->b_scale),
+                 "scaling", err));
+    return check(cublasLtMatmulDescSetAttribute(plan->product, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER,
+                                                &p->a_scale, sizeof p->a_scale),
+                 "scaling", err);
+}
+
 static enum lq_code prefer(cublasLtMatmulPreference_t preference, const struct lq_blas *blas,
                            const struct shape *s, struct lq_error *err)
 {
@@ -227,10 +242,11 @@ static enum lq_code choose(const struct lq_blas *blas, cublasLtMatmulPreference_
     return LQ_OK;
 }
 
-static enum lq_code make_plan(const struct lq_device *device, struct plan *plan,
-                              struct lq_error *err)
+static enum lq_code make_plan(const struct lq_device *device, const struct lq_product *product,
+                              struct plan *plan, struct lq_error *err)
 {
     LQ_TRY(describe(plan, device->element, err));
+    LQ_TRY(point_at_scales(plan, product, err));
     cublasLtMatmulPreference_t preference = NULL;
     LQ_TRY(check(cublasLtMatmulPreferenceCreate(&preference), "preferring", err));
     const enum lq_code code = choose(device->blas, preference, plan, err);
@@ -252,7 +268,7 @@ static enum lq_code find_plan(const struct lq_device *device, const struct lq_pr
     struct plan plan;
     memset(&plan, 0, sizeof plan);
     plan.shape = shape;
-    const enum lq_code code = make_plan(device, &plan, err);
+    const enum lq_code code = make_plan(device, product, &plan, err);
     if (code != LQ_OK) {
         forget(&plan);
         return code;
@@ -266,18 +282,6 @@ static enum lq_code find_plan(const struct lq_device *device, const struct lq_pr
     return LQ_OK;
 }
 
-/* A plan serves products whose scales lie elsewhere. */
-static enum lq_code point_at_scales(const struct plan *plan, const struct lq_product *p,
-                                    struct lq_error *err)
-{
-    LQ_TRY(check(cublasLtMatmulDescSetAttribute(plan->product, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER,
-                                                &p->b_scale, sizeof p->b_scale),
-                 "scaling", err));
-    return check(cublasLtMatmulDescSetAttribute(plan->product, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER,
-                                                &p->a_scale, sizeof p->a_scale),
-                 "scaling", err);
-}
-
 enum lq_code lq_blas_multiply(struct lq_device *device, const struct lq_product *product,
                               struct lq_error *err)
 {
@@ -286,9 +290,7 @@ enum lq_code lq_blas_multiply(struct lq_device *device, const struct lq_product 
     LQ_TRY(find_plan(device, product, &plan, err));
     const float scale = (float)product->scale;
     const float keep = product->accumulate ? 1.0F : 0.0F;
-    if (product->arithmetic == LQ_ARITHMETIC_FP8) {
-        LQ_TRY(point_at_scales(plan, product, err));
-    }
+    LQ_TRY(point_at_scales(plan, product, err));
     return check(cublasLtMatmul(device->blas->handle, plan->product, &scale, product->b, plan->b,
                                 product->a, plan->a, &keep, product->c, plan->c, product->c,
                                 plan->c, &plan->algorithm, device->blas->workspace,
