@@ -3,14 +3,11 @@
 #pragma once
 
 #include "core/base/error.h"
+#include "kernels/arithmetic.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* The type of activations and weights. Statistics, indices and losses have types of their own. */
-enum lq_element { LQ_ELEMENT_F32, LQ_ELEMENT_BF16, LQ_ELEMENT_F16, LQ_ELEMENT_COUNT };
-#define LQ_ELEMENT_BIT(e) (1U << (e))
 
 enum { LQ_DEVICE_NAME_MAX = 96, LQ_DEVICE_TEXT_MAX = 48 };
 
@@ -26,6 +23,7 @@ struct lq_device_info {
     double clock_hz;                       /* the highest it may run at */
     int64_t units;                         /* multiprocessors; cores used */
     unsigned elements;                     /* bit mask of lq_element it computes with */
+    unsigned arithmetics;                  /* of lq_arithmetic it multiplies with */
 };
 
 /* What may explain a measurement. Negative where it cannot be read. */
@@ -55,7 +53,8 @@ enum lq_pass { LQ_PASS_FORWARD, LQ_PASS_BACKWARD };
  * offsets[g] <= row < offsets[g + 1] use w[g] (offsets[0] = 0, offsets[groups] = tokens).
  * accumulate adds to what is written. Tally: 2 tokens outputs inputs FLOPs; unless `adapter`
  * outputs inputs E weight bytes for each group with rows; with it traffic of tokens (inputs +
- * outputs) E, what accumulates (y of FORWARD, x of INPUT) twice. */
+ * outputs) E, what accumulates (y of FORWARD, x of INPUT) twice. FP8 adds its cast: 2 E + 1 stream
+ * bytes for each element of x and w. */
 enum lq_linear_pass {
     LQ_LINEAR_FORWARD, /* writes y [tokens, outputs] */
     LQ_LINEAR_INPUT,   /* writes x [tokens, inputs] = scale * y w: y holds its gradient */
@@ -74,6 +73,7 @@ struct lq_op_linear {
     double scale;
     bool accumulate;
     bool adapter; /* one of a LoRA pair: its weights are small, its activations are not */
+    enum lq_arithmetic arithmetic;
 };
 
 /* out = a + b, n elements; out may be a or b. Tally: 3 n E traffic. */
@@ -390,5 +390,5 @@ const struct lq_backend *lq_cpu_backend(void);
 
 /* The CUDA backend, in a module of its own. Its symbol ends in the number of this interface, which
  * grows with every change above: a module of another build is not taken for this one's. */
-#define LQ_CUDA_BACKEND_SYMBOL "lq_cuda_backend_1"
+#define LQ_CUDA_BACKEND_SYMBOL "lq_cuda_backend_2"
 const struct lq_backend *lq_cuda_backend(void) __asm__(LQ_CUDA_BACKEND_SYMBOL);

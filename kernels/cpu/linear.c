@@ -221,7 +221,9 @@ static struct lq_tally work_of(const struct lq_op_linear *op, int64_t groups)
 enum lq_code lq_cpu_linear(struct lq_device *device, const struct lq_op_linear *op,
                            struct lq_error *err)
 {
-    (void)err;
+    if (op->arithmetic != LQ_ARITHMETIC_NATIVE) {
+        return lq_fail(err, LQ_EDEVICE, NULL, "this device multiplies in fp32 alone");
+    }
     assert(op->tokens >= 0 && op->outputs >= 1 && op->inputs >= 1 && op->groups >= 1);
     assert(op->offsets != NULL || op->groups == 1);
     assert(group_begin(op, 0) == 0 && group_begin(op, op->groups) == op->tokens);

@@ -201,7 +201,8 @@ void lq_cpu_describe(struct lq_device_info *info)
     struct utsname system = {0};
     uname(&system);
     *info = (struct lq_device_info){.units = lq_cpu_cores(),
-                                    .elements = LQ_ELEMENT_BIT(LQ_ELEMENT_F32)};
+                                    .elements = LQ_ELEMENT_BIT(LQ_ELEMENT_F32),
+                                    .arithmetics = LQ_ARITHMETIC_BIT(LQ_ARITHMETIC_NATIVE)};
     snprintf(info->name, sizeof info->name, "%s", p.name);
     snprintf(info->vendor, sizeof info->vendor, "%s", p.vendor);
     snprintf(info->capability, sizeof info->capability, "%s", p.vectors);

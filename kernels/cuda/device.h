@@ -53,6 +53,8 @@ enum lq_code lq_cuda_list(struct lq_device_info *, size_t max, size_t *count, st
 enum lq_code lq_cuda_open(size_t index, enum lq_element, struct lq_device **, struct lq_error *);
 /* A device of the list, counted from 0. Errors: LQ_EDEVICE, also where there is none. */
 enum lq_code lq_cuda_find(size_t index, struct lq_device_info *, struct lq_error *);
+/* Bit mask of lq_arithmetic by compute capability. */
+unsigned lq_cuda_arithmetics(int major, int minor);
 const char *lq_cuda_version(void);
 void lq_cuda_close(struct lq_device *);
 void lq_cuda_state(struct lq_device *, struct lq_device_state *);

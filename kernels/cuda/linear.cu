@@ -1,7 +1,6 @@
 /* Matmuls: dense ones by the library; those of uneven experts by the library, expert after expert,
  * or by the grouped kernel, as a rule here decides. */
 #include "kernels/cuda/linear.h"
-#include "kernels/cuda/linear_blas.h"
 
 /* Mean rows of a group up to which the grouped kernel is used. Below it an expert fills only part
  * of the device, and its launches take as long as its work: 256 rows of an expert of 2048 x 1408
@@ -16,6 +15,7 @@ static struct lq_product product_of(const struct lq_op_linear *op, int64_t begin
     char *x = (char *)op->x + (size_t)(begin * op->inputs) * size;
     char *y = (char *)op->y + (size_t)(begin * op->outputs) * size;
     struct lq_product p = {};
+    p.arithmetic = op->arithmetic;
     p.accumulate = op->accumulate;
     p.scale = op->scale;
     p.m = op->pass == LQ_LINEAR_WEIGHT ? op->outputs : end - begin;
@@ -58,7 +58,10 @@ static enum lq_code run_group(struct lq_device *device, const struct lq_op_linea
         }
         return lq_cuda_check(cudaMemsetAsync(w, 0, bytes, device->stream), "zeroing", err);
     }
-    const struct lq_product product = product_of(op, begin, end, size, w);
+    struct lq_product product = product_of(op, begin, end, size, w);
+    if (op->arithmetic == LQ_ARITHMETIC_FP8) {
+        LQ_TRY(lq_fp8_cast(device, &product, err));
+    }
     return lq_blas_multiply(device, &product, err);
 }
 
@@ -82,6 +85,41 @@ static bool is_for_grouped_kernel(const struct lq_device *device, const struct l
     return device->element != LQ_ELEMENT_F32 && op->tokens <= op->groups * GROUPED_ROWS_MAX;
 }
 
+/* Why a product cannot be had in e4m3: what cuBLASLt takes (cuBLAS 13.0, cublasLtMatmul, "To use
+ * FP8 kernels": sizes and addresses of 16 bytes, the first operand transposed). */
+static enum lq_code check_fp8(const struct lq_device *device, const struct lq_op_linear *op,
+                              struct lq_error *err)
+{
+    if (device->element == LQ_ELEMENT_F32) {
+        return lq_fail(err, LQ_EDEVICE, NULL, "fp8 matmuls take bf16 or fp16, not fp32");
+    }
+    if (op->pass != LQ_LINEAR_FORWARD || op->groups > 1) {
+        return lq_fail(err, LQ_EDEVICE, NULL,
+                       "fp8 matmuls are for forward passes of one group of tokens");
+    }
+    if (op->tokens % 16 != 0 || op->outputs % 16 != 0 || op->inputs % 16 != 0) {
+        return lq_fail(err, LQ_EDEVICE, NULL,
+                       "fp8 matmuls take sizes that are multiples of 16; got %lld x %lld x %lld",
+                       (long long)op->tokens, (long long)op->outputs, (long long)op->inputs);
+    }
+    return LQ_OK;
+}
+
+static enum lq_code check_arithmetic(const struct lq_device *device, const struct lq_op_linear *op,
+                                     struct lq_error *err)
+{
+    static const char *const NAMES[] = {"native", "tf32", "fp8"};
+    const unsigned offered = lq_cuda_arithmetics(device->major, device->minor);
+    if ((offered & LQ_ARITHMETIC_BIT(op->arithmetic)) == 0) {
+        return lq_fail(err, LQ_EDEVICE, NULL, "compute capability %d.%d has no %s matmuls",
+                       device->major, device->minor, NAMES[op->arithmetic]);
+    }
+    if (op->arithmetic == LQ_ARITHMETIC_TF32 && device->element != LQ_ELEMENT_F32) {
+        return lq_fail(err, LQ_EDEVICE, NULL, "tf32 matmuls take fp32, not 16-bit elements");
+    }
+    return op->arithmetic == LQ_ARITHMETIC_FP8 ? check_fp8(device, op, err) : LQ_OK;
+}
+
 /* Weight bytes are those of `groups`. */
 static struct lq_tally work_of(const struct lq_op_linear *op, double groups, double element_bytes)
 {
@@ -91,6 +129,9 @@ static struct lq_tally work_of(const struct lq_op_linear *op, double groups, dou
     const double written = op->accumulate ? 2.0 : 1.0;
     struct lq_tally work = {};
     work.flop = 2.0 * tokens * outputs * inputs;
+    if (op->arithmetic == LQ_ARITHMETIC_FP8) { /* factors are read twice, and written in 8 bits */
+        work.stream_bytes = (tokens + outputs) * inputs * (2.0 * element_bytes + 1.0);
+    }
     if (!op->adapter) {
         work.weight_bytes = outputs * inputs * element_bytes * groups;
         return work;
@@ -112,6 +153,7 @@ enum lq_code lq_cuda_linear(struct lq_device *device, const struct lq_op_linear 
         return lq_fail(err, LQ_EDEVICE, NULL, "%lld groups are more than the %d of a matmul",
                        (long long)op->groups, LQ_GROUPS_MAX);
     }
+    LQ_TRY(check_arithmetic(device, op, err));
     LQ_TRY(lq_cuda_check(cudaSetDevice(device->index), "choosing the device", err));
     if (op->groups == 1) {
         used = op->tokens > 0 ? 1 : 0;

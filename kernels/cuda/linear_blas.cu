@@ -21,6 +21,7 @@ struct shape {
     int32_t a_transposed;
     int32_t b_transposed;
     int32_t accumulate;
+    int32_t arithmetic;
     int32_t a_alignment;
     int32_t b_alignment;
     int32_t c_alignment;
@@ -136,6 +137,7 @@ static struct shape shape_of(const struct lq_product *p)
     shape.a_transposed = p->a_transposed;
     shape.b_transposed = p->b_transposed;
     shape.accumulate = p->accumulate;
+    shape.arithmetic = p->arithmetic;
     shape.a_alignment = alignment_of(p->a);
     shape.b_alignment = alignment_of(p->b);
     shape.c_alignment = alignment_of(p->c);
@@ -149,21 +151,26 @@ static cudaDataType_t type_of(enum lq_element element)
 }
 
 /* Rows as stored are the library's columns. */
-static enum lq_code lay_out(cublasLtMatrixLayout_t *layout, enum lq_element element, int64_t rows,
+static enum lq_code lay_out(cublasLtMatrixLayout_t *layout, cudaDataType_t type, int64_t rows,
                             int64_t columns, struct lq_error *err)
 {
-    return check(cublasLtMatrixLayoutCreate(layout, type_of(element), (uint64_t)columns,
-                                            (uint64_t)rows, columns),
-                 "describing a matrix", err);
+    return check(
+        cublasLtMatrixLayoutCreate(layout, type, (uint64_t)columns, (uint64_t)rows, columns),
+        "describing a matrix", err);
 }
 
-/* fp32 is multiplied as fp32: tf32 would be another precision than what was asked for. */
+/* fp32 is multiplied as fp32 unless tf32 is what was asked for. FP8's first operand is transposed
+ * and its second is not, as all of its kernels want it: a forward product is so by itself. */
 static enum lq_code describe(struct plan *plan, enum lq_element element, struct lq_error *err)
 {
     const struct shape *s = &plan->shape;
     const cublasOperation_t of_a = s->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     const cublasOperation_t of_b = s->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-    LQ_TRY(check(cublasLtMatmulDescCreate(&plan->product, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+    const cudaDataType_t type = type_of(element);
+    const cudaDataType_t factor = s->arithmetic == LQ_ARITHMETIC_FP8 ? CUDA_R_8F_E4M3 : type;
+    const cublasComputeType_t compute =
+        s->arithmetic == LQ_ARITHMETIC_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    LQ_TRY(check(cublasLtMatmulDescCreate(&plan->product, compute, CUDA_R_32F),
                  "describing a product", err));
     LQ_TRY(check(cublasLtMatmulDescSetAttribute(plan->product, CUBLASLT_MATMUL_DESC_TRANSA, &of_b,
                                                 sizeof of_b),
@@ -171,11 +178,26 @@ static enum lq_code describe(struct plan *plan, enum lq_element element, struct 
     LQ_TRY(check(cublasLtMatmulDescSetAttribute(plan->product, CUBLASLT_MATMUL_DESC_TRANSB, &of_a,
                                                 sizeof of_a),
                  "describing a product", err));
-    LQ_TRY(lay_out(&plan->a, element, s->a_transposed ? s->k : s->m, s->a_transposed ? s->m : s->k,
+    LQ_TRY(lay_out(&plan->a, factor, s->a_transposed ? s->k : s->m, s->a_transposed ? s->m : s->k,
                    err));
-    LQ_TRY(lay_out(&plan->b, element, s->b_transposed ? s->n : s->k, s->b_transposed ? s->k : s->n,
+    LQ_TRY(lay_out(&plan->b, factor, s->b_transposed ? s->n : s->k, s->b_transposed ? s->k : s->n,
                    err));
-    return lay_out(&plan->c, element, s->m, s->n, err);
+    return lay_out(&plan->c, type, s->m, s->n, err);
+}
+
+/* Of FP8 alone; a plan serves other products too, whose scales lie elsewhere. */
+static enum lq_code point_at_scales(const struct plan *plan, const struct lq_product *p,
+                                    struct lq_error *err)
+{
+    if (p->arithmetic != LQ_ARITHMETIC_FP8) {
+        return LQ_OK;
+    }
+    LQ_TRY(check(cublasLtMatmulDescSetAttribute(plan->product, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER,
+                                                &p->b_scale, sizeof p->b_scale),
+                 "scaling", err));
+    return check(cublasLtMatmulDescSetAttribute(plan->product, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER,
+                                                &p->a_scale, sizeof p->a_scale),
+                 "scaling", err);
 }
 
 static enum lq_code prefer(cublasLtMatmulPreference_t preference, const struct lq_blas *blas,
@@ -220,10 +242,11 @@ static enum lq_code choose(const struct lq_blas *blas, cublasLtMatmulPreference_
     return LQ_OK;
 }
 
-static enum lq_code make_plan(const struct lq_device *device, struct plan *plan,
-                              struct lq_error *err)
+static enum lq_code make_plan(const struct lq_device *device, const struct lq_product *product,
+                              struct plan *plan, struct lq_error *err)
 {
     LQ_TRY(describe(plan, device->element, err));
+    LQ_TRY(point_at_scales(plan, product, err));
     cublasLtMatmulPreference_t preference = NULL;
     LQ_TRY(check(cublasLtMatmulPreferenceCreate(&preference), "preferring", err));
     const enum lq_code code = choose(device->blas, preference, plan, err);
@@ -245,7 +268,7 @@ static enum lq_code find_plan(const struct lq_device *device, const struct lq_pr
     struct plan plan;
     memset(&plan, 0, sizeof plan);
     plan.shape = shape;
-    const enum lq_code code = make_plan(device, &plan, err);
+    const enum lq_code code = make_plan(device, product, &plan, err);
     if (code != LQ_OK) {
         forget(&plan);
         return code;
@@ -267,6 +290,7 @@ enum lq_code lq_blas_multiply(struct lq_device *device, const struct lq_product 
     LQ_TRY(find_plan(device, product, &plan, err));
     const float scale = (float)product->scale;
     const float keep = product->accumulate ? 1.0F : 0.0F;
+    LQ_TRY(point_at_scales(plan, product, err));
     return check(cublasLtMatmul(device->blas->handle, plan->product, &scale, product->b, plan->b,
                                 product->a, plan->a, &keep, product->c, plan->c, product->c,
                                 plan->c, &plan->algorithm, device->blas->workspace,

@@ -6,8 +6,10 @@
 
 /* c [m, n] = scale op(a) op(b), added to c with `accumulate`; all of the device's element,
  * row-major and dense, summed in fp32. op(a) is [m, k], stored as [k, m] with a_transposed; op(b)
- * is [k, n], stored as [n, k] with b_transposed. */
+ * is [k, n], stored as [n, k] with b_transposed. With FP8 a and b are e4m3, each to be multiplied
+ * by the number on the device that its scale points to. */
 struct lq_product {
+    enum lq_arithmetic arithmetic;
     bool a_transposed;
     bool b_transposed;
     bool accumulate;
@@ -17,6 +19,8 @@ struct lq_product {
     double scale;
     const void *a;
     const void *b;
+    const float *a_scale; /* NULL but for FP8 */
+    const float *b_scale;
     void *c;
 };
 

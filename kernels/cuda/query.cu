@@ -100,6 +100,16 @@ static unsigned elements(int major, int minor)
     return major >= 8 ? all | LQ_ELEMENT_BIT(LQ_ELEMENT_BF16) : all;
 }
 
+/* Tensor cores know tf32 from 8.0 on and fp8 from 8.9 on (CUDA C++ Programming Guide 13.0, section
+ * "Compute Capabilities"). */
+unsigned lq_cuda_arithmetics(int major, int minor)
+{
+    const int capability = major * 10 + minor;
+    return (capability >= 75 ? LQ_ARITHMETIC_BIT(LQ_ARITHMETIC_NATIVE) : 0) |
+           (capability >= 80 ? LQ_ARITHMETIC_BIT(LQ_ARITHMETIC_TF32) : 0) |
+           (capability >= 89 ? LQ_ARITHMETIC_BIT(LQ_ARITHMETIC_FP8) : 0);
+}
+
 static enum lq_code describe(int index, struct lq_device_info *info, struct lq_error *err)
 {
     cudaDeviceProp properties;
@@ -125,6 +135,7 @@ static enum lq_code describe(int index, struct lq_device_info *info, struct lq_e
     info->clock_hz = 1e3 * (double)clock_khz;
     info->units = properties.multiProcessorCount;
     info->elements = elements(properties.major, properties.minor);
+    info->arithmetics = lq_cuda_arithmetics(properties.major, properties.minor);
     return LQ_OK;
 }
 

@@ -221,7 +221,9 @@ enum lq_code lq_device_write(const struct lq_device_info *info, const struct lq_
     json_object_set_new(o, "memory_is_reported", json_true());
     put_number(o, "memory_bandwidth_bytes_per_s", ceilings->copy_bytes_per_s);
     put_number(o, "fp32_flop_per_s", ceilings->matmul_flop_per_s);
+    put_number(o, "tf32_flop_per_s", ceilings->tf32_flop_per_s);
     put_number(o, "fp16_flop_per_s", ceilings->matmul_flop_per_s);
+    put_number(o, "fp8_flop_per_s", ceilings->fp8_flop_per_s);
     if (info->units > 0) {
         json_object_set_new(o, "sm_count", json_integer(info->units));
     }

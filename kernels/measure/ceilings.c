@@ -100,9 +100,8 @@ static enum lq_code time_linear(struct lq_space *space, struct lq_op_linear *op,
 
 /* A size that would take longer than the budget is left out: on so slow a device the rate has
  * levelled off before it. */
-static enum lq_code measure_matmul(const struct lq_backend *backend, struct lq_device *device,
-                                   enum lq_element element, int64_t size, double *flop_per_s,
-                                   struct lq_error *err)
+static enum lq_code measure_matmul(const struct lq_rig *rig, enum lq_arithmetic arithmetic,
+                                   int64_t size, double *flop_per_s, struct lq_error *err)
 {
     const double flop = 2.0 * pow((double)size, 3.0);
     if (*flop_per_s > 0.0 && flop / *flop_per_s > BUDGET_S) {
@@ -110,13 +109,27 @@ static enum lq_code measure_matmul(const struct lq_backend *backend, struct lq_d
     }
     struct lq_space space;
     struct lq_timing timing;
-    struct lq_op_linear op = {
-        .tokens = size, .outputs = size, .inputs = size, .groups = 1, .scale = 1.0};
-    lq_space_open(&space, backend, device, element);
+    struct lq_op_linear op = {.tokens = size,
+                              .outputs = size,
+                              .inputs = size,
+                              .groups = 1,
+                              .scale = 1.0,
+                              .arithmetic = arithmetic};
+    lq_space_open(&space, rig->backend, rig->device, rig->element);
     const enum lq_code code = time_linear(&space, &op, &timing, err);
     lq_space_close(&space);
     LQ_TRY(code);
     *flop_per_s = fmax(*flop_per_s, flop / timing.median_s);
+    return LQ_OK;
+}
+
+static enum lq_code measure_matmuls(const struct lq_rig *rig, enum lq_arithmetic arithmetic,
+                                    double *flop_per_s, struct lq_error *err)
+{
+    *flop_per_s = 0.0;
+    for (size_t i = 0; i < sizeof MATMUL_SIZES / sizeof *MATMUL_SIZES; i++) {
+        LQ_TRY(measure_matmul(rig, arithmetic, MATMUL_SIZES[i], flop_per_s, err));
+    }
     return LQ_OK;
 }
 
@@ -158,18 +171,14 @@ static enum lq_code measure_launch(struct lq_space *space, double *seconds, stru
     return LQ_OK;
 }
 
-enum lq_code lq_ceilings_measure(const struct lq_backend *backend, struct lq_device *device,
-                                 const struct lq_device_info *info, enum lq_element element,
-                                 struct lq_ceilings *out, struct lq_error *err)
+enum lq_code lq_ceilings_measure(const struct lq_rig *rig, struct lq_ceilings *out,
+                                 struct lq_error *err)
 {
     *out = (struct lq_ceilings){.launch_s = 0.0};
-    for (size_t i = 0; i < sizeof MATMUL_SIZES / sizeof *MATMUL_SIZES; i++) {
-        LQ_TRY(measure_matmul(backend, device, element, MATMUL_SIZES[i], &out->matmul_flop_per_s,
-                              err));
-    }
+    LQ_TRY(measure_matmuls(rig, LQ_ARITHMETIC_NATIVE, &out->matmul_flop_per_s, err));
     struct lq_space space;
-    lq_space_open(&space, backend, device, element);
-    enum lq_code code = measure_copy(&space, info, &out->copy_bytes_per_s, err);
+    lq_space_open(&space, rig->backend, rig->device, rig->element);
+    enum lq_code code = measure_copy(&space, &rig->info, &out->copy_bytes_per_s, err);
     if (code == LQ_OK) {
         code = measure_dequantization(&space, &out->dequantization_bytes_per_s, err);
     }
@@ -178,6 +187,47 @@ enum lq_code lq_ceilings_measure(const struct lq_backend *backend, struct lq_dev
     }
     lq_space_close(&space);
     return code;
+}
+
+/* On the device opened once more, with an element that the arithmetic takes. */
+static enum lq_code try_arithmetic(const struct lq_rig *rig, enum lq_arithmetic arithmetic,
+                                   double *flop_per_s, struct lq_error *err)
+{
+    const bool has_bf16 = (rig->info.elements & LQ_ELEMENT_BIT(LQ_ELEMENT_BF16)) != 0;
+    const enum lq_element narrow = has_bf16 ? LQ_ELEMENT_BF16 : LQ_ELEMENT_F16;
+    struct lq_rig own = *rig;
+    *flop_per_s = 0.0;
+    if ((rig->info.arithmetics & LQ_ARITHMETIC_BIT(arithmetic)) == 0) {
+        return LQ_OK;
+    }
+    own.element = arithmetic == LQ_ARITHMETIC_TF32 ? LQ_ELEMENT_F32 : narrow;
+    own.device = NULL;
+    LQ_TRY(lq_rig_open(&own, err));
+    const enum lq_code code = measure_matmuls(&own, arithmetic, flop_per_s, err);
+    lq_rig_close(&own);
+    return code;
+}
+
+/* A device may offer what its library has no algorithm for: then there is no rate, and a reason. */
+static enum lq_code measure_arithmetic(const struct lq_rig *rig, enum lq_arithmetic arithmetic,
+                                       double *flop_per_s, struct lq_ceilings *out,
+                                       struct lq_error *err)
+{
+    struct lq_error refused = {0};
+    const enum lq_code code = try_arithmetic(rig, arithmetic, flop_per_s, &refused);
+    if (code == LQ_EDEVICE) {
+        *flop_per_s = 0.0;
+        out->refused = refused;
+        return LQ_OK;
+    }
+    return code == LQ_OK ? LQ_OK : lq_fail(err, code, NULL, "%s", refused.detail);
+}
+
+enum lq_code lq_ceilings_measure_arithmetics(const struct lq_rig *rig, struct lq_ceilings *out,
+                                             struct lq_error *err)
+{
+    LQ_TRY(measure_arithmetic(rig, LQ_ARITHMETIC_TF32, &out->tf32_flop_per_s, out, err));
+    return measure_arithmetic(rig, LQ_ARITHMETIC_FP8, &out->fp8_flop_per_s, out, err);
 }
 
 /* Where each group's rows begin when all get the same number. */

@@ -1,9 +1,10 @@
-/* What a device reaches at best: copies, matmuls, dequantisation, launches; and matmuls at a
- * model's own shapes. */
+/* What a device reaches at best: copies, matmuls in every arithmetic, dequantisation, launches; and
+ * matmuls at a model's own shapes. */
 #pragma once
 
 #include "core/arch/model.h"
 #include "kernels/backend.h"
+#include "kernels/measure/rig.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -11,10 +12,13 @@
 /* Medians over repeated runs; the best of the sizes tried. Copies are larger than the device's last
  * cache. */
 struct lq_ceilings {
-    double copy_bytes_per_s; /* read and written bytes together */
-    double matmul_flop_per_s;
+    double copy_bytes_per_s;  /* read and written bytes together */
+    double matmul_flop_per_s; /* in the element that the device was opened with */
+    double tf32_flop_per_s;   /* 0 where the device does not offer it, or it was not measured */
+    double fp8_flop_per_s;    /* the same; of matmuls with their factors' cast */
     double dequantization_bytes_per_s; /* nf4 with double-quantised scales: read and written */
     double launch_s;                   /* an operation on one element, from call to end */
+    struct lq_error refused; /* why an arithmetic on offer was not done after all; LQ_OK: none */
 };
 
 /* A matmul of one kind of matrix at a number of tokens. */
@@ -28,12 +32,14 @@ struct lq_matmul_rate {
     double spread;     /* interquartile range over the median */
 };
 
-/* Errors: LQ_ENOFIT, LQ_EDEVICE. */
-LQ_MUST_USE enum lq_code lq_ceilings_measure(const struct lq_backend *backend,
-                                             struct lq_device *device,
-                                             const struct lq_device_info *info,
-                                             enum lq_element element, struct lq_ceilings *out,
+/* On an open device, all but tf32 and fp8. Errors: LQ_ENOFIT, LQ_EDEVICE. */
+LQ_MUST_USE enum lq_code lq_ceilings_measure(const struct lq_rig *rig, struct lq_ceilings *out,
                                              struct lq_error *err);
+/* Adds tf32 and fp8 where the device offers them; with an element of their own if need be, so that
+ * it need not be open. Errors: LQ_ENOFIT, LQ_EDEVICE. */
+LQ_MUST_USE enum lq_code lq_ceilings_measure_arithmetics(const struct lq_rig *rig,
+                                                         struct lq_ceilings *out,
+                                                         struct lq_error *err);
 
 /* Every kind of matrix of the model at `tokens` tokens, of which each expert gets its even share of
  * tokens * active / experts (active 0: the model's own). Writes up to `max` rates.

@@ -221,8 +221,10 @@ static enum lq_code list(struct lq_device_info *devices, size_t max, size_t *fou
     (void)err;
     *found = max < 1 ? 0 : 1;
     if (max > 0) {
-        devices[0] = (struct lq_device_info){.name = "counting",
-                                             .elements = LQ_ELEMENT_BIT(LQ_ELEMENT_COUNT) - 1};
+        devices[0] =
+            (struct lq_device_info){.name = "counting",
+                                    .elements = LQ_ELEMENT_BIT(LQ_ELEMENT_COUNT) - 1,
+                                    .arithmetics = LQ_ARITHMETIC_BIT(LQ_ARITHMETIC_NATIVE)};
     }
     return LQ_OK;
 }

@@ -235,8 +235,7 @@ static enum lq_code measure(const struct own *own, const struct lq_method *metho
     job.backend = rig.backend;
     job.device = rig.device;
     job.element = rig.element;
-    enum lq_code code =
-        lq_ceilings_measure(rig.backend, rig.device, &rig.info, rig.element, &ceilings, err);
+    enum lq_code code = lq_ceilings_measure(&rig, &ceilings, err);
     code = code == LQ_OK ? lq_bench_run(&job, &report->bench, err) : code;
     lq_rig_close(&rig);
     LQ_TRY(code);

@@ -54,6 +54,12 @@ static void print_ceilings(const struct lq_ceilings *c)
 {
     printf("copy             %10.2f GB/s\n", c->copy_bytes_per_s * 1e-9);
     printf("matmul           %10.2f GFLOP/s\n", c->matmul_flop_per_s * 1e-9);
+    if (c->tf32_flop_per_s > 0.0) {
+        printf("matmul tf32      %10.2f GFLOP/s\n", c->tf32_flop_per_s * 1e-9);
+    }
+    if (c->fp8_flop_per_s > 0.0) {
+        printf("matmul fp8       %10.2f GFLOP/s\n", c->fp8_flop_per_s * 1e-9);
+    }
     printf("dequantization   %10.2f GB/s\n", c->dequantization_bytes_per_s * 1e-9);
     printf("launch           %10.2f us\n", c->launch_s * 1e6);
 }
@@ -78,9 +84,12 @@ static enum lq_code measure(const struct own *own, struct lq_rig *rig, const str
     struct lq_ceilings ceilings;
     struct lq_matmul_rate rates[RATES_MAX];
     size_t count = 0;
-    LQ_TRY(
-        lq_ceilings_measure(rig->backend, rig->device, &rig->info, rig->element, &ceilings, err));
+    LQ_TRY(lq_ceilings_measure(rig, &ceilings, err));
+    LQ_TRY(lq_ceilings_measure_arithmetics(rig, &ceilings, err));
     print_ceilings(&ceilings);
+    if (ceilings.refused.code != LQ_OK) {
+        fprintf(stderr, "llmquote-worker: left out: %s\n", ceilings.refused.detail);
+    }
     if (model == NULL) {
         return LQ_OK;
     }

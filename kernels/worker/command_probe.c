@@ -76,10 +76,13 @@ static enum lq_code put_device(struct lq_client *client, struct lq_rig *rig, con
     struct lq_http_answer answer;
     char *body = NULL;
     LQ_TRY(lq_rig_open(rig, err));
-    const enum lq_code measured =
-        lq_ceilings_measure(rig->backend, rig->device, &rig->info, rig->element, &ceilings, err);
+    const enum lq_code measured = lq_ceilings_measure(rig, &ceilings, err);
     lq_rig_close(rig);
     LQ_TRY(measured);
+    LQ_TRY(lq_ceilings_measure_arithmetics(rig, &ceilings, err));
+    if (ceilings.refused.code != LQ_OK) {
+        fprintf(stderr, "llmquote-worker: left out: %s\n", ceilings.refused.detail);
+    }
     LQ_TRY(lq_device_write(&rig->info, &ceilings, &body, err));
     const enum lq_code code = lq_client_call(client, "PUT", path, body, &answer, err);
     free(body);

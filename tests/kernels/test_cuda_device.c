@@ -52,9 +52,11 @@ static const struct {
     int minor;
     const char *architecture;
     unsigned elements;
-} CAPABILITIES[] = {{7, 0, "Volta", 0},        {7, 5, "Turing", 5}, {8, 6, "Ampere", 7},
-                    {8, 9, "Ada Lovelace", 7}, {9, 0, "Hopper", 7}, {10, 0, "Blackwell", 7},
-                    {12, 0, "Blackwell", 7},   {13, 0, "", 7}};
+    unsigned arithmetics;
+} CAPABILITIES[] = {{7, 0, "Volta", 0, 0},      {7, 5, "Turing", 5, 1},
+                    {8, 6, "Ampere", 7, 3},     {8, 9, "Ada Lovelace", 7, 7},
+                    {9, 0, "Hopper", 7, 7},     {10, 0, "Blackwell", 7, 7},
+                    {12, 0, "Blackwell", 7, 7}, {13, 0, "", 7, 7}};
 
 START_TEST(precisions_go_by_compute_capability)
 {
@@ -64,6 +66,7 @@ START_TEST(precisions_go_by_compute_capability)
     OK(subject()->list(&info, 1, &count, &err));
     ck_assert_str_eq(info.architecture, CAPABILITIES[_i].architecture);
     ck_assert_uint_eq(info.elements, CAPABILITIES[_i].elements);
+    ck_assert_uint_eq(info.arithmetics, CAPABILITIES[_i].arithmetics);
     for (unsigned element = 0; element < LQ_ELEMENT_COUNT; element++) {
         struct lq_device *device = NULL;
         struct lq_error refused = {0};

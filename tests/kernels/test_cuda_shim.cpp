@@ -1,5 +1,5 @@
-/* The shim itself: its 16-bit numbers, barriers, shuffles and orders, and that it stops a program
- * that would hang or go wrong on a device. */
+/* The shim itself: its 8-bit and 16-bit numbers, barriers, shuffles and orders, and that it stops a
+ * program that would hang or go wrong on a device. */
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/cuda/shim/control.h"
@@ -52,6 +52,41 @@ START_TEST(bfloats_are_the_nearest_ones)
     }
     ck_assert(isnan(__bfloat162float(__float2bfloat16(NAN))));
     ck_assert(__bfloat162float({0xbf80}) == -1.0F);
+}
+END_TEST
+
+static unsigned e4m3_of(float x)
+{
+    return __nv_cvt_float_to_fp8(x, __NV_SATFINITE, __NV_E4M3);
+}
+
+START_TEST(numbers_of_8_bits_are_the_nearest_ones)
+{
+    for (unsigned bits = 0; bits < 0x7e; bits++) {
+        const float x = lq_shim_of_fp8((uint8_t)bits);
+        const float middle = (x + lq_shim_of_fp8((uint8_t)(bits + 1))) / 2.0F;
+        const int rank = (int)(bits >> 3);
+        const float digits = (float)(bits & 7U) + (rank > 0 ? 8.0F : 0.0F);
+        ck_assert(x == ldexpf(digits, (rank > 0 ? rank : 1) - 10));
+        ck_assert_uint_eq(e4m3_of(x), bits);
+        ck_assert_uint_eq(e4m3_of(-x), bits | 0x80U);
+        ck_assert_uint_eq(e4m3_of(middle), bits % 2 == 0 ? bits : bits + 1);
+        ck_assert_uint_eq(e4m3_of(nextafterf(middle, 0.0F)), bits);
+        ck_assert_uint_eq(e4m3_of(nextafterf(middle, 1e9F)), bits + 1);
+    }
+    ck_assert(lq_shim_of_fp8(0x7e) == 448.0F && lq_shim_of_fp8(0xb8) == -1.0F);
+    ck_assert(isnan(lq_shim_of_fp8(0x7f)) && isnan(lq_shim_of_fp8(0xff)));
+}
+END_TEST
+
+START_TEST(numbers_of_8_bits_saturate)
+{
+    static const float BEYOND[] = {449.0F, 464.0F, 465.0F, 1e30F, HUGE_VALF};
+    for (size_t i = 0; i < sizeof BEYOND / sizeof *BEYOND; i++) {
+        ck_assert_uint_eq(e4m3_of(BEYOND[i]), 0x7e);
+        ck_assert_uint_eq(e4m3_of(-BEYOND[i]), 0xfe);
+    }
+    ck_assert_uint_eq(e4m3_of(NAN), 0x7f);
 }
 END_TEST
 
@@ -199,6 +234,8 @@ int main()
     TCase *tests = tcase_create("cuda_shim");
     tcase_add_test(tests, halves_are_the_nearest_ones);
     tcase_add_test(tests, bfloats_are_the_nearest_ones);
+    tcase_add_test(tests, numbers_of_8_bits_are_the_nearest_ones);
+    tcase_add_test(tests, numbers_of_8_bits_saturate);
     tcase_add_loop_test(tests, threads_exchange_numbers_in_any_order, 0, 4);
     tcase_add_loop_test(tests, orders_are_their_own_and_whole, 0, 3);
     tcase_add_test(tests, every_thread_of_three_dimensions_runs_once);

@@ -306,6 +306,26 @@ START_TEST(adapters_of_groups_count_no_weights)
 }
 END_TEST
 
+START_TEST(arithmetic_that_is_not_offered_is_refused)
+{
+    struct lq_device *device = open_device(1 + _i);
+    struct fixture f = fixture_of(device, &SHAPES[0], LQ_LINEAR_FORWARD);
+    struct lq_device_info info;
+    size_t count = 0;
+    OK(subject()->list(&info, 1, &count, &err));
+    ck_assert_uint_ne(info.arithmetics & LQ_ARITHMETIC_BIT(LQ_ARITHMETIC_NATIVE), 0);
+    for (unsigned one = LQ_ARITHMETIC_TF32; one <= LQ_ARITHMETIC_FP8; one++) {
+        struct lq_error refused = {0};
+        f.op.arithmetic = (enum lq_arithmetic)one;
+        if ((info.arithmetics & LQ_ARITHMETIC_BIT(one)) == 0) {
+            ck_assert_int_eq(subject()->linear(device, &f.op, &refused), LQ_EDEVICE);
+            ck_assert_str_ne(refused.detail, "");
+        }
+    }
+    assert_tally(device, (struct lq_tally){0});
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("linear");
@@ -320,6 +340,7 @@ int main(void)
                         VARIANTS);
     tcase_add_loop_test(tests, the_tally_of_adapters_counts_their_activations, 0, VARIANTS);
     tcase_add_loop_test(tests, adapters_of_groups_count_no_weights, 0, VARIANTS);
+    tcase_add_loop_test(tests, arithmetic_that_is_not_offered_is_refused, 0, VARIANTS);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

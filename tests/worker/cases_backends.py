@@ -112,7 +112,7 @@ def case_a_file_that_is_no_module_is_refused_with_a_reason(worker):
                       (fifo, "it is no file"),
                       (worker.folder, "it is no file"),
                       (needy, "libcublasLt.so.0: cannot open shared object file"),
-                      (module("wrong-module"), "it has no lq_cuda_backend_1: it is of another "
+                      (module("wrong-module"), "it has no lq_cuda_backend_2: it is of another "
                                                "version of llmquote")):
         done = worker.run("probe", "--cuda-backend", path)
         expect(done, 0, "cuda: no device: the CUDA module ", " cannot be loaded: ", why, "\ncpu 0: ")
@@ -146,6 +146,25 @@ def case_of_two_kinds_of_gpus_the_one_asked_for_measures(worker):
 def case_ceilings_are_those_of_the_module(worker):
     done = worker.run("ceilings", "--backend", "cuda", "--cuda-backend", module("pretend-cuda"))
     expect(done, 0, "copy ", "matmul ", "dequantization ", "launch ")
+    assert "tf32" not in done.stdout and "fp8" not in done.stdout, done.stdout
+
+
+def case_ceilings_are_of_every_arithmetic_that_is_offered(worker):
+    done = worker.run("ceilings", "--backend", "cuda", "--cuda-backend", module("pretend-cuda"),
+                      PRETEND_ARITHMETICS="1")
+    expect(done, 0)
+    for name in ("matmul", "matmul tf32", "matmul fp8"):
+        (rate,) = re.findall(rf"^{name} +([\d.]+) GFLOP/s$", done.stdout, re.MULTILINE)
+        assert float(rate) > 0.1, done.stdout
+
+
+def case_every_arithmetic_that_is_offered_is_registered(worker):
+    server = worker.server("catalog:write")
+    expect(worker.run("probe", "--register", "--backend", "cuda", "--cuda-backend",
+                      module("pretend-cuda"), *worker.at(server.url), PRETEND_ARITHMETICS="1"),
+           0, "registered: copies")
+    gpu = server.get("/v1/gpus/nvidia-a40").json
+    assert gpu["tf32_flop_per_s"] > 1e8 and gpu["fp8_flop_per_s"] > 1e8, gpu
 
 
 def case_a_step_is_measured_over_the_shim(worker):

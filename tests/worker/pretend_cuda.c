@@ -1,5 +1,6 @@
-/* A module in the CUDA backend's place that computes on the CPU: two GPUs of different kinds, a
- * device that gets lost, or none and why not, as variables tell it. */
+/* A module in the CUDA backend's place that computes on the CPU: two GPUs of different kinds, with
+ * every arithmetic or fp32's alone, a device that gets lost, or none and why not, as variables tell
+ * it. */
 #include "kernels/backend.h"
 
 #include <stdio.h>
@@ -7,11 +8,18 @@
 #include <string.h>
 
 static struct lq_backend pretended;
-static long allocations_left; /* until the device is lost; below 0: never */
+static long allocations_left;  /* until the device is lost; below 0: never */
+static enum lq_element opened; /* by the last call */
 
 static const char *version(void)
 {
     return "pretended runtime 13.0";
+}
+
+/* Elements are fp32 whatever they are said to be: all has twice the room it is asked for. */
+static bool pretends_arithmetics(void)
+{
+    return getenv("PRETEND_ARITHMETICS") != NULL;
 }
 
 static enum lq_code list(struct lq_device_info *devices, size_t max, size_t *count,
@@ -28,6 +36,11 @@ static enum lq_code list(struct lq_device_info *devices, size_t max, size_t *cou
     for (*count = 0; *count < 2 && *count < max; (*count)++) {
         devices[*count] = cpu;
         devices[*count].memory_bytes = 0x1p28; /* so that copies are soon done */
+        if (pretends_arithmetics()) {
+            devices[*count].elements |= LQ_ELEMENT_BIT(LQ_ELEMENT_F16);
+            devices[*count].arithmetics |=
+                LQ_ARITHMETIC_BIT(LQ_ARITHMETIC_TF32) | LQ_ARITHMETIC_BIT(LQ_ARITHMETIC_FP8);
+        }
         snprintf(devices[*count].name, sizeof devices[*count].name, "%s", NAMES[*count]);
         snprintf(devices[*count].vendor, sizeof devices[*count].vendor, "NVIDIA");
     }
@@ -38,7 +51,9 @@ static enum lq_code open_any(size_t index, enum lq_element element, struct lq_de
                              struct lq_error *err)
 {
     (void)index;
-    return lq_cpu_backend()->open(0, element, device, err);
+    opened = element;
+    return lq_cpu_backend()->open(0, pretends_arithmetics() ? LQ_ELEMENT_F32 : element, device,
+                                  err);
 }
 
 static enum lq_code allocate(struct lq_device *device, size_t bytes, void **memory,
@@ -48,7 +63,23 @@ static enum lq_code allocate(struct lq_device *device, size_t bytes, void **memo
         return lq_fail(err, LQ_EDEVICE, NULL, "allocating memory: the device is lost");
     }
     allocations_left--;
-    return lq_cpu_backend()->allocate(device, bytes, memory, err);
+    return lq_cpu_backend()->allocate(device, pretends_arithmetics() ? 2 * bytes : bytes, memory,
+                                      err);
+}
+
+/* As the real one, it takes each arithmetic with its own element alone. */
+static enum lq_code linear(struct lq_device *device, const struct lq_op_linear *op,
+                           struct lq_error *err)
+{
+    struct lq_op_linear plain = *op;
+    const bool is_wide = opened == LQ_ELEMENT_F32;
+    if (pretends_arithmetics() && op->arithmetic != LQ_ARITHMETIC_NATIVE) {
+        if (is_wide != (op->arithmetic == LQ_ARITHMETIC_TF32)) {
+            return lq_fail(err, LQ_EDEVICE, NULL, "these elements are multiplied otherwise");
+        }
+        plain.arithmetic = LQ_ARITHMETIC_NATIVE;
+    }
+    return lq_cpu_backend()->linear(device, &plain, err);
 }
 
 __attribute__((visibility("default"))) const struct lq_backend *lq_cuda_backend(void)
@@ -61,5 +92,6 @@ __attribute__((visibility("default"))) const struct lq_backend *lq_cuda_backend(
     pretended.list = list;
     pretended.open = open_any;
     pretended.allocate = allocate;
+    pretended.linear = linear;
     return &pretended;
 }

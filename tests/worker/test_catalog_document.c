@@ -178,7 +178,7 @@ END_TEST
 START_TEST(a_device_is_written_with_what_is_known_of_it)
 {
     struct lq_device_info info = {.memory_bytes = 8e9, .units = 2};
-    const struct lq_ceilings ceilings = {.copy_bytes_per_s = 1e10, .matmul_flop_per_s = 1e11};
+    struct lq_ceilings ceilings = {.copy_bytes_per_s = 1e10, .matmul_flop_per_s = 1e11};
     char *text = NULL;
     memset(info.vendor, 'v', sizeof info.vendor - 1); /* longer than a catalog takes: cut */
     ck_assert_int_eq(lq_device_write(&info, &ceilings, &text, &err), LQ_OK);
@@ -190,7 +190,17 @@ START_TEST(a_device_is_written_with_what_is_known_of_it)
     ck_assert_double_eq(json_number_value(json_object_get(o, "fp32_flop_per_s")), 1e11);
     ck_assert_int_eq(json_integer_value(json_object_get(o, "sm_count")), 2);
     ck_assert_ptr_null(json_object_get(o, "boost_hz"));
+    ck_assert_ptr_null(json_object_get(o, "tf32_flop_per_s"));
+    ck_assert_ptr_null(json_object_get(o, "fp8_flop_per_s"));
     ck_assert_ptr_null(json_object_get(o, "architecture"));
+    json_decref(o);
+    free(text);
+    ceilings.tf32_flop_per_s = 4e11;
+    ceilings.fp8_flop_per_s = 16e11;
+    ck_assert_int_eq(lq_device_write(&info, &ceilings, &text, &err), LQ_OK);
+    o = json_loads(text, 0, NULL);
+    ck_assert_double_eq(json_number_value(json_object_get(o, "tf32_flop_per_s")), 4e11);
+    ck_assert_double_eq(json_number_value(json_object_get(o, "fp8_flop_per_s")), 16e11);
     json_decref(o);
     free(text);
 }

@@ -93,7 +93,7 @@ START_TEST(modules_of_another_interface_have_another_symbol)
 {
     enum { ENTRIES = 33 };
     ck_assert_uint_eq(sizeof(struct lq_backend), ENTRIES * sizeof(void *));
-    ck_assert_str_eq(LQ_CUDA_BACKEND_SYMBOL, "lq_cuda_backend_1");
+    ck_assert_str_eq(LQ_CUDA_BACKEND_SYMBOL, "lq_cuda_backend_2");
 }
 END_TEST
 
