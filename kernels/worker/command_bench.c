@@ -256,11 +256,7 @@ static enum lq_code fill(const struct own *own, struct lq_client *client, struct
                                             .method = LQ_METHOD_NAMES[own->method],
                                             .device = report->device,
                                             .tokens = own->tokens};
-    if (own->active_experts > lq_model_experts(&report->model)) {
-        return lq_fail(err, LQ_EFIELD, NULL, "--active-experts %lld: %s has %lld routed experts",
-                       (long long)own->active_experts, report->model.id,
-                       (long long)lq_model_experts(&report->model));
-    }
+    LQ_TRY(lq_model_check_active(&report->model, own->active_experts, err));
     if (!own->explains) {
         return measure(own, &method, report, err);
     }

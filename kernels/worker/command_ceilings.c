@@ -123,6 +123,9 @@ static int run(const struct lq_settings *settings, const void *values, int argc,
     struct lq_rig rig;
     const bool has_model = own->model != NULL || own->model_file != NULL;
     enum lq_code code = has_model ? find(settings, own, &model, &err) : LQ_OK;
+    if (code == LQ_OK && has_model) {
+        code = lq_model_check_active(&model, own->active_experts, &err);
+    }
     if (code == LQ_OK) {
         code = lq_command_find_device(&own->on, &rig, &err);
     }

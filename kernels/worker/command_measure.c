@@ -135,14 +135,8 @@ static enum lq_code read_axes(const struct own *own, struct lq_calibration_plan 
 /* Asks for more experts than there are only as far as the model has them. */
 static enum lq_code check_experts(const struct lq_calibration_plan *plan, struct lq_error *err)
 {
-    const int64_t experts = lq_model_experts(plan->model);
     for (int i = 0; i < plan->axes.active_experts.count; i++) {
-        if (plan->axes.active_experts.value[i] > experts) {
-            return lq_fail(err, LQ_EFIELD, NULL,
-                           "--active-experts %lld: %s has %lld routed experts in a layer",
-                           (long long)plan->axes.active_experts.value[i], plan->model->id,
-                           (long long)experts);
-        }
+        LQ_TRY(lq_model_check_active(plan->model, plan->axes.active_experts.value[i], err));
     }
     return LQ_OK;
 }

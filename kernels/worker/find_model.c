@@ -41,3 +41,14 @@ enum lq_code lq_model_find(struct lq_client *client, const struct lq_model_sourc
     free(text);
     return code;
 }
+
+enum lq_code lq_model_check_active(const struct lq_model *model, int64_t active,
+                                   struct lq_error *err)
+{
+    const int64_t experts = lq_model_experts(model);
+    return active <= experts
+               ? LQ_OK
+               : lq_fail(err, LQ_EFIELD, NULL,
+                         "--active-experts %lld: %s has %lld routed experts in a layer",
+                         (long long)active, model->id, (long long)experts);
+}

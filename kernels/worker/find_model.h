@@ -15,3 +15,8 @@ struct lq_model_source {
 LQ_MUST_USE enum lq_code lq_model_find(struct lq_client *client,
                                        const struct lq_model_source *source, struct lq_model *model,
                                        struct lq_error *err);
+
+/* Whether a layer of the model has so many routed experts to be active; 0: its own number.
+ * Errors: LQ_EFIELD. */
+LQ_MUST_USE enum lq_code lq_model_check_active(const struct lq_model *model, int64_t active,
+                                               struct lq_error *err);

@@ -1,4 +1,5 @@
 """Start and stop: what is refused at the command line, and what a stop lets finish."""
+import resource
 import signal
 import subprocess
 
@@ -70,6 +71,16 @@ def case_bad_settings_are_refused_with_what_they_take(server):
         assert done.returncode == 2 and part in done.stderr, (arguments, done)
     done = run(server, environment={"LLMQUOTE_THREADS": "many"})
     assert done.returncode == 2 and "LLMQUOTE_THREADS takes" in done.stderr, done
+
+
+def case_too_few_descriptors_for_the_threads_are_told(server):
+    def few():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+    done = subprocess.run([server.program, "--db", server.db + ".few", "--listen", "127.0.0.1:0"],
+                          capture_output=True, text=True, timeout=30, preexec_fn=few, check=False)
+    assert done.returncode == 1, done
+    assert "cannot start 128 HTTP threads" in done.stderr and "ulimit -n" in done.stderr, done
 
 
 def case_flags_win_over_the_environment(server):

@@ -234,6 +234,9 @@ def case_operations_are_held_against_a_gpu_of_the_catalog(worker):
     experts = rows["linear forward", "1024 x 4096 -> 14336, 8 groups"]
     assert experts["bytes"] == 8 * 4096 * 14336 * 2 and experts["calls"] == 64, experts
     expect(worker.run("bench", "--explain", "--gpu", "no-such", "--server", server.url), 65, "no-such")
+    for command in (["bench", "--explain", "--gpu", "A100-80GB-SXM"], ["ceilings", "--backend", "cpu"]):
+        expect(worker.run(*command, "--model", "mixtral-8x7b", "--active-experts", "9", "--server", server.url),
+               65, "--active-experts 9: mixtral-8x7b has 8 routed experts in a layer")
 
 
 def case_operations_are_timed_with_their_share_of_the_roofline(worker):
