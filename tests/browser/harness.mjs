@@ -97,10 +97,17 @@ export async function newPage(browser, options = {}) {
         }
     });
     page.on('pageerror', (error) => page.faults.push(String(error.stack)));
-    page.on('response', async (response) => {
-        if (response.url().includes('/v1/')) {
-            page.answers.push(await response.json().catch(() => null));
-        }
+    // in the page: the browser itself forgets bodies that it is done with
+    await page.exposeFunction('heard', (answer) => page.answers.push(answer));
+    await page.addInitScript(() => {
+        const plain = window.fetch;
+        window.fetch = async (...asked) => {
+            const response = await plain(...asked);
+            if (response.url.includes('/v1/')) {
+                await window.heard(await response.clone().json().catch(() => null));
+            }
+            return response;
+        };
     });
     return page;
 }
