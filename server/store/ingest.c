@@ -82,17 +82,22 @@ static void digest_point(const struct lq_new_point *new_point, char hex[LQ_SHA25
 }
 
 /* Whether the point that has the id already is this one: ids are the digest's first 64 bits. */
-static enum lq_code check_duplicate(struct lq_statement *find, const char *content, const char *id,
-                                    struct lq_error *err)
+static enum lq_code check_duplicate(struct lq_database *database, const char *content,
+                                    const char *id, struct lq_error *err)
 {
+    static const char FIND[] =
+        "SELECT content_sha256_hex FROM calibrations WHERE sequence_number = ?1";
+    struct lq_statement *find LQ_AUTO(lq_statement_close) = NULL;
+    int64_t number = 0;
     bool row = false;
-    lq_bind_text(find, 1, id);
+    LQ_TRY(lq_point_find(database, id, &number, err));
+    LQ_TRY(lq_statement_open(database, FIND, &find, err));
+    lq_bind_count(find, 1, number);
     LQ_TRY(lq_statement_step(find, &row, err));
-    const bool same = row && strcmp(lq_column_text(find, 0), content) == 0;
-    lq_statement_reset(find);
-    return same ? LQ_OK
-                : lq_fail(err, LQ_ECONFLICT, NULL,
-                          "another point has the id \"%s\" by chance; alter this one", id);
+    return row && strcmp(lq_column_text(find, 0), content) == 0
+               ? LQ_OK
+               : lq_fail(err, LQ_ECONFLICT, NULL,
+                         "another point has the id \"%s\" by chance; alter this one", id);
 }
 
 void lq_points_digest(const struct lq_batch *batch, char (*contents)[LQ_SHA256_HEX])
@@ -106,30 +111,25 @@ enum lq_code lq_points_insert(struct lq_database *database, const struct lq_batc
                               char (*contents)[LQ_SHA256_HEX], char (*ids)[LQ_ID_MAX],
                               size_t *duplicates, struct lq_error *err)
 {
-    struct lq_statement *insert LQ_AUTO(lq_statement_close) = NULL;
-    struct lq_statement *find LQ_AUTO(lq_statement_close) = NULL;
-    LQ_TRY(lq_statement_open(database, LQ_POINT_INSERT, &insert, err));
-    LQ_TRY(lq_statement_open(database, "SELECT content_sha256_hex FROM calibrations WHERE id = ?1",
-                             &find, err));
+    struct lq_point_writer writer LQ_AUTO(lq_point_writer_close) = {0};
+    LQ_TRY(lq_point_writer_open(database, &writer, err));
     char now[LQ_UTC_MAX];
     lq_utc_text(time(NULL), now);
     for (size_t i = 0; i < batch->count; i++) {
-        const char *content = contents[i];
-        snprintf(ids[i], LQ_ID_MAX, "cal-%.16s", content);
-        struct lq_point point = batch->points[i].point;
-        memcpy(point.id, ids[i], sizeof point.id);
-        point.shipped = false;
-        lq_point_bind(insert, &(struct lq_point_row){.point = &point,
-                                                     .content = content,
-                                                     .note = "",
-                                                     .measured_at = batch->points[i].measured_at,
-                                                     .document = batch->points[i].document,
-                                                     .posted_by = batch->token_name,
-                                                     .token_id = batch->token_id,
-                                                     .stored_at = now});
-        LQ_TRY(lq_statement_run(insert, err));
-        if (lq_database_changes(database) == 0) {
-            LQ_TRY(check_duplicate(find, content, ids[i], err));
+        const struct lq_new_point *point = &batch->points[i];
+        const struct lq_point_row row = {.point = &point->point,
+                                         .content = contents[i],
+                                         .note = "",
+                                         .measured_at = point->measured_at,
+                                         .document = point->document,
+                                         .posted_by = batch->token_name,
+                                         .token_id = batch->token_id,
+                                         .stored_at = now};
+        bool written = false;
+        lq_point_id(contents[i], ids[i]);
+        LQ_TRY(lq_point_write(&writer, &row, &written, err));
+        if (!written) {
+            LQ_TRY(check_duplicate(database, contents[i], ids[i], err));
             (*duplicates)++;
         }
     }
@@ -249,16 +249,15 @@ static enum lq_code delete_point(struct lq_database *database, void *context,
                                  struct lq_effect *effect, struct lq_error *err)
 {
     static const char DELETE_POINT[] =
-        "DELETE FROM calibrations WHERE id = ?1 RETURNING is_shipped";
+        "DELETE FROM calibrations WHERE sequence_number = ?1 RETURNING is_shipped";
     const char *id = context;
+    int64_t number = 0;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_point_find(database, id, &number, err));
     LQ_TRY(lq_statement_open(database, DELETE_POINT, &statement, err));
-    lq_bind_text(statement, 1, id);
+    lq_bind_count(statement, 1, number);
     bool row = false;
     LQ_TRY(lq_statement_step(statement, &row, err));
-    if (!row) {
-        return lq_fail(err, LQ_ENOTFOUND, NULL, "no calibration has the id \"%s\"", id);
-    }
     if (lq_column_count(statement, 0) != 0) { /* and the deletion is rolled back */
         return lq_fail(err, LQ_ECONFLICT, NULL, "\"%s\" is shipped with the catalog and read-only",
                        id);

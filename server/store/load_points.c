@@ -1,6 +1,7 @@
 /* Calibrations and capacities from the database into a snapshot. */
 #include "server/store/derive.h"
 #include "server/store/identity.h"
+#include "server/store/rows.h"
 #include "server/store/store_private.h"
 
 #include <stdlib.h>
@@ -50,7 +51,7 @@ static enum lq_code read_point(const struct lq_statement *statement, struct lq_p
     " queries_per_s, step_time_s, peak_memory_bytes, is_out_of_memory, longest_tokens, source,"    \
     " dataset, id, is_shipped, CASE WHEN measured_at_utc <> '' OR is_shipped"                      \
     " THEN measured_at_utc ELSE stored_at_utc END, token_id, confirmed_at_utc, NOT is_shipped AND" \
-    " EXISTS (SELECT 1 FROM exclusions e WHERE e.id IN (token_id, calibrations.source))"
+    " EXISTS (SELECT 1 FROM exclusions e WHERE e.id IN (token_id, points.source))"
 enum { POINT_WIDTH = LQ_IDENTITY_WIDTH + 23 };
 
 static enum lq_code complete(const struct lq_hooks *hooks, const struct lq_catalog *catalog,
@@ -67,7 +68,7 @@ static enum lq_code load_rows(struct lq_loader *loader, bool shipped, struct lq_
                               size_t capacity, struct lq_error *err)
 {
     static const char SELECT_POINTS[] =
-        "SELECT " POINT_COLUMNS " FROM calibrations WHERE is_shipped = ?1 AND sequence_number > ?2"
+        "SELECT " POINT_COLUMNS " FROM points WHERE is_shipped = ?1 AND sequence_number > ?2"
         " ORDER BY sequence_number";
     struct lq_derivation derivation LQ_AUTO(lq_derivation_release) = {0};
     struct lq_catalog *catalog = &loader->snapshot->catalog;
@@ -146,15 +147,14 @@ static enum lq_code get_point(struct lq_database *database, const char *id,
                               struct lq_stored_point *out, struct lq_error *err)
 {
     static const char SELECT_POINT[] =
-        "SELECT " POINT_COLUMNS ", document_json FROM calibrations WHERE id = ?1";
+        "SELECT " POINT_COLUMNS ", document_json FROM points WHERE sequence_number = ?1";
+    int64_t number = 0;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_point_find(database, id, &number, err));
     LQ_TRY(lq_statement_open(database, SELECT_POINT, &statement, err));
-    lq_bind_text(statement, 1, id);
+    lq_bind_count(statement, 1, number);
     bool row = false;
     LQ_TRY(lq_statement_step(statement, &row, err));
-    if (!row) {
-        return lq_fail(err, LQ_ENOTFOUND, NULL, "no calibration has the id \"%s\"", id);
-    }
     out->point = (struct lq_point){.shipped = false};
     LQ_TRY(read_point(statement, &out->point, err));
     out->document = strdup(lq_column_text(statement, POINT_WIDTH));

@@ -129,7 +129,7 @@ static enum lq_code unknown(const struct lq_csv *csv, struct lq_error *err)
 /* Calibrations in the making: shared statements, the point being written and how many there are. */
 struct points {
     const struct lq_seeding *seeding;
-    struct lq_statement *insert;
+    struct lq_point_writer writer;
     struct lq_statement *document; /* builds the point as somebody would have posted it */
     int written;
     double stage_s[3]; /* Fig. 4: forward, backward, optimizer of one step */
@@ -142,17 +142,17 @@ static enum lq_code insert_point(struct points *points, const struct lq_point *p
 {
     bool row = false;
     LQ_TRY(lq_statement_step(points->document, &row, err));
-    lq_point_bind(points->insert,
-                  &(struct lq_point_row){.point = point,
+    const struct lq_point_row shipped = {.point = point,
                                          .content = "",
                                          .note = note,
                                          .measured_at = "",
                                          .document = lq_column_text(points->document, 0),
                                          .posted_by = "",
-                                         .stored_at = points->seeding->now});
-    LQ_TRY(lq_statement_run(points->insert, err));
+                                         .stored_at = points->seeding->now};
+    bool written = false;
+    LQ_TRY(lq_point_write(&points->writer, &shipped, &written, err));
     lq_statement_reset(points->document);
-    if (lq_database_changes(points->seeding->database) != 1) {
+    if (!written) {
         return lq_fail(err, LQ_ESTORE, NULL, "the id %s is taken", point->id);
     }
     return LQ_OK;
@@ -264,13 +264,16 @@ static enum lq_code seed_fig4(const struct lq_csv *csv, void *context, struct lq
 static enum lq_code seed_points(const struct lq_seeding *seeding, const char *document,
                                 const char *file, lq_seed_record handle, struct lq_error *err)
 {
-    struct lq_statement *insert LQ_AUTO(lq_statement_close) = NULL;
-    struct lq_statement *documents LQ_AUTO(lq_statement_close) = NULL;
-    LQ_TRY(lq_statement_open(seeding->database, LQ_POINT_INSERT, &insert, err));
-    LQ_TRY(lq_statement_open(seeding->database, document, &documents, err));
-    struct points points = {.seeding = seeding, .insert = insert, .document = documents};
+    struct points points = {.seeding = seeding};
     const char *header = handle == seed_fig4 ? BREAKDOWN_HEADER : THROUGHPUT_HEADER;
-    return lq_seed_read(file, header, handle, &points, err);
+    LQ_TRY(lq_point_writer_open(seeding->database, &points.writer, err));
+    enum lq_code code = lq_statement_open(seeding->database, document, &points.document, err);
+    if (code == LQ_OK) {
+        code = lq_seed_read(file, header, handle, &points, err);
+    }
+    lq_statement_close(&points.document);
+    lq_point_writer_close(&points.writer);
+    return code;
 }
 
 static const char CAPACITY_HEADER[] = "model,method,dataset,seq_len_note,gpu,gpu_mem_gb_nominal,"

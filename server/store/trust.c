@@ -2,6 +2,7 @@
 #include "server/store/trust.h"
 
 #include "server/store/identity.h"
+#include "server/store/rows.h"
 #include "server/store/store_private.h"
 #include "server/store/utc.h"
 
@@ -160,19 +161,18 @@ static enum lq_code confirm(struct lq_database *database, void *context, struct 
     static const char UPDATE[] =
         "UPDATE calibrations SET confirmed_at_utc ="
         " CASE WHEN ?2 = '' OR confirmed_at_utc = '' THEN ?2 ELSE confirmed_at_utc END"
-        " WHERE id = ?1 RETURNING is_shipped";
+        " WHERE sequence_number = ?1 RETURNING is_shipped";
     const struct confirming *confirming = context;
+    int64_t number = 0;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
     char now[LQ_UTC_MAX];
     lq_utc_text(time(NULL), now);
+    LQ_TRY(lq_point_find(database, confirming->id, &number, err));
     LQ_TRY(lq_statement_open(database, UPDATE, &statement, err));
-    lq_bind_text(statement, 1, confirming->id);
+    lq_bind_count(statement, 1, number);
     lq_bind_text(statement, 2, confirming->confirmed ? now : "");
     bool row = false;
     LQ_TRY(lq_statement_step(statement, &row, err));
-    if (!row) {
-        return lq_fail(err, LQ_ENOTFOUND, NULL, "no calibration has the id \"%s\"", confirming->id);
-    }
     if (lq_column_count(statement, 0) != 0) { /* and the change is rolled back */
         return lq_fail(err, LQ_ECONFLICT, NULL,
                        "\"%s\" is shipped with the catalog and taken as it is", confirming->id);

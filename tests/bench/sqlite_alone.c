@@ -28,18 +28,17 @@ static double now_s(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+static const char INSERT_SETTING[] =
+    "INSERT INTO settings VALUES (1000, 'llama-3.1-8b', 'L40S', 'torchtune', 1, 'lora', 16, 127,"
+    " 'none', 0, 'bf16', 'adamw', 'full', 'flash', 0, 3, 1, 1, 1, 1, 1, 0, 0, 1)"
+    " ON CONFLICT DO NOTHING";
+
 static const char INSERT[] =
-    "INSERT INTO calibrations (id, content_sha256_hex, is_shipped, model_id, gpu_id, stack,"
-    " gpu_count, method_kind, adapter_rank, targets_bits, quantization, embeddings_are_trained,"
-    " precision, optimizer, checkpointing, attention, master_weights_are_kept, options_bits,"
-    " data_ranks_count, tensor_ranks_count, pipeline_stages_count, expert_ranks_count,"
-    " context_ranks_count, zero_stage_number, zero_group_ranks_count, nodes_count,"
+    "INSERT INTO calibrations (digest_key, content_sha256_hex, is_shipped, setting_number,"
     " active_experts_count, batch_size_rows, accumulation_steps_count, sequence_tokens, lengths_id,"
     " padding, cutoff_tokens, padding_multiple_tokens, row_tokens, queries_per_row, step_time_s,"
     " is_out_of_memory, source, dataset, measured_at_utc, document_json, posted_by, stored_at_utc)"
-    " VALUES (?1, ?2, 0, 'llama-3.1-8b', 'L40S', 'torchtune', 1, 'lora', 16, 127, 'none', 0, "
-    "'bf16',"
-    " 'adamw', 'full', 'flash', 0, 3, 1, 1, 1, 1, 1, 0, 0, 1, 0, 4, 1, 512, '', 'longest', 0, 8,"
+    " VALUES (?1, ?2, 0, 1000, 0, 4, 1, 512, '', 'longest', 0, 8,"
     " 512.0, 1.0, ?3, 0, 'bench', '', '2026-07-20T10:00:00Z',"
     " '{\"batch_size\":4,\"device\":{\"driver\":\"570.86\",\"name\":\"L40S\"},\"gpu\":\"L40S\","
     "\"measured_at\":\"2026-07-20T10:00:00Z\",\"method\":{\"kind\":\"lora\",\"rank\":16},"
@@ -58,13 +57,11 @@ static uint64_t next_random(uint64_t *state)
 
 static void insert(sqlite3_stmt *statement, uint64_t *state)
 {
-    char id[32];
     char content[80];
     const unsigned long long a = next_random(state);
     const unsigned long long b = next_random(state);
-    snprintf(id, sizeof id, "cal-%016llx", a);
     snprintf(content, sizeof content, "%016llx%016llx%016llx%016llx", a, b, ~a, ~b);
-    check(sqlite3_bind_text(statement, 1, id, -1, SQLITE_STATIC));
+    check(sqlite3_bind_int64(statement, 1, (sqlite3_int64)a));
     check(sqlite3_bind_text(statement, 2, content, -1, SQLITE_STATIC));
     check(sqlite3_bind_double(statement, 3, 0.2 + 1e-21 * (double)b));
     check(sqlite3_step(statement));
@@ -86,6 +83,7 @@ int main(int argc, char **argv)
     check(sqlite3_open(argv[1], &database));
     run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16384;"
         "PRAGMA wal_autocheckpoint = 4000");
+    run(INSERT_SETTING);
     check(sqlite3_prepare_v2(database, INSERT, -1, &statement, NULL));
     const double start_s = now_s();
     while (now_s() < start_s + seconds) {

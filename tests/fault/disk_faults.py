@@ -24,7 +24,7 @@ sys.dont_write_bytecode = True
 
 from client import Server, wait_until  # noqa: E402  (the path has to be set first)
 from figures import record  # noqa: E402
-from kill_rounds import point  # noqa: E402
+from kill_rounds import documents, point  # noqa: E402
 
 POSTS = 24  # requests of three clients
 FAILING = 6  # calls in a row that fail: more than one commit's
@@ -108,9 +108,8 @@ class Trial:
             (verdict,) = database.execute("PRAGMA integrity_check").fetchone()
             assert verdict == "ok", verdict
             for number, one in self.acknowledged.items():
-                rows = database.execute("SELECT document_json FROM calibrations WHERE id = ?",
-                                        (one,)).fetchall()
-                assert [json.loads(row) for (row,) in rows] == [point(number)], (number, rows)
+                rows = documents(database, one)
+                assert rows == [point(number)], (number, rows)
         finally:
             database.close()
 

@@ -189,7 +189,7 @@ def case_a_database_in_use_is_whole(server):
 def case_check_says_what_is_wrong(server):
     post(server, points(source="to-check"))
     for i, (sql, part) in enumerate((
-            ("UPDATE calibrations SET optimizer = 'hope' WHERE source = 'to-check'", "hope"),
+            ("UPDATE settings SET optimizer = 'hope'", "hope"),
             ("UPDATE calibrations SET document_json = '{' WHERE source = 'to-check'", "not JSON: 4"),
             ("DELETE FROM seed_state", "seed_state has not exactly one row"),
             ("UPDATE tokens SET scopes_list = ''", "tokens without a hash or a scope"),

@@ -2,6 +2,7 @@
 #include "core/finetune/efficiency.h"
 #include "migrations/embed.h"
 #include "server/store/migrate.h"
+#include "server/store/rows.h"
 #include "server/store/statement.h"
 #include "tests/unit/check_main.h"
 #include "tests/unit/store_fixture.h"
@@ -334,6 +335,43 @@ START_TEST(points_of_before_learn_their_token_where_its_name_tells)
 }
 END_TEST
 
+START_TEST(points_of_before_keep_their_ids_and_settings)
+{
+    /* the top bit set, capitals, a digit too many, another name; and which of them become numbers
+     */
+    static const char *const IDS[] = {"cal-fedcba9876543210", "cal-0000000000000ABC",
+                                      "cal-0123456789abcdef0", "old"};
+    make_version(11);
+    for (size_t i = 0; i < 4; i++) {
+        char sql[1024];
+        snprintf(
+            sql, sizeof sql,
+            "INSERT INTO calibrations VALUES (%zu, '%s', 'aa', 0, '%s', 'A40', 'torchtune', 1,"
+            " 'lora', 8, 5, 'none', 0, 'bf16', 'adamw', 'full', 'flash', 0, 3, 1, 1, 1, 1, 1, 0,"
+            " 0, 1, 0, 2, 1, 512, '', 'longest', 0, 8, NULL, NULL, NULL, NULL, 0.5, NULL, 0,"
+            " 'mine', '', '', '', '{}', '', '', '', '')",
+            50 + i, IDS[i], i < 2 ? "llama-2-7b" : "Llama-2-7b");
+        run(sql);
+    }
+    lq_database_close(&database);
+    make_version(LQ_MIGRATIONS_COUNT);
+    ck_assert_int_eq(number("SELECT count(*) FROM settings"), 2);
+    ck_assert_int_eq(number("SELECT count(*) FROM points WHERE model_id = 'Llama-2-7b'"), 2);
+    ck_assert_int_eq(number("SELECT digest_key FROM calibrations WHERE sequence_number = 51"),
+                     0xabc);
+    ck_assert_int_eq(number("SELECT count(digest_key) FROM calibrations"), 2);
+    for (size_t i = 0; i < 4; i++) {
+        struct lq_error err = {0};
+        int64_t found = 0;
+        assert_code(lq_point_find(database, IDS[i], &found, &err), LQ_OK);
+        ck_assert_int_eq(found, 50 + (int64_t)i);
+    }
+    ck_assert_int_eq(number("SELECT id = 'cal-fedcba9876543210' FROM points"
+                            " WHERE sequence_number = 50"),
+                     1);
+}
+END_TEST
+
 START_TEST(durability_is_as_promised)
 {
     make_version(LQ_MIGRATIONS_COUNT);
@@ -365,6 +403,7 @@ int main(void)
     tcase_add_test(cases, a_migration_that_fails_leaves_the_version_before_it);
     tcase_add_test(cases, a_first_migration_that_fails_leaves_an_empty_file);
     tcase_add_test(cases, points_of_before_learn_their_token_where_its_name_tells);
+    tcase_add_test(cases, points_of_before_keep_their_ids_and_settings);
     tcase_add_test(cases, durability_is_as_promised);
     suite_add_tcase(suite, cases);
     return run_suite(suite);

@@ -3,6 +3,7 @@
 #include "tests/unit/check_main.h"
 #include "tests/unit/store_fixture.h"
 
+#include <ctype.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,6 +220,47 @@ START_TEST(documents_come_back_as_they_came_and_points_go)
 }
 END_TEST
 
+START_TEST(an_id_is_found_however_it_is_written)
+{
+    char *document = NULL;
+    char other[LQ_ID_MAX];
+    assert_code(post_points(store, 5, 1, NULL, ids, &duplicates), LQ_OK);
+    for (size_t i = 0; i < sizeof other; i++) {
+        other[i] = (char)toupper((unsigned char)ids[0][i]);
+    }
+    assert_code(get_document(store, other, &document), LQ_OK);
+    free(document);
+    const size_t length = strlen(ids[0]);
+    other[length] = '0'; /* a digit more */
+    other[length + 1] = '\0';
+    assert_code(get_document(store, other, &document), LQ_ENOTFOUND);
+    other[length - 1] = '\0'; /* one less */
+    assert_code(get_document(store, other, &document), LQ_ENOTFOUND);
+}
+END_TEST
+
+START_TEST(points_of_several_settings_keep_their_own)
+{
+    struct lq_error err = {0};
+    struct lq_new_point points[5];
+    for (int i = 0; i < 5; i++) {
+        points[i] = make_point(i);
+        points[i].point.identity.method.rank = 8 + i % 2;
+    }
+    const struct lq_batch batch = {
+        .points = points, .count = 5, .token_id = "tok", .token_name = "t", .body_digest = ""};
+    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &err), LQ_OK);
+    settle(store);
+    const struct lq_catalog *catalog = lq_store_acquire(store);
+    for (size_t i = 0; i < 5; i++) {
+        const struct lq_point *stored = &catalog->points[SHIPPED + i];
+        ck_assert_str_eq(stored->id, ids[i]);
+        ck_assert_int_eq(stored->identity.method.rank, 8 + (int64_t)i % 2);
+    }
+    lq_store_release(store, catalog);
+}
+END_TEST
+
 START_TEST(ten_thousand_points_are_one_batch)
 {
     assert_code(post_points(store, 0, LARGE, "large", ids, &duplicates), LQ_OK);
@@ -307,6 +349,8 @@ int main(void)
     tcase_add_test(points, a_batch_with_one_bad_point_stores_none);
     tcase_add_test(points, a_rebuild_that_fails_is_told_and_tried_again_and_loses_nothing);
     tcase_add_test(points, documents_come_back_as_they_came_and_points_go);
+    tcase_add_test(points, an_id_is_found_however_it_is_written);
+    tcase_add_test(points, points_of_several_settings_keep_their_own);
     tcase_add_test(points, ten_thousand_points_are_one_batch);
     tcase_add_test(points, a_snapshot_outlives_the_writes_and_the_versions_tell);
     tcase_add_loop_test(points, what_published_runs_are_made_of_is_in_the_data_version, 0,
