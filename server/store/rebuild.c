@@ -13,6 +13,10 @@
  */
 enum { NICENESS = 10 };
 
+/* Rests so many times as long as it worked: while points keep coming, a quarter of a core is its
+ * own. ASSUMED: fits may be four of their own times old then, and points are stored faster. */
+static const double REST = 3.0;
+
 /* 1 s: the least pause before a rebuild that failed is tried again. ASSUMED to outlast what passes
  * by itself, as another process's lock. */
 static const double RETRY_S = 1.0;
@@ -137,9 +141,8 @@ static void *build_on(void *context)
         const double before_s = clock_s(CLOCK_THREAD_CPUTIME_ID);
         const enum lq_code code = rebuild(store);
         const double used_s = clock_s(CLOCK_THREAD_CPUTIME_ID) - before_s;
-        /* as long again as it computed: at most half of a core is its own, however long it waited
-         */
-        const double pause_s = code != LQ_OK && used_s < RETRY_S ? RETRY_S : used_s;
+        const double rest_s = REST * used_s; /* of what it computed, not of how long it waited */
+        const double pause_s = code != LQ_OK && rest_s < RETRY_S ? RETRY_S : rest_s;
         earliest_s = clock_s(CLOCK_MONOTONIC) + pause_s;
     }
     return NULL;
