@@ -37,14 +37,15 @@ struct lq_request {
     char id[LQ_REQUEST_ID_MAX];
 };
 
-/* Filled by the handler; `body` is freed with `free_body` once it is copied (may be NULL: static).
- */
+/* Filled by the handler; `body` is freed with `free_body` once it is copied (may be NULL: static),
+ * or where it lasts once it is sent, by whichever thread. */
 struct lq_reply {
     int status;               /* 0 means 200 */
     const char *content_type; /* NULL means application/json */
     const char *body;
     size_t body_size;
     void (*free_body)(void *body);
+    bool body_lasts;              /* beyond the call and its arena */
     const char *content_encoding; /* of the body; NULL: none */
     const char *content_policy;   /* in place of the policy that lets an answer run nothing */
     bool varies_by_encoding;      /* another Accept-Encoding is answered otherwise */

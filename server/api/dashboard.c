@@ -29,6 +29,7 @@ static enum lq_code reply_asset(const struct lq_request *request, const struct l
     reply->content_encoding = compressed ? "gzip" : NULL;
     reply->body = compressed ? asset->gzip : asset->data;
     reply->body_size = compressed ? asset->gzip_size : asset->size;
+    reply->body_lasts = true;
     return LQ_OK;
 }
 

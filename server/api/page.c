@@ -256,6 +256,7 @@ enum lq_code lq_reply_computed_text(struct lq_call *call, struct lq_text *text,
 {
     const size_t size = text->size;
     reply->repeatable = true;
+    reply->body_lasts = text->lasting;
     return reply_body(call, lq_text_end(text), size, 200, reply);
 }
 

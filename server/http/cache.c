@@ -176,6 +176,7 @@ bool lq_cache_get(struct lq_cache *cache, const struct lq_cache_key *key, struct
     reply->body = entry->bytes;
     reply->body_size = entry->answer_size;
     reply->free_body = release_body;
+    reply->body_lasts = true;
     return true;
 }
 

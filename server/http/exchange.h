@@ -88,7 +88,7 @@ LQ_MUST_USE enum lq_code lq_exchange_admit(struct lq_exchange *exchange, const c
 LQ_MUST_USE bool lq_exchange_feed(struct lq_exchange *exchange, const char *data, size_t size);
 
 /* Calls the handler (unless refused) and fills exchange->answer. Call once, inside an arena, and
- * lq_exchange_sent() in the same arena as soon as the answer is copied. */
+ * lq_exchange_sent() in the same arena as soon as the answer is copied or handed over. */
 void lq_exchange_answer(struct lq_exchange *exchange);
 void lq_exchange_sent(struct lq_exchange *exchange);
 

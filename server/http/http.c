@@ -123,6 +123,27 @@ static enum MHD_Result add_fields(struct MHD_Response *response, const struct lq
     return MHD_YES;
 }
 
+/* What lasts is handed over as it is, anything else copied. */
+static struct MHD_Response *make_response(struct lq_exchange *exchange)
+{
+    struct lq_reply *reply = &exchange->reply;
+    const size_t size = exchange->answer.body_size;
+    union { /* the library asks for a writable body, and writes nothing */
+        const char *text;
+        void *memory;
+    } body = {.text = exchange->answer.body};
+    if (!reply->body_lasts || reply->free_body == NULL) {
+        return MHD_create_response_from_buffer(
+            size, body.memory, reply->body_lasts ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_COPY);
+    }
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer_with_free_callback(size, body.memory, reply->free_body);
+    if (response != NULL) {
+        reply->free_body = NULL;
+    }
+    return response;
+}
+
 /* Answers now; the arena spans everything between the parsed body and the copied answer. */
 static enum MHD_Result answer(struct MHD_Connection *connection, struct lq_exchange *exchange)
 {
@@ -132,12 +153,7 @@ static enum MHD_Result answer(struct MHD_Connection *connection, struct lq_excha
     lq_arena_begin();
     lq_exchange_answer(exchange);
     const struct lq_answer *out = &exchange->answer;
-    union { /* the library asks for a writable body, and copies it */
-        const char *text;
-        void *memory;
-    } body = {.text = out->body};
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(out->body_size, body.memory, MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *response = make_response(exchange);
     lq_exchange_sent(exchange);
     lq_arena_end();
     if (response == NULL) {

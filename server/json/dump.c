@@ -23,11 +23,17 @@ struct sink {
     int digits;  /* of reals */
 };
 
+struct member {
+    const char *name;
+    size_t size;
+    const json_t *value;
+};
+
 /* A container that is being written, and where in it. */
 struct level {
     const json_t *container;
-    const char **names; /* of an object with sorted members; NULL: in their own order */
-    void *iterator;     /* of an object in its own order */
+    struct member *members; /* of an object, by name; NULL: in their own order */
+    void *iterator;         /* of an object in its own order */
     size_t next;
     size_t count;
 };
@@ -61,13 +67,13 @@ static size_t plain_bytes(const char *string, size_t size)
     return i;
 }
 
-/* In quotes, with what follows: most strings need no more than one copy. */
-static void add_string(struct sink *sink, const char *string, size_t size, const char *after)
+/* In quotes: most strings need no more than one copy. */
+static void add_string(struct sink *sink, const char *string, size_t size)
 {
-    enum { ENDS = 8 }; /* both quotes and `after` */
+    enum { QUOTES = 2 };
     struct lq_text *text = sink->text;
     const size_t plain = plain_bytes(string, size);
-    if (!lq_text_reserve(text, size + ENDS)) {
+    if (!lq_text_reserve(text, size + QUOTES)) {
         return;
     }
     text->bytes[text->size++] = '"';
@@ -80,7 +86,6 @@ static void add_string(struct sink *sink, const char *string, size_t size, const
         i += next;
     }
     add(sink, "\"", 1);
-    add(sink, after, strlen(after));
 }
 
 static void add_real(struct sink *sink, double value)
@@ -111,7 +116,7 @@ static bool add_value(struct sink *sink, const json_t *value)
 {
     switch (json_typeof(value)) {
     case JSON_STRING:
-        add_string(sink, json_string_value(value), json_string_length(value), "");
+        add_string(sink, json_string_value(value), json_string_length(value));
         return false;
     case JSON_INTEGER:
         add_integer(sink, json_integer_value(value));
@@ -140,24 +145,30 @@ static bool add_value(struct sink *sink, const json_t *value)
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    return strcmp(((const struct member *)a)->name, ((const struct member *)b)->name);
 }
 
-static void sort_names(struct sink *sink, struct level *level)
+static struct member member_at(void *iterator)
 {
-    level->names = lq_arena_malloc((level->count > 0 ? level->count : 1) * sizeof *level->names);
-    if (level->names == NULL) {
+    return (struct member){json_object_iter_key(iterator), json_object_iter_key_len(iterator),
+                           json_object_iter_value(iterator)};
+}
+
+static void sort_members(struct sink *sink, struct level *level)
+{
+    const size_t count = level->count;
+    level->members = lq_arena_malloc((count > 0 ? count : 1) * sizeof *level->members);
+    if (level->members == NULL) {
         sink->text->failed = true;
         return;
     }
-    size_t i = 0;
-    const char *name;
-    json_t *member;
-    json_object_foreach((json_t *)(uintptr_t)level->container, name, member)
-    {
-        level->names[i++] = name;
+    json_t *object = (json_t *)(uintptr_t)level->container;
+    void *iterator = json_object_iter(object);
+    for (size_t i = 0; i < count; i++) {
+        level->members[i] = member_at(iterator);
+        iterator = json_object_iter_next(object, iterator);
     }
-    qsort(level->names, level->count, sizeof *level->names, by_name);
+    qsort(level->members, count, sizeof *level->members, by_name);
 }
 
 static struct level enter(struct sink *sink, const json_t *container)
@@ -169,7 +180,7 @@ static struct level enter(struct sink *sink, const json_t *container)
     }
     level.count = json_object_size(container);
     if (sink->sorted) {
-        sort_names(sink, &level);
+        sort_members(sink, &level);
     } else {
         level.iterator = json_object_iter((json_t *)(uintptr_t)container);
     }
@@ -182,24 +193,22 @@ static const json_t *next_value(struct sink *sink, struct level *level)
     if (json_is_array(level->container)) {
         return json_array_get(level->container, level->next);
     }
-    const char *name = NULL;
-    const json_t *value = NULL;
-    if (level->names != NULL) {
-        name = level->names[level->next];
-        value = json_object_get(level->container, name);
+    struct member member;
+    if (level->members != NULL) {
+        member = level->members[level->next];
     } else {
-        name = json_object_iter_key(level->iterator);
-        value = json_object_iter_value(level->iterator);
+        member = member_at(level->iterator);
         level->iterator =
             json_object_iter_next((json_t *)(uintptr_t)level->container, level->iterator);
     }
-    add_string(sink, name, strlen(name), ":");
-    return value;
+    add_string(sink, member.name, member.size);
+    add(sink, ":", 1);
+    return member.value;
 }
 
 static void leave(struct sink *sink, const struct level *level)
 {
-    lq_arena_free((void *)(uintptr_t)level->names);
+    lq_arena_free(level->members);
     add(sink, json_is_array(level->container) ? "]" : "}", 1);
 }
 
