@@ -92,13 +92,6 @@ static void observe(struct histogram *histogram, const double *bounds, double va
                               memory_order_relaxed);
 }
 
-double lq_metrics_clock_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 void lq_metrics_count(enum lq_count what, uint64_t n)
 {
     atomic_fetch_add_explicit(&counts[what], n, memory_order_relaxed);

@@ -30,9 +30,6 @@ enum lq_distribution {
     LQ_DISTRIBUTION_COUNT
 };
 
-/* Seconds of a monotonic clock, for durations. */
-double lq_metrics_clock_s(void);
-
 void lq_metrics_count(enum lq_count what, uint64_t n);
 void lq_metrics_observe(enum lq_distribution what, double value);
 

@@ -1,6 +1,7 @@
 /* Reads the Authorization field and looks its token up, in memory where it was seen lately. */
 #include "server/api/auth.h"
 
+#include "server/clock.h"
 #include "server/store/sha256.h"
 
 #include <pthread.h>
@@ -49,13 +50,6 @@ void lq_auth_free(struct lq_auth *auth)
     }
 }
 
-static int64_t milliseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
 static void forget(struct lq_auth *auth)
 {
     auth->forgotten++;
@@ -67,7 +61,7 @@ static void forget(struct lq_auth *auth)
 /* Forgets everything when a token may have changed. One thread asks the database for all. */
 static enum lq_code refresh(struct lq_auth *auth, struct lq_error *err)
 {
-    int64_t now = milliseconds();
+    int64_t now = lq_clock_ms();
     pthread_mutex_lock(&auth->lock);
     unsigned revocations = lq_store_revocations(auth->store);
     if (revocations != auth->revocations) {

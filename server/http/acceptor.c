@@ -1,6 +1,7 @@
 /* The loop that accepts and sweeps; how many there may be is decided in connections.c. */
 #include "server/http/acceptor.h"
 
+#include "server/clock.h"
 #include "server/http/connections.h"
 #include "server/http/linger.h"
 #include "server/http/refusal.h"
@@ -14,7 +15,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -30,18 +30,11 @@ struct lq_acceptor {
     atomic_bool stopping;
     int wake;  /* eventfd */
     int spare; /* a descriptor to give up when there are no others; -1: given up */
-    long long swept_ms;
-    long long reported_ms;
+    int64_t swept_ms;
+    int64_t reported_ms;
     size_t refused; /* since the last line of the log */
     size_t ended;
 };
-
-static long long milliseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
 
 /* Answers 503 and closes, in a way that lets the client read it. */
 static void turn_away(struct lq_acceptor *acceptor, int fd, const char *why)
@@ -122,7 +115,7 @@ static bool accept_all(struct lq_acceptor *acceptor, int most)
 
 static void sweep(struct lq_acceptor *acceptor)
 {
-    long long now = milliseconds();
+    const int64_t now = lq_clock_ms();
     if (now - acceptor->swept_ms < SWEEP_MS) {
         return;
     }
@@ -181,7 +174,7 @@ enum lq_code lq_acceptor_start(const struct lq_acceptor_plan *plan, struct lq_ac
     made->plan = *plan;
     made->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     made->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    made->reported_ms = milliseconds() - REPORT_MS;
+    made->reported_ms = lq_clock_ms() - REPORT_MS;
     if (made->wake < 0 || pthread_create(&made->thread, NULL, run, made) != 0) {
         free_acceptor(made);
         return lq_fail(err, LQ_EINTERNAL, NULL, "cannot start a thread");

@@ -1,6 +1,7 @@
 /* The register of open connections and the sweep over it. */
 #include "server/http/connections.h"
 
+#include "server/clock.h"
 #include "server/config.h"
 
 #include <linux/tcp.h>
@@ -11,7 +12,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <time.h>
 
 enum {
     CLOSE_WAIT = 8, /* TCP_CLOSE_WAIT of <netinet/tcp.h>, which cannot stand beside <linux/tcp.h> */
@@ -58,13 +58,6 @@ struct lq_connections {
     size_t site_mask;
     struct site *sites; /* open addressing, at most half full */
 };
-
-static long long milliseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* a few ms late at most */
-    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
 
 enum lq_code lq_connections_new(const struct lq_config *config, int lanes,
                                 struct lq_connections **connections, struct lq_error *err)
@@ -206,7 +199,7 @@ struct lq_connection *lq_connection_open(struct lq_connections *connections, int
     made->fd = fd;
     made->ip = ip;
     atomic_init(&made->phase, ARRIVING);
-    atomic_init(&made->since_ms, milliseconds());
+    atomic_init(&made->since_ms, lq_clock_ms());
     atomic_init(&made->received, UNKNOWN);
     struct lane *in = &connections->lanes[lane];
     pthread_mutex_lock(&in->lock);
@@ -245,7 +238,7 @@ struct lq_ip lq_connection_ip(const struct lq_connection *connection)
  * new phase with an old time. */
 static bool move(struct lq_connection *connection, int from, int to)
 {
-    atomic_store(&connection->since_ms, milliseconds());
+    atomic_store(&connection->since_ms, lq_clock_ms());
     return atomic_compare_exchange_strong(&connection->phase, &from, to);
 }
 
@@ -293,7 +286,7 @@ static void watch_resting(struct lq_connection *connection)
     } else if (now > before) {
         move(connection, RESTING, ARRIVING);
     } else if (info.tcpi_state == CLOSE_WAIT &&
-               milliseconds() - atomic_load(&connection->since_ms) >= LEFT_MS) {
+               lq_clock_ms() - atomic_load(&connection->since_ms) >= LEFT_MS) {
         shutdown(connection->fd, SHUT_RDWR);
     }
 }
@@ -302,7 +295,7 @@ static void watch_resting(struct lq_connection *connection)
 static void watch_arriving(const struct lq_connection *connection)
 {
     struct tcp_info info;
-    if (milliseconds() - atomic_load(&connection->since_ms) >= CUT_MS &&
+    if (lq_clock_ms() - atomic_load(&connection->since_ms) >= CUT_MS &&
         ask_system(connection->fd, &info) && info.tcpi_state == CLOSE_WAIT) {
         shutdown(connection->fd, SHUT_RDWR);
     }
@@ -322,7 +315,7 @@ static bool end_if_late(struct lq_connection *connection, long long deadline_ms,
         return false;
     }
     long long limit_ms = phase == ARRIVING ? deadline_ms : ANSWER_MS;
-    if (milliseconds() - atomic_load(&connection->since_ms) < limit_ms ||
+    if (lq_clock_ms() - atomic_load(&connection->since_ms) < limit_ms ||
         !atomic_compare_exchange_strong(&connection->phase, &phase, OVER)) {
         return false;
     }

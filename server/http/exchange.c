@@ -2,6 +2,7 @@
 #include "server/http/exchange.h"
 
 #include "server/api/auth.h"
+#include "server/clock.h"
 #include "server/http/cache.h"
 #include "server/http/rate.h"
 #include "server/http/request_id.h"
@@ -38,7 +39,7 @@ struct lq_exchange *lq_exchange_new(struct lq_service *service, const char *targ
     exchange->service = service;
     exchange->peer = peer;
     exchange->text = text;
-    clock_gettime(CLOCK_MONOTONIC, &exchange->start);
+    exchange->start_ns = lq_clock_ns();
     atomic_fetch_add(&service->in_flight, 1);
     return exchange;
 }
@@ -120,9 +121,7 @@ static enum lq_code take_rate(struct lq_exchange *exchange, struct lq_rate *rate
     if (rate == NULL || lq_route_is_free(exchange->match.route)) {
         return LQ_OK;
     }
-    const struct timespec *now = &exchange->start;
-    int wait_s = lq_rate_take(rate, lq_ip_hash(key, exchange->service->seed),
-                              now->tv_sec * INT64_C(1000000000) + now->tv_nsec);
+    int wait_s = lq_rate_take(rate, lq_ip_hash(key, exchange->service->seed), exchange->start_ns);
     if (wait_s == 0) {
         return LQ_OK;
     }
@@ -308,14 +307,6 @@ void lq_exchange_sent(struct lq_exchange *exchange)
     exchange->answer.body = NULL;
 }
 
-static double elapsed_ms(const struct timespec *start)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - start->tv_sec) * 1e3 +
-           (double)(now.tv_nsec - start->tv_nsec) / 1e6;
-}
-
 void lq_exchange_end(struct lq_exchange *exchange, bool delivered)
 {
     if (exchange == NULL) {
@@ -324,7 +315,7 @@ void lq_exchange_end(struct lq_exchange *exchange, bool delivered)
     struct lq_service *service = exchange->service;
     const struct lq_route *route = exchange->match.route;
     const int status = delivered ? exchange->answer.status : 0;
-    const double duration_ms = elapsed_ms(&exchange->start);
+    const double duration_ms = 1e-6 * (double)(lq_clock_ns() - exchange->start_ns);
     lq_metrics_request(route != NULL ? (size_t)(route - LQ_ROUTES) : LQ_METRICS_ROUTES_MAX,
                        route != NULL ? route->method : "", route != NULL ? route->path : "", status,
                        1e-3 * duration_ms);

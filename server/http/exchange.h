@@ -70,7 +70,7 @@ struct lq_exchange {
     bool admitted;
     bool too_large;
     bool body_unread; /* refused while the client may still be sending */
-    struct timespec start;
+    int64_t start_ns;
     struct lq_faults faults; /* last and large: only its count is zeroed, items when added */
 };
 

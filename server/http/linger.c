@@ -1,6 +1,8 @@
 /* One thread that reads refused connections empty until the client is done or the time is up. */
 #include "server/http/linger.h"
 
+#include "server/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -9,12 +11,11 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
     PLACES = 256,
-    LINGER_S = 5,
+    LINGER_MS = 5000,
     READS_AT_ONCE = 16,
     READ_BYTES = 64 * 1024,
     READ_ON_CLOSE_BYTES = 4096
@@ -25,19 +26,12 @@ struct lq_linger {
     pthread_mutex_t lock; /* over places, count and stopping */
     struct place {
         int fd;
-        time_t until;
+        int64_t until_ms;
     } places[PLACES];
     size_t count;
     bool stopping;
     int wake; /* eventfd */
 };
-
-static time_t seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
-}
 
 /* Reads what is there; false once the client has closed or failed. */
 static bool drain(int fd)
@@ -57,10 +51,10 @@ static bool drain(int fd)
 
 static void visit_places(struct lq_linger *linger)
 {
-    time_t now = seconds();
+    const int64_t now = lq_clock_ms();
     for (size_t i = 0; i < linger->count;) {
         struct place *place = &linger->places[i];
-        if (now < place->until && drain(place->fd)) {
+        if (now < place->until_ms && drain(place->fd)) {
             i++;
             continue;
         }
@@ -116,7 +110,8 @@ static bool place(struct lq_linger *linger, int fd)
     pthread_mutex_lock(&linger->lock);
     bool placed = linger->count < PLACES && !linger->stopping;
     if (placed) {
-        linger->places[linger->count++] = (struct place){.fd = fd, .until = seconds() + LINGER_S};
+        linger->places[linger->count++] =
+            (struct place){.fd = fd, .until_ms = lq_clock_ms() + LINGER_MS};
     }
     pthread_mutex_unlock(&linger->lock);
     if (placed) {

@@ -1,5 +1,6 @@
 /* The one builder: after commits it reads the catalog anew, refits, and makes the result the
  * current snapshot. Many commits share one rebuild; what a rebuild reads stands in snapshot.c. */
+#include "server/clock.h"
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/store/store_private.h"
@@ -21,10 +22,11 @@ static const double REST = 3.0;
  * by itself, as another process's lock. */
 static const double RETRY_S = 1.0;
 
-static double clock_s(clockid_t clock)
+/* Seconds that this thread has computed. */
+static double used_s(void)
 {
     struct timespec now;
-    clock_gettime(clock, &now);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
@@ -44,7 +46,7 @@ static bool wait_for_work(struct lq_builder *builder, double earliest_s)
     while (!builder->closing && !is_due) {
         if (builder->committed.commits == builder->built.commits) {
             pthread_cond_wait(&builder->wanted, &builder->lock);
-        } else if (builder->hurried == 0 && clock_s(CLOCK_MONOTONIC) < earliest_s) {
+        } else if (builder->hurried == 0 && lq_clock_s() < earliest_s) {
             pthread_cond_timedwait(&builder->wanted, &builder->lock, &earliest);
         } else {
             is_due = true;
@@ -110,7 +112,7 @@ static enum lq_code rebuild(struct lq_store *store)
     struct lq_error err = {0};
     struct lq_mark mark = {0};
     struct lq_snapshot *next = NULL;
-    const double start_s = lq_metrics_clock_s();
+    const double start_s = lq_clock_s();
     enum lq_code code = begin(store, &mark, &err);
     if (code == LQ_OK) {
         /* nobody else replaces the current one, so it stays without a reference of ours */
@@ -122,7 +124,7 @@ static enum lq_code rebuild(struct lq_store *store)
         publish(store, next);
     }
     if (code == LQ_OK) {
-        lq_metrics_observe(LQ_DISTRIBUTION_REBUILD_S, lq_metrics_clock_s() - start_s);
+        lq_metrics_observe(LQ_DISTRIBUTION_REBUILD_S, lq_clock_s() - start_s);
     } else {
         lq_metrics_count(LQ_COUNT_REBUILD_FAILURES, 1);
     }
@@ -138,12 +140,12 @@ static void *build_on(void *context)
     /* of this thread alone, on Linux; one that may not yields less */
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
     while (wait_for_work(&store->builder, earliest_s)) {
-        const double before_s = clock_s(CLOCK_THREAD_CPUTIME_ID);
+        const double before_s = used_s();
         const enum lq_code code = rebuild(store);
-        const double used_s = clock_s(CLOCK_THREAD_CPUTIME_ID) - before_s;
-        const double rest_s = REST * used_s; /* of what it computed, not of how long it waited */
+        const double rest_s =
+            REST * (used_s() - before_s); /* of what it computed, not of how long it waited */
         const double pause_s = code != LQ_OK && rest_s < RETRY_S ? RETRY_S : rest_s;
-        earliest_s = clock_s(CLOCK_MONOTONIC) + pause_s;
+        earliest_s = lq_clock_s() + pause_s;
     }
     return NULL;
 }

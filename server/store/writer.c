@@ -1,10 +1,9 @@
 /* The one writer: it takes the changes that wait, makes each in a part of one transaction, commits
  * once and only then tells those who wait. What the changes are stands with those who hand them
  * over. */
+#include "server/clock.h"
 #include "server/metrics.h"
 #include "server/store/store_private.h"
-
-#include <time.h>
 
 /* One commit costs a flush of the disk, however many changes are in it: up to so many share it, as
  * long as gathering them takes no longer than that. Nobody waits for others to come. */
@@ -21,16 +20,12 @@ struct group {
     size_t made;
     struct lq_effect effect;
     bool met_database_error;
-    struct timespec begun;
+    int64_t begun_ms;
 };
 
 static bool gathers(const struct group *group)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    const long ms = (now.tv_sec - group->begun.tv_sec) * 1000L +
-                    (now.tv_nsec - group->begun.tv_nsec) / 1000000L;
-    return group->count < GROUP_MAX && ms < GATHER_MS;
+    return group->count < GROUP_MAX && lq_clock_ms() - group->begun_ms < GATHER_MS;
 }
 
 static struct lq_pending *take(struct lq_writer *writer)
@@ -76,7 +71,7 @@ static enum lq_code make_all(struct lq_store *store, struct group *group, struct
 {
     struct lq_pending *pending = group->first;
     LQ_TRY(lq_database_begin(store->database, err)); /* may wait for another process */
-    clock_gettime(CLOCK_MONOTONIC, &group->begun);
+    group->begun_ms = lq_clock_ms();
     while (pending != NULL) {
         LQ_TRY(make(store, pending, group, err));
         pending = gathers(group) ? take(&store->writer) : NULL;
@@ -96,10 +91,10 @@ static enum lq_code commit(struct lq_store *store, const struct group *group, st
         return LQ_OK;
     }
     pthread_mutex_lock(&store->commit_lock);
-    const double start_s = lq_metrics_clock_s();
+    const double start_s = lq_clock_s();
     const enum lq_code code = lq_database_commit(store->database, err);
     if (code == LQ_OK) {
-        lq_metrics_observe(LQ_DISTRIBUTION_COMMIT_S, lq_metrics_clock_s() - start_s);
+        lq_metrics_observe(LQ_DISTRIBUTION_COMMIT_S, lq_clock_s() - start_s);
     } else {
         lq_metrics_count(LQ_COUNT_WRITE_FAILURES, 1);
     }
