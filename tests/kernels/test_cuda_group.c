@@ -3,6 +3,7 @@
  */
 #include "kernels/cuda/shim/control.h"
 #include "kernels/cuda/shim/stand_in.h"
+#include "kernels/measure/collectives.h"
 #include "tests/kernels/pretend_nccl.h"
 #include "tests/kernels/subject.h"
 #include "tests/unit/check_main.h"
@@ -337,6 +338,25 @@ START_TEST(what_failed_or_goes_on_in_a_group_is_no_later_kernels_fault)
 }
 END_TEST
 
+START_TEST(collectives_are_checked_and_timed_over_a_group)
+{
+    struct lq_rig rig = {.backend = subject(), .info = {.memory_bytes = 0x1p22}};
+    struct lq_node node;
+    strcpy(rig.info.name, "NVIDIA pretend device");
+    OK(lq_node_find(&rig, &node, &err));
+    ck_assert_uint_eq(node.count, MOST);
+    struct lq_group *opened = open_group(3);
+    for (int i = 0; i < LQ_GROUP_COLLECTIVE_COUNT; i++) {
+        struct lq_collective_times times;
+        OK(lq_collective_measure(&node, opened, 3, (enum lq_group_collective)i, &times, &err));
+        ck_assert_int_eq(times.count, 2); /* two buffers in an eighth of 4 MiB */
+        ck_assert_double_gt(times.seconds[1], 0.0);
+    }
+    group()->close(opened);
+    ck_assert_uint_eq(lq_shim_left(), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cuda_group");
@@ -355,6 +375,7 @@ int main(void)
     tcase_add_test(tests, an_error_that_comes_late_ends_the_wait);
     tcase_add_test(tests, what_goes_on_is_waited_for_up_to_a_limit);
     tcase_add_test(tests, what_failed_or_goes_on_in_a_group_is_no_later_kernels_fault);
+    tcase_add_test(tests, collectives_are_checked_and_timed_over_a_group);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }
