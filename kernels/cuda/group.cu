@@ -61,6 +61,7 @@ static void close_group(struct lq_group *group)
             (void)(group->is_broken ? group->nccl.abort(comm) : group->nccl.destroy(comm));
         }
     }
+    (void)cudaGetLastError(); /* what these may have left of theirs */
     for (size_t i = 0; i < group->count; i++) {
         release(&group->members[i]);
         if (group->members[i].stream != NULL) {

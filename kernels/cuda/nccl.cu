@@ -18,11 +18,9 @@ void lq_nccl_close(struct lq_nccl *nccl)
 enum lq_code lq_nccl_check(const struct lq_nccl *nccl, int status, const char *call,
                            struct lq_error *err)
 {
-    if (status == SUCCESS) {
-        return LQ_OK;
-    }
-    (void)cudaGetLastError(); /* the next launch is not to blame */
-    return lq_fail(err, LQ_EDEVICE, NULL, "%s: %s", call, nccl->error_string(status));
+    return status == SUCCESS
+               ? LQ_OK
+               : lq_fail(err, LQ_EDEVICE, NULL, "%s: %s", call, nccl->error_string(status));
 }
 
 /* One of the library's functions, into a pointer of its own kind. */

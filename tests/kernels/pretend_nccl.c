@@ -34,10 +34,12 @@ static int call_count;
 static bool in_group;
 static int broken;
 static int aborted;
+static int opened_on[MEMBERS_MAX];
 
 pretend_nccl_use_fn pretend_nccl_use;
 pretend_nccl_break_fn pretend_nccl_break;
 pretend_nccl_aborted_fn pretend_nccl_aborted;
+pretend_nccl_device_fn pretend_nccl_device;
 int ncclGetVersion(int *version);
 const char *ncclGetErrorString(int status);
 int ncclCommInitAll(struct comm **comms, int count, const int *devices);
@@ -73,9 +75,18 @@ int pretend_nccl_aborted(void)
     return aborted;
 }
 
+int pretend_nccl_device(int rank)
+{
+    return opened_on[rank];
+}
+
 static int answer(void)
 {
-    return shim.may() ? SUCCESS : UNHANDLED_CUDA_ERROR;
+    if (shim.may()) {
+        return SUCCESS;
+    }
+    shim.leave_error();
+    return UNHANDLED_CUDA_ERROR;
 }
 
 int ncclGetVersion(int *version)
@@ -104,6 +115,7 @@ int ncclCommInitAll(struct comm **comms, int count, const int *devices)
         }
         comms[i] = malloc(sizeof **comms);
         *comms[i] = (struct comm){.rank = i, .count = count};
+        opened_on[i] = devices[i];
         shim.hold();
     }
     return SUCCESS;

@@ -7,6 +7,7 @@
 /* Of kernels/cuda/shim/stand_in.h, which this library cannot link. */
 struct pretend_shim {
     bool (*may)(void);
+    void (*leave_error)(void);
     void (*hold)(void);
     void (*let_go)(void);
 };
@@ -16,3 +17,5 @@ typedef void pretend_nccl_use_fn(struct pretend_shim shim);
 typedef void pretend_nccl_break_fn(int status);
 /* Communicators ended by ncclCommAbort. */
 typedef int pretend_nccl_aborted_fn(void);
+/* The device that a member of the last group was opened on. */
+typedef int pretend_nccl_device_fn(int rank);
