@@ -113,8 +113,12 @@ static enum lq_code put_device(struct lq_client *client, struct lq_rig *rig, con
     free(body);
     LQ_TRY(code);
     lq_http_answer_free(&answer);
-    printf("registered: copies %.1f GB/s, matmuls %.1f GFLOP/s\n", ceilings.copy_bytes_per_s * 1e-9,
+    printf("registered: copies %.1f GB/s, matmuls %.1f GFLOP/s", ceilings.copy_bytes_per_s * 1e-9,
            ceilings.matmul_flop_per_s * 1e-9);
+    if (ceilings.interconnect_bytes_per_s > 0.0) {
+        printf(", interconnect %.1f GB/s", ceilings.interconnect_bytes_per_s * 1e-9);
+    }
+    printf("\n");
     return LQ_OK;
 }
 
