@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "kernels/arithmetic.h"
+#include "kernels/group.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -378,6 +379,8 @@ struct lq_backend {
                          struct lq_error *);
     enum lq_code (*lookup)(struct lq_device *, const struct lq_op_lookup *, enum lq_pass,
                            struct lq_error *);
+
+    const struct lq_group_functions *group; /* NULL: its devices do not exchange data */
 };
 
 /* The 16 values of nf4 (arXiv 2305.14314, appendix E) and the 256 of the 8-bit dynamic map that
@@ -390,5 +393,5 @@ const struct lq_backend *lq_cpu_backend(void);
 
 /* The CUDA backend, in a module of its own. Its symbol ends in the number of this interface, which
  * grows with every change above: a module of another build is not taken for this one's. */
-#define LQ_CUDA_BACKEND_SYMBOL "lq_cuda_backend_2"
+#define LQ_CUDA_BACKEND_SYMBOL "lq_cuda_backend_3"
 const struct lq_backend *lq_cuda_backend(void) __asm__(LQ_CUDA_BACKEND_SYMBOL);

@@ -37,6 +37,7 @@ static struct lq_backend make_backend(void)
     b.convolution = lq_cuda_convolution;
     b.loss = lq_cuda_loss;
     b.lookup = lq_cuda_lookup;
+    b.group = lq_cuda_group();
     return b;
 }
 

@@ -103,5 +103,8 @@ enum lq_code lq_cuda_loss(struct lq_device *, const struct lq_op_loss *, enum lq
 enum lq_code lq_cuda_lookup(struct lq_device *, const struct lq_op_lookup *, enum lq_pass,
                             struct lq_error *);
 
+/* What devices do together, in group.cu. */
+const struct lq_group_functions *lq_cuda_group(void);
+
 /* The backend's table: the one symbol that the module exports. */
 extern "C" const struct lq_backend *lq_cuda_backend(void);

@@ -161,14 +161,17 @@ enum lq_code lq_gpu_read(const char *text, size_t size, struct lq_gpu *out, stru
 {
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
     const char *id = json_string_value(json_object_get(root, "id"));
+    const int64_t pcie = count_of(json_object_get(root, "pcie_generation"));
     struct lq_error ignored = {0};
     const bool is_gpu = id != NULL && lq_id_check("gpu", id, &ignored) == LQ_OK &&
                         rate_of(root, "memory_bandwidth_bytes_per_s") > 0.0;
     if (is_gpu) {
-        *out = (struct lq_gpu){.memory_bandwidth_bytes_per_s =
-                                   rate_of(root, "memory_bandwidth_bytes_per_s"),
-                               .fp32_flop_per_s = rate_of(root, "fp32_flop_per_s"),
-                               .fp16_flop_per_s = rate_of(root, "fp16_flop_per_s")};
+        *out = (struct lq_gpu){
+            .memory_bandwidth_bytes_per_s = rate_of(root, "memory_bandwidth_bytes_per_s"),
+            .fp32_flop_per_s = rate_of(root, "fp32_flop_per_s"),
+            .fp16_flop_per_s = rate_of(root, "fp16_flop_per_s"),
+            .interconnect_bytes_per_s = rate_of(root, "interconnect_bytes_per_s"),
+            .pcie_generation = pcie > 0 ? pcie : 0};
         snprintf(out->id, sizeof out->id, "%s", id);
     }
     json_decref(root);
@@ -224,6 +227,7 @@ enum lq_code lq_device_write(const struct lq_device_info *info, const struct lq_
     put_number(o, "tf32_flop_per_s", ceilings->tf32_flop_per_s);
     put_number(o, "fp16_flop_per_s", ceilings->matmul_flop_per_s);
     put_number(o, "fp8_flop_per_s", ceilings->fp8_flop_per_s);
+    put_number(o, "interconnect_bytes_per_s", ceilings->interconnect_bytes_per_s);
     if (info->units > 0) {
         json_object_set_new(o, "sm_count", json_integer(info->units));
     }

@@ -18,6 +18,7 @@ struct lq_ceilings {
     double fp8_flop_per_s;    /* the same; of matmuls with their factors' cast */
     double dequantization_bytes_per_s; /* nf4 with double-quantised scales: read and written */
     double launch_s;                   /* an operation on one element, from call to end */
+    double interconnect_bytes_per_s;   /* as a catalog has it, by collectives.h; 0: not measured */
     struct lq_error refused; /* why an arithmetic on offer was not done after all; LQ_OK: none */
 };
 

@@ -15,6 +15,12 @@ enum { SETTLING = 2 };
 /* What a device that does not run behind takes to say so is far less. */
 static const double BEHIND_SHARE = 0.05;
 
+static enum lq_code wait_for(const struct lq_stopwatch *watch, struct lq_error *err)
+{
+    return watch->wait != NULL ? watch->wait(watch->context, err)
+                               : watch->backend->synchronize(watch->device, err);
+}
+
 enum lq_code lq_stopwatch_run(const struct lq_stopwatch *watch, int times, struct lq_stretch *out,
                               struct lq_error *err)
 {
@@ -23,7 +29,7 @@ enum lq_code lq_stopwatch_run(const struct lq_stopwatch *watch, int times, struc
         LQ_TRY(watch->work(watch->context, err));
     }
     const double issued_s = lq_clock_s();
-    LQ_TRY(watch->backend->synchronize(watch->device, err));
+    LQ_TRY(wait_for(watch, err));
     const double end_s = lq_clock_s();
     *out = (struct lq_stretch){.each_s = (end_s - start_s) / times, .behind_s = end_s - issued_s};
     return LQ_OK;

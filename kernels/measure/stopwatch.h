@@ -19,6 +19,7 @@ struct lq_stopwatch {
     const struct lq_backend *backend;
     struct lq_device *device;
     lq_work_fn *work;
+    lq_work_fn *wait; /* for the end of all work; NULL: lq_backend.synchronize of the device */
     const void *context;
 };
 
@@ -36,6 +37,6 @@ LQ_MUST_USE enum lq_code lq_stopwatch_run(const struct lq_stopwatch *watch, int 
 int lq_stretch_repeats(const struct lq_stretch *once);
 
 /* Median and spread of one run: two to settle, then as many stretches as budget_s holds (5 to 50).
- * Errors: those of the work and of lq_backend.synchronize. */
+ * Errors: those of the work and of the wait. */
 LQ_MUST_USE enum lq_code lq_stopwatch_time(const struct lq_stopwatch *watch, double budget_s,
                                            struct lq_timing *out, struct lq_error *err);

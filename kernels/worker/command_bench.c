@@ -3,10 +3,10 @@
 #include "core/arch/expert_load.h"
 #include "kernels/base/choice.h"
 #include "kernels/document/bench.h"
-#include "kernels/document/catalog.h"
 #include "kernels/measure/ceilings.h"
 #include "kernels/worker/command.h"
 #include "kernels/worker/device_settings.h"
+#include "kernels/worker/find_gpu.h"
 #include "kernels/worker/find_model.h"
 
 #include <stdlib.h>
@@ -193,13 +193,7 @@ static enum lq_code find_gpu(const struct own *own, struct lq_client *client, st
                          .fp16_flop_per_s = own->flop_per_s,
                          .memory_bandwidth_bytes_per_s = own->bytes_per_s};
     if (own->gpu != NULL) {
-        char path[LQ_ID_MAX + 32];
-        struct lq_http_answer answer;
-        snprintf(path, sizeof path, "/v1/gpus/%s", own->gpu);
-        LQ_TRY(lq_client_call(client, "GET", path, NULL, &answer, err));
-        const enum lq_code code = lq_gpu_read(answer.body, answer.size, &gpu, err);
-        lq_http_answer_free(&answer);
-        LQ_TRY(code);
+        LQ_TRY(lq_gpu_find(client, own->gpu, &gpu, err));
     }
     const bool halves = gpu.fp16_flop_per_s > 0.0;
     *element = halves ? LQ_ELEMENT_BF16 : LQ_ELEMENT_F32;

@@ -1,9 +1,12 @@
-/* The command that prints what a device reaches, and what matmuls of a model's own shapes do. */
+/* The command that prints what a device reaches, what matmuls of a model's own shapes do, and what
+ * collectives between the devices of its node do. */
 #include "core/arch/expert_load.h"
 #include "kernels/base/choice.h"
 #include "kernels/measure/ceilings.h"
+#include "kernels/worker/collectives_table.h"
 #include "kernels/worker/command.h"
 #include "kernels/worker/device_settings.h"
+#include "kernels/worker/find_gpu.h"
 #include "kernels/worker/find_model.h"
 
 #include <stdio.h>
@@ -12,6 +15,8 @@ struct own {
     struct lq_device_choice on;
     const char *model;
     const char *model_file;
+    const char *gpu;
+    const char *nccl;
     int64_t tokens;
     int64_t active_experts;
 };
@@ -27,6 +32,11 @@ static const struct lq_setting SETTINGS[] = {
      .min = 0,
      .max = LQ_EXPERTS_MAX},
     LQ_DEVICE_SETTINGS(struct own, on),
+    {.name = "gpu",
+     .takes = "ID",
+     .help = "the device's id in the catalog: what estimates take for it stands beside collectives",
+     .kind = LQ_SETTING_TEXT,
+     AT(gpu)},
     {.name = "model",
      .takes = "ID",
      .help = "a model of the catalog whose matmuls to time too",
@@ -37,6 +47,11 @@ static const struct lq_setting SETTINGS[] = {
      .help = "the same, as GET /v1/models/ID answered it: nothing is asked of a server",
      .kind = LQ_SETTING_TEXT,
      AT(model_file)},
+    {.name = "nccl",
+     .takes = "FILE",
+     .help = "the library of collectives; else libnccl.so.2 where the system finds it",
+     .kind = LQ_SETTING_TEXT,
+     AT(nccl)},
     {.name = "tokens",
      .takes = "N",
      .help = "of a micro-batch; each routed expert gets its even share",
@@ -78,37 +93,70 @@ static void print_rates(const struct lq_model *model, const struct lq_matmul_rat
     }
 }
 
-static enum lq_code measure(const struct own *own, struct lq_rig *rig, const struct lq_model *model,
-                            struct lq_error *err)
+/* What a server's catalog has that was asked for. */
+struct entries {
+    bool has_model;
+    bool has_gpu;
+    struct lq_model model;
+    struct lq_gpu gpu;
+};
+
+static enum lq_code measure_model(const struct own *own, const struct lq_rig *rig,
+                                  const struct lq_model *model, double best_flop_per_s,
+                                  struct lq_error *err)
 {
-    struct lq_ceilings ceilings;
     struct lq_matmul_rate rates[RATES_MAX];
     size_t count = 0;
+    LQ_TRY(lq_matmul_rates(rig->backend, rig->device, rig->element, model, own->tokens,
+                           own->active_experts, rates, RATES_MAX, &count, err));
+    print_rates(model, rates, count, best_flop_per_s);
+    return LQ_OK;
+}
+
+static enum lq_code measure(const struct own *own, const struct lq_rig *rig,
+                            const struct entries *entries, struct lq_error *err)
+{
+    struct lq_ceilings ceilings;
     LQ_TRY(lq_ceilings_measure(rig, &ceilings, err));
     LQ_TRY(lq_ceilings_measure_arithmetics(rig, &ceilings, err));
     print_ceilings(&ceilings);
     if (ceilings.refused.code != LQ_OK) {
         fprintf(stderr, "llmquote-worker: left out: %s\n", ceilings.refused.detail);
     }
-    if (model == NULL) {
-        return LQ_OK;
+    if (entries->has_model) {
+        LQ_TRY(measure_model(own, rig, &entries->model, ceilings.matmul_flop_per_s, err));
     }
-    LQ_TRY(lq_matmul_rates(rig->backend, rig->device, rig->element, model, own->tokens,
-                           own->active_experts, rates, RATES_MAX, &count, err));
-    print_rates(model, rates, count, ceilings.matmul_flop_per_s);
-    return LQ_OK;
+    return lq_collectives_print(rig, own->nccl, entries->has_gpu ? &entries->gpu : NULL, err);
+}
+
+static enum lq_code ask(struct lq_client *client, const struct own *own, struct entries *out,
+                        struct lq_error *err)
+{
+    const struct lq_model_source source = {.id = own->model, .file = own->model_file};
+    if (out->has_model) {
+        LQ_TRY(lq_model_find(client, &source, &out->model, err));
+        LQ_TRY(lq_model_check_active(&out->model, own->active_experts, err));
+    }
+    return out->has_gpu ? lq_gpu_find(client, own->gpu, &out->gpu, err) : LQ_OK;
 }
 
 static enum lq_code find(const struct lq_settings *settings, const struct own *own,
-                         struct lq_model *model, struct lq_error *err)
+                         struct entries *out, struct lq_error *err)
 {
-    const struct lq_model_source source = {.id = own->model, .file = own->model_file};
     struct lq_client client;
+    out->has_model = own->model != NULL || own->model_file != NULL;
+    out->has_gpu = own->gpu != NULL;
+    if (!out->has_model && !out->has_gpu) {
+        return LQ_OK;
+    }
     if (own->model != NULL) {
         LQ_TRY(lq_id_check("model", own->model, err));
     }
+    if (own->gpu != NULL) {
+        LQ_TRY(lq_id_check("gpu", own->gpu, err));
+    }
     LQ_TRY(lq_client_open(settings, false, &client, err));
-    const enum lq_code code = lq_model_find(&client, &source, model, err);
+    const enum lq_code code = ask(&client, own, out, err);
     lq_client_close(&client);
     return code;
 }
@@ -119,13 +167,9 @@ static int run(const struct lq_settings *settings, const void *values, int argc,
     (void)argv;
     const struct own *own = values;
     struct lq_error err = {0};
-    struct lq_model model;
     struct lq_rig rig;
-    const bool has_model = own->model != NULL || own->model_file != NULL;
-    enum lq_code code = has_model ? find(settings, own, &model, &err) : LQ_OK;
-    if (code == LQ_OK && has_model) {
-        code = lq_model_check_active(&model, own->active_experts, &err);
-    }
+    struct entries entries;
+    enum lq_code code = find(settings, own, &entries, &err);
     if (code == LQ_OK) {
         code = lq_command_find_device(&own->on, &rig, &err);
     }
@@ -133,17 +177,29 @@ static int run(const struct lq_settings *settings, const void *values, int argc,
         code = lq_rig_open(&rig, &err);
     }
     if (code == LQ_OK) {
-        code = measure(own, &rig, has_model ? &model : NULL, &err);
+        code = measure(own, &rig, &entries, &err);
         lq_rig_close(&rig);
     }
-    return code == LQ_OK ? LQ_EXIT_OK : lq_command_fail(lq_exit_code(code), &err);
+    if (code == LQ_OK) {
+        return LQ_EXIT_OK;
+    }
+    return lq_command_fail(code == LQ_ENOTFOUND ? LQ_EXIT_DATA : lq_exit_code(code), &err);
 }
 
 const struct lq_command LQ_COMMAND_CEILINGS = {
     .name = "ceilings",
-    .summary = "time copies, matmuls, dequantisation and launches; with a model, its own matmuls",
+    .summary = "time copies, matmuls, launches, and collectives between this node's devices",
     .arguments = "",
-    .notes = "Medians of a few hundred milliseconds each. Nothing is posted.\n",
+    .notes = "Medians of a few hundred milliseconds each. Nothing is posted.\n"
+             "Collectives run over 2, 4, ..., all devices like --device, driven by one thread, "
+             "through\n"
+             "NCCL. Bytes are those of the whole buffer (all_to_all: what a device sends, its own "
+             "part\n"
+             "included); bus GB/s are bytes by seconds, times 2 (n - 1) / n for all_reduce and (n "
+             "- 1) / n\n"
+             "for the others. \"latency + bytes\" is the line seconds = latency + bytes / "
+             "bandwidth with\n"
+             "the least relative errors, its bandwidth as bus GB/s.\n",
     .options = SETTINGS,
     .option_count = sizeof SETTINGS / sizeof *SETTINGS,
     .own_size = sizeof(struct own),

@@ -4,6 +4,7 @@
 #include "kernels/delivery/client.h"
 #include "kernels/document/catalog.h"
 #include "kernels/measure/backends.h"
+#include "kernels/measure/collectives.h"
 #include "kernels/worker/command.h"
 #include "kernels/worker/device_settings.h"
 
@@ -69,27 +70,55 @@ static void print_backend(const char *name, const char *module)
     }
 }
 
+static void print_left_out(struct lq_error *why)
+{
+    lq_text_clean(why->detail);
+    fprintf(stderr, "llmquote-worker: left out: %s\n", why->detail);
+}
+
+/* What a node of several devices has beside them; without it an entry is of use too. */
+static void measure_interconnect(const struct lq_rig *rig, struct lq_ceilings *ceilings)
+{
+    struct lq_error why = {0};
+    if (lq_interconnect_measure(rig, NULL, &ceilings->interconnect_bytes_per_s, &why) != LQ_OK) {
+        ceilings->interconnect_bytes_per_s = 0.0;
+        print_left_out(&why);
+    }
+}
+
+static enum lq_code measure_device(struct lq_rig *rig, struct lq_ceilings *ceilings,
+                                   struct lq_error *err)
+{
+    LQ_TRY(lq_rig_open(rig, err));
+    const enum lq_code measured = lq_ceilings_measure(rig, ceilings, err);
+    lq_rig_close(rig);
+    LQ_TRY(measured);
+    LQ_TRY(lq_ceilings_measure_arithmetics(rig, ceilings, err));
+    if (ceilings->refused.code != LQ_OK) {
+        print_left_out(&ceilings->refused);
+    }
+    measure_interconnect(rig, ceilings);
+    return LQ_OK;
+}
+
 static enum lq_code put_device(struct lq_client *client, struct lq_rig *rig, const char *path,
                                struct lq_error *err)
 {
     struct lq_ceilings ceilings;
     struct lq_http_answer answer;
     char *body = NULL;
-    LQ_TRY(lq_rig_open(rig, err));
-    const enum lq_code measured = lq_ceilings_measure(rig, &ceilings, err);
-    lq_rig_close(rig);
-    LQ_TRY(measured);
-    LQ_TRY(lq_ceilings_measure_arithmetics(rig, &ceilings, err));
-    if (ceilings.refused.code != LQ_OK) {
-        fprintf(stderr, "llmquote-worker: left out: %s\n", ceilings.refused.detail);
-    }
+    LQ_TRY(measure_device(rig, &ceilings, err));
     LQ_TRY(lq_device_write(&rig->info, &ceilings, &body, err));
     const enum lq_code code = lq_client_call(client, "PUT", path, body, &answer, err);
     free(body);
     LQ_TRY(code);
     lq_http_answer_free(&answer);
-    printf("registered: copies %.1f GB/s, matmuls %.1f GFLOP/s\n", ceilings.copy_bytes_per_s * 1e-9,
+    printf("registered: copies %.1f GB/s, matmuls %.1f GFLOP/s", ceilings.copy_bytes_per_s * 1e-9,
            ceilings.matmul_flop_per_s * 1e-9);
+    if (ceilings.interconnect_bytes_per_s > 0.0) {
+        printf(", interconnect %.1f GB/s", ceilings.interconnect_bytes_per_s * 1e-9);
+    }
+    printf("\n");
     return LQ_OK;
 }
 

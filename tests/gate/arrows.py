@@ -55,7 +55,7 @@ LIBRARIES = {
     "cminpack.h": ["core/*"],
     "cuda_runtime.h": ["kernels/cuda/cuda.h"],
     "cublasLt.h": ["kernels/cuda/linear_blas.cu"],
-    "dlfcn.h": ["kernels/measure/backends.c", "kernels/cuda/nvml.cu"],
+    "dlfcn.h": ["kernels/measure/backends.c", "kernels/cuda/nccl.cu", "kernels/cuda/nvml.cu"],
 }
 CORE_SYSTEM = {"assert.h", "float.h", "inttypes.h", "limits.h", "math.h", "stdarg.h", "stdbool.h",
                "stddef.h", "stdint.h", "stdio.h", "string.h", "strings.h", "cminpack.h"}

@@ -14,8 +14,8 @@ static const struct lq_backend *load(const char *module)
 {
     void *library = dlopen(module, RTLD_NOW | RTLD_LOCAL);
     ck_assert_msg(library != NULL, "%s", dlerror());
-    void *symbol = dlsym(library, "lq_cuda_backend");
-    ck_assert_msg(symbol != NULL, "%s has no lq_cuda_backend", module);
+    void *symbol = dlsym(library, LQ_CUDA_BACKEND_SYMBOL);
+    ck_assert_msg(symbol != NULL, "%s has no " LQ_CUDA_BACKEND_SYMBOL, module);
     backend_fn *backend;
     memcpy(&backend, &symbol, sizeof backend);
     return backend();

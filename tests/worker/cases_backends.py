@@ -112,7 +112,7 @@ def case_a_file_that_is_no_module_is_refused_with_a_reason(worker):
                       (fifo, "it is no file"),
                       (worker.folder, "it is no file"),
                       (needy, "libcublasLt.so.0: cannot open shared object file"),
-                      (module("wrong-module"), "it has no lq_cuda_backend_2: it is of another "
+                      (module("wrong-module"), "it has no lq_cuda_backend_3: it is of another "
                                                "version of llmquote")):
         done = worker.run("probe", "--cuda-backend", path)
         expect(done, 0, "cuda: no device: the CUDA module ", " cannot be loaded: ", why, "\ncpu 0: ")

@@ -1,7 +1,8 @@
-/* A module in the CUDA backend's place that computes on the CPU: two GPUs of different kinds, with
- * every arithmetic or fp32's alone, a device that gets lost, or none and why not, as variables tell
- * it. */
+/* A module in the CUDA backend's place that computes on the CPU: GPUs of two kinds, with every
+ * arithmetic or fp32's alone, a device that gets lost, or none and why not, as variables tell it.
+ */
 #include "kernels/backend.h"
+#include "tests/worker/pretend_group.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,13 @@ static bool pretends_arithmetics(void)
     return getenv("PRETEND_ARITHMETICS") != NULL;
 }
 
+/* Devices of the first kind; there is one of the other. */
+static size_t twins(void)
+{
+    const char *text = getenv("PRETEND_TWINS");
+    return text != NULL ? (size_t)strtol(text, NULL, 10) : 1;
+}
+
 static enum lq_code list(struct lq_device_info *devices, size_t max, size_t *count,
                          struct lq_error *err)
 {
@@ -33,7 +41,7 @@ static enum lq_code list(struct lq_device_info *devices, size_t max, size_t *cou
     }
     LQ_TRY(lq_cpu_backend()->list(&cpu, 1, &cpus, err));
     static const char *const NAMES[] = {"NVIDIA A40", "NVIDIA A100-SXM4-80GB"};
-    for (*count = 0; *count < 2 && *count < max; (*count)++) {
+    for (*count = 0; *count <= twins() && *count < max; (*count)++) {
         devices[*count] = cpu;
         devices[*count].memory_bytes = 0x1p28; /* so that copies are soon done */
         if (pretends_arithmetics()) {
@@ -41,7 +49,8 @@ static enum lq_code list(struct lq_device_info *devices, size_t max, size_t *cou
             devices[*count].arithmetics |=
                 LQ_ARITHMETIC_BIT(LQ_ARITHMETIC_TF32) | LQ_ARITHMETIC_BIT(LQ_ARITHMETIC_FP8);
         }
-        snprintf(devices[*count].name, sizeof devices[*count].name, "%s", NAMES[*count]);
+        snprintf(devices[*count].name, sizeof devices[*count].name, "%s",
+                 NAMES[*count < twins() ? 0 : 1]);
         snprintf(devices[*count].vendor, sizeof devices[*count].vendor, "NVIDIA");
     }
     return LQ_OK;
@@ -93,5 +102,6 @@ __attribute__((visibility("default"))) const struct lq_backend *lq_cuda_backend(
     pretended.open = open_any;
     pretended.allocate = allocate;
     pretended.linear = linear;
+    pretended.group = pretend_group();
     return &pretended;
 }

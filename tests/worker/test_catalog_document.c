@@ -192,17 +192,39 @@ START_TEST(a_device_is_written_with_what_is_known_of_it)
     ck_assert_ptr_null(json_object_get(o, "boost_hz"));
     ck_assert_ptr_null(json_object_get(o, "tf32_flop_per_s"));
     ck_assert_ptr_null(json_object_get(o, "fp8_flop_per_s"));
+    ck_assert_ptr_null(json_object_get(o, "interconnect_bytes_per_s"));
     ck_assert_ptr_null(json_object_get(o, "architecture"));
     json_decref(o);
     free(text);
     ceilings.tf32_flop_per_s = 4e11;
     ceilings.fp8_flop_per_s = 16e11;
+    ceilings.interconnect_bytes_per_s = 6e11;
     ck_assert_int_eq(lq_device_write(&info, &ceilings, &text, &err), LQ_OK);
     o = json_loads(text, 0, NULL);
     ck_assert_double_eq(json_number_value(json_object_get(o, "tf32_flop_per_s")), 4e11);
     ck_assert_double_eq(json_number_value(json_object_get(o, "fp8_flop_per_s")), 16e11);
+    ck_assert_double_eq(json_number_value(json_object_get(o, "interconnect_bytes_per_s")), 6e11);
     json_decref(o);
     free(text);
+}
+END_TEST
+
+START_TEST(a_gpu_is_read_with_what_links_it_to_others)
+{
+    static const char GPU[] = "{\"id\":\"A\",\"memory_bandwidth_bytes_per_s\":2e12,"
+                              "\"fp16_flop_per_s\":3e14,\"interconnect_bytes_per_s\":6e11,"
+                              "\"pcie_generation\":4}";
+    static const char ALONE[] = "{\"id\":\"B\",\"memory_bandwidth_bytes_per_s\":2e12,"
+                                "\"interconnect_bytes_per_s\":null,\"pcie_generation\":null}";
+    struct lq_gpu gpu;
+    ck_assert_int_eq(lq_gpu_read(GPU, sizeof GPU - 1, &gpu, &err), LQ_OK);
+    ck_assert_str_eq(gpu.id, "A");
+    ck_assert_double_eq(gpu.fp16_flop_per_s, 3e14);
+    ck_assert_double_eq(gpu.interconnect_bytes_per_s, 6e11);
+    ck_assert_int_eq(gpu.pcie_generation, 4);
+    ck_assert_int_eq(lq_gpu_read(ALONE, sizeof ALONE - 1, &gpu, &err), LQ_OK);
+    ck_assert_double_eq(gpu.interconnect_bytes_per_s, 0.0);
+    ck_assert_int_eq(gpu.pcie_generation, 0);
 }
 END_TEST
 
@@ -294,6 +316,7 @@ int main(void)
     tcase_add_test(tc, a_model_that_cannot_be_is_refused_with_the_reason);
     tcase_add_test(tc, more_kinds_of_layers_than_there_is_room_for_are_refused);
     tcase_add_test(tc, a_device_is_written_with_what_is_known_of_it);
+    tcase_add_test(tc, a_gpu_is_read_with_what_links_it_to_others);
     tcase_add_test(tc, a_question_is_the_points_job_without_what_was_measured);
     tcase_add_test(tc, suggestions_are_read_in_order_as_many_as_there_is_room_for);
     tcase_add_test(tc, what_is_no_list_of_suggestions_is_refused);

@@ -24,6 +24,9 @@ void lq_shim_devices(int count, int status);
 void lq_shim_capability(int major, int minor);
 void lq_shim_memory(size_t bytes);
 
+/* Lets as many of the next queries of streams say that they are not done yet. */
+void lq_shim_busy(uint64_t queries);
+
 /* Device allocations, streams and library handles that have not been given back. */
 size_t lq_shim_left(void);
 

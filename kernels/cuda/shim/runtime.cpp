@@ -32,6 +32,7 @@ static struct {
     size_t left = 0;
     uint64_t calls = 0;
     uint64_t failing = 0;
+    uint64_t busy_queries = 0;
     cudaError_t last = cudaSuccess;
     size_t shared_bytes = UNASKED;
 } shim;
@@ -65,6 +66,11 @@ void lq_shim_memory(size_t bytes)
     shim.memory_bytes = bytes;
 }
 
+void lq_shim_busy(uint64_t queries)
+{
+    shim.busy_queries = queries;
+}
+
 size_t lq_shim_left(void)
 {
     return shim.left;
@@ -83,6 +89,11 @@ void lq_shim_let_go(void)
 bool lq_shim_may(void)
 {
     return ++shim.calls != shim.failing;
+}
+
+void lq_shim_leave_error(void)
+{
+    shim.last = cudaErrorUnknown;
 }
 
 static cudaError_t answer(cudaError_t status)
@@ -248,6 +259,19 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     (void)stream;
     return lq_shim_may() ? cudaSuccess : answer(cudaErrorLaunchFailure);
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t stream)
+{
+    (void)stream;
+    if (!lq_shim_may()) {
+        return answer(cudaErrorLaunchFailure);
+    }
+    if (shim.busy_queries == 0) {
+        return cudaSuccess;
+    }
+    shim.busy_queries--;
+    return answer(cudaErrorNotReady);
 }
 
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value)

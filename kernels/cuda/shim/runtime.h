@@ -2,6 +2,7 @@
  * this machine's own memory. */
 #pragma once
 
+#include "kernels/cuda/shim/stand_in.h"
 #include "kernels/cuda/shim/types.h"
 
 #include <stddef.h>
@@ -15,6 +16,7 @@ enum cudaError_t {
     cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
     cudaErrorInvalidDevice = 101,
+    cudaErrorNotReady = 600,
     cudaErrorLaunchFailure = 719,
     cudaErrorUnknown = 999
 };
@@ -55,15 +57,10 @@ cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamQuery(cudaStream_t stream);
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value);
 cudaError_t cudaGetLastError(void);
 const char *cudaGetErrorString(cudaError_t status);
-
-/* A library's handle that lq_shim_left counts: for what stands in for libraries. */
-void lq_shim_hold(void);
-void lq_shim_let_go(void);
-/* False where this call is the one that is to fail; every stand-in of a library's call asks. */
-bool lq_shim_may(void);
 
 /* One thread's part of a kernel. */
 typedef void lq_shim_body(const void *context);
