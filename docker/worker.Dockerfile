@@ -1,11 +1,12 @@
 # The calibration worker: measures, reads training logs, delivers. Built as the server is; what it
 # has measured waits in /spool. CUDA: an image with the toolkit of CUDA 13 and its libraries (nvcc,
-# libcublasLt), as nvidia/cuda:13.0.1-devel-ubuntu22.04 is; then the image holds the CUDA module and
-# what that needs but the driver, which the host's container toolkit adds. Without it: CPUs alone.
+# libcublasLt) and NCCL, as nvidia/cuda:13.0.1-devel-ubuntu22.04 is; then the image holds the CUDA
+# module and what that needs but the driver, which the host's container toolkit adds. Without it: CPUs alone.
 ARG BASE=debian:12
 ARG CUDA=${BASE}
 FROM ${CUDA} AS cuda
-RUN if [ -e /usr/local/cuda ]; then mv "$(readlink -f /usr/local/cuda)" /toolkit; else mkdir /toolkit; fi
+RUN if [ -e /usr/local/cuda ]; then mv "$(readlink -f /usr/local/cuda)" /toolkit; else mkdir /toolkit; fi \
+ && for nccl in /usr/lib/*/libnccl.so.2; do if [ -e "$nccl" ]; then cp --dereference "$nccl" /toolkit; fi; done
 
 FROM ${BASE} AS build
 RUN apt-get update \
@@ -24,6 +25,7 @@ RUN export PATH="/usr/local/cuda/bin:$PATH" LIBRARY_PATH=/usr/local/cuda/lib64 \
       LD_LIBRARY_PATH=/usr/local/cuda/lib64 ldd /out/usr/lib/llmquote/llmquote-cuda.so \
       | awk '$3 ~ "^/usr/local/cuda/" { print $3 }' \
       | xargs -r cp --dereference --target-directory /out/usr/lib/llmquote; \
+      if [ -e /usr/local/cuda/libnccl.so.2 ]; then cp /usr/local/cuda/libnccl.so.2 /out/usr/lib/llmquote; fi; \
     fi
 
 FROM ${BASE}
