@@ -31,7 +31,8 @@ START_TEST(the_fastest_layout_that_fits_is_found)
     job.batch_size = 4;
     job.gpu_count = 4;
     const struct lq_estimate best = quote(&job, &NOTHING);
-    struct lq_layout_space space = lq_layout_space(job.model, 4, &job.network, 512);
+    struct lq_layout_space space =
+        lq_layout_space(job.model, 4, &job.network, 512, lq_job_parallelism(&job, &NOTHING));
     int64_t tried = 0;
     while (lq_layout_next(&space, &job.layout)) {
         struct lq_estimate e;

@@ -8,9 +8,11 @@ enum { ROOM = 4096 };
 static const struct lq_network NODES_OF_8 = {.node_gpu_count = 8};
 static struct lq_layout found[ROOM];
 
-static int walk(const struct lq_model *model, int64_t gpu_count, int64_t row_tokens)
+static int walk_kinds(const struct lq_model *model, int64_t gpu_count, int64_t row_tokens,
+                      uint32_t kinds)
 {
-    struct lq_layout_space space = lq_layout_space(model, gpu_count, &NODES_OF_8, row_tokens);
+    struct lq_layout_space space =
+        lq_layout_space(model, gpu_count, &NODES_OF_8, row_tokens, kinds);
     int n = 0;
     while (lq_layout_next(&space, &found[n])) {
         struct lq_error err = {0};
@@ -24,6 +26,11 @@ static int walk(const struct lq_model *model, int64_t gpu_count, int64_t row_tok
     }
     ck_assert(!lq_layout_next(&space, &found[n])); /* the end stays the end */
     return n;
+}
+
+static int walk(const struct lq_model *model, int64_t gpu_count, int64_t row_tokens)
+{
+    return walk_kinds(model, gpu_count, row_tokens, LQ_PARALLELISM_ALL);
 }
 
 static bool has(int n, struct lq_layout layout)
