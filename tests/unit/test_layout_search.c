@@ -88,6 +88,36 @@ START_TEST(sixty_four_devices_have_a_few_hundred)
 }
 END_TEST
 
+/* By kinds: the walk of two_devices_have_five with some of them only. */
+START_TEST(kinds_that_are_not_offered_are_left_out)
+{
+    const struct lq_model model = tiny_dense();
+    const uint32_t zero_3 = LQ_PARALLELISM_BIT(LQ_PARALLELISM_ZERO_3);
+    const uint32_t tensor = LQ_PARALLELISM_BIT(LQ_PARALLELISM_TENSOR);
+    ck_assert_int_eq(walk_kinds(&model, 2, 512, 0), 0);
+    ck_assert_int_eq(walk_kinds(&model, 1, 512, 0), 1); /* one device needs none */
+    ck_assert_int_eq(walk_kinds(&model, 2, 512, zero_3), 1);
+    ck_assert_int_eq(found[0].zero_stage, 3);
+    ck_assert_int_eq(walk_kinds(&model, 2, 512, zero_3 | tensor), 2);
+    ck_assert_int_eq(found[1].tensor, 2);
+    ck_assert_int_eq(walk_kinds(&model, 4, 512, zero_3 | tensor), 2); /* 2 heads */
+    ck_assert_int_eq(found[1].zero_stage, 3);
+}
+END_TEST
+
+/* Stage 1 is the better one beside a pipeline; where there is none the others are tried. */
+START_TEST(pipelines_shard_by_stage_3_where_there_is_no_stage_1)
+{
+    const struct lq_model model = small_moe();
+    const struct lq_layout sharded = {2, 1, 2, 1, 1, 3, 0, 1};
+    const uint32_t kinds =
+        LQ_PARALLELISM_BIT(LQ_PARALLELISM_ZERO_3) | LQ_PARALLELISM_BIT(LQ_PARALLELISM_PIPELINE);
+    ck_assert(has(walk_kinds(&model, 4, 512, kinds), sharded));
+    const uint32_t staged = kinds | LQ_PARALLELISM_BIT(LQ_PARALLELISM_ZERO_1);
+    ck_assert(!has(walk_kinds(&model, 4, 512, staged), sharded));
+}
+END_TEST
+
 START_TEST(long_rows_are_cut_where_attention_allows)
 {
     const struct lq_model model = small_moe();
@@ -126,6 +156,8 @@ int main(void)
     tcase_add_test(tests, two_devices_have_five);
     tcase_add_test(tests, three_devices_are_a_pipeline_of_three_layers);
     tcase_add_test(tests, sixty_four_devices_have_a_few_hundred);
+    tcase_add_test(tests, kinds_that_are_not_offered_are_left_out);
+    tcase_add_test(tests, pipelines_shard_by_stage_3_where_there_is_no_stage_1);
     tcase_add_test(tests, long_rows_are_cut_where_attention_allows);
     tcase_add_test(tests, uneven_pipelines_are_left_out);
     tcase_add_test(tests, many_devices_stay_bounded);
