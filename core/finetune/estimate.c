@@ -321,8 +321,9 @@ static enum lq_code search(const struct lq_job *job, const struct lq_evidence *e
     }
     out->layouts_tried = count;
     if (!found) {
-        return lq_fail(err, refusal.code, refusal.pointer, "%s; no layout of %lld GPUs does better",
-                       refusal.detail, (long long)job->gpu_count);
+        return lq_fail(err, refusal.code, refusal.pointer,
+                       "%s; no layout of %lld GPUs that %s offers does better", refusal.detail,
+                       (long long)job->gpu_count, job->stack);
     }
     return LQ_OK;
 }
