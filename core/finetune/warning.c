@@ -54,6 +54,6 @@ const char *const LQ_WARNING_DETAILS[] = {
                           "network such nodes usually have was taken",
     [LQ_WARN_CONTEXT] = "rows are longer than the context the model was made for",
     [LQ_WARN_BATCH_OVER_DATA] = "one batch holds more queries than the data set",
-    [LQ_WARN_LAYOUT] = "the layout was estimated as it was named, though the stack is not known to "
-                       "offer all of its kinds of parallelism with this method",
+    [LQ_WARN_LAYOUT] = "the layout is estimated though the stack is not known to offer all of its "
+                       "kinds of parallelism with this method",
 };
