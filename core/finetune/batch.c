@@ -59,9 +59,12 @@ static void advise(const struct lq_job *job, const struct lq_memory *memory,
          .rank = 16,
          .targets = LQ_TARGETS_ALL_LINEAR,
          .quantization = LQ_QUANTIZATION_NF4_DQ}};
+    /* another method must not ask more of the stack than the job does */
+    const uint32_t known = lq_job_missing_parallelism(job);
     for (size_t i = 0; i < 2; i++) {
         variant.method = methods[i];
-        if (methods[i].kind > job->method.kind && variant_fits(&variant, factors)) {
+        const uint32_t lost = lq_job_missing_parallelism(&variant) & ~known;
+        if (methods[i].kind > job->method.kind && lost == 0 && variant_fits(&variant, factors)) {
             snprintf(text, size, "%s of rank 16 with full gradient checkpointing would fit",
                      LQ_METHOD_NAMES[methods[i].kind]);
             return;

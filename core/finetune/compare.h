@@ -140,6 +140,7 @@ enum lq_change {
 /* The least change of a job that does not fit after which one query per device (or the batch asked
  * for) does: full checkpointing, then a batch of `*to` rows, then LoRA, then QLoRA of rank 16, then
  * rows cut to `*to` tokens; LQ_CHANGE_NONE where none of them is enough. Several devices are tried
- * with sharded weights and with tensor parallelism. */
+ * with states and weights sharded as far as the stack can, and with tensor parallelism if it has
+ * that. */
 enum lq_change lq_nearest_change(const struct lq_job *job, const struct lq_evidence *evidence,
                                  double *to);

@@ -1,6 +1,8 @@
 /* What to change in a job that does not fit. */
 #include "core/finetune/compare.h"
 
+#include "core/arch/parallelism.h"
+
 /* Whether a job with its layout set takes its batch in rows of so many tokens. */
 static bool layout_fits(const struct lq_job *job, const struct lq_evidence *evidence,
                         int64_t row_tokens)
@@ -15,6 +17,21 @@ static bool layout_fits(const struct lq_job *job, const struct lq_evidence *evid
     return lq_memory_max_batch(&memory, &factors, job->gpu->memory_bytes, row_tokens) >= asked;
 }
 
+/* The same under ZeRO of the highest stage that the stack offers, or its plain replicas. */
+static bool shards_fit(struct lq_job *laid_out, const struct lq_evidence *evidence, uint32_t kinds,
+                       int64_t row_tokens)
+{
+    static const enum lq_parallelism STAGES[] = {LQ_PARALLELISM_DATA, LQ_PARALLELISM_ZERO_1,
+                                                 LQ_PARALLELISM_ZERO_2, LQ_PARALLELISM_ZERO_3};
+    for (int stage = 3; stage >= 0; stage--) {
+        if ((kinds & LQ_PARALLELISM_BIT(STAGES[stage])) != 0) {
+            laid_out->layout.zero_stage = stage;
+            return layout_fits(laid_out, evidence, row_tokens);
+        }
+    }
+    return false;
+}
+
 /* The same for any layout of the few that save most memory. */
 static bool fits(const struct lq_job *job, const struct lq_evidence *evidence, int64_t row_tokens)
 {
@@ -23,14 +40,17 @@ static bool fits(const struct lq_job *job, const struct lq_evidence *evidence, i
     }
     struct lq_job laid_out = *job;
     laid_out.layout = lq_layout_replicas(job->gpu_count, job->network.node_gpu_count);
-    laid_out.layout.zero_stage = job->gpu_count > 1 ? 3 : 0;
-    if (layout_fits(&laid_out, evidence, row_tokens)) {
+    if (job->gpu_count == 1) {
+        return layout_fits(&laid_out, evidence, row_tokens);
+    }
+    const uint32_t kinds = lq_job_parallelism(job, evidence);
+    if (shards_fit(&laid_out, evidence, kinds, row_tokens)) {
         return true;
     }
     laid_out.layout.zero_stage = 0;
     laid_out.layout.data = 1;
     laid_out.layout.tensor = job->gpu_count;
-    return job->gpu_count > 1 &&
+    return (kinds & LQ_PARALLELISM_BIT(LQ_PARALLELISM_TENSOR)) != 0 &&
            lq_layout_check(&laid_out.layout, job->model, job->gpu_count, &job->network, NULL) ==
                LQ_OK &&
            layout_fits(&laid_out, evidence, row_tokens);

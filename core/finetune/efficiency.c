@@ -137,6 +137,52 @@
     .peak_scope = LQ_MEMORY_ALLOCATED, .adapter_bytes = NATIVE_ADAPTER_BYTES,                      \
     .head_bytes_per_logit = WORKER_HEAD_BYTES_PER_LOGIT, .fused_optimizer = true
 
+/* What each trains by on several devices. RECALLED from the documentation of its version, but for
+ * what its public rows ran with (migrations/seed/measured); a two-device run of the recipe tells.
+ * What came later is left out: jobs may name any layout. */
+#define KIND(name) LQ_PARALLELISM_BIT(LQ_PARALLELISM_##name)
+
+/* Trainer's arguments `deepspeed` (stages 1 to 3) and `fsdp` (shard_grad_op, full_shard,
+ * hybrid_shard, hybrid_shard_zero2), DDP without either; Transformers 4.36-4.48. device_map="auto"
+ * lays layers over devices that take turns, which is no parallelism. */
+#define HF_KINDS                                                                                   \
+    (KIND(DATA) | KIND(ZERO_1) | KIND(ZERO_2) | KIND(ZERO_3) | KIND(HYBRID_2) | KIND(HYBRID_3))
+/* 4-bit weights: bitsandbytes before 0.43 (2024-03) cannot shard them; since then FSDP can, and
+ * DeepSpeed's stage 3 since 0.43.3 (2024-07), both as full shards (PEFT's guides to DeepSpeed and
+ * FSDP, "Use PEFT QLoRA and ..."). Other quantised weights are taken to do the same. */
+#define HF_2023_QUANTIZED_KINDS (KIND(DATA) | KIND(ZERO_1) | KIND(ZERO_2))
+#define HF_2024_QUANTIZED_KINDS (HF_2023_QUANTIZED_KINDS | KIND(ZERO_3))
+
+/* Everything but ZeRO-2: ZeRO-1 in groups of any size ("zero1", size 1: none), FSDP over the same
+ * groups, tensor (mtp, msp, fsp), pipeline, sequence (isp) and experts (InternEvo 0.5,
+ * doc/en/usage.md, "parallel"). No quantised weights. */
+#define INTERNEVO_KINDS                                                                            \
+    (KIND(DATA) | KIND(DATA_COMBINED) | KIND(ZERO_1) | KIND(HYBRID_1) | KIND(ZERO_3) |             \
+     KIND(HYBRID_3) | KIND(TENSOR) | KIND(PIPELINE) | KIND(EXPERT) | KIND(CONTEXT))
+
+/* FSDPStrategy wherever there is more than one device; finetune/lora.py refuses --quantize there
+ * (Lit-GPT, 2023). */
+#define LITGPT_KINDS KIND(ZERO_3)
+
+/* FSDP2, HSDP and DDP, the last with nothing else; tensor, pipeline and context over FSDP2 (README
+ * and docs, 2024-12). Experts came in 2025, after the public rows; no quantised weights. */
+#define TORCHTITAN_KINDS                                                                           \
+    (KIND(DATA) | KIND(ZERO_2) | KIND(ZERO_3) | KIND(HYBRID_2) | KIND(HYBRID_3) | KIND(TENSOR) |   \
+     KIND(PIPELINE) | KIND(CONTEXT))
+
+/* FSDP2, with or without reshard_after_forward, over NF4 too: the distributed recipes of 0.2-0.5
+ * (2024), which the public rows are of. Tensor parallelism is of 0.6 (2025-03). */
+#define TORCHTUNE_KINDS (KIND(ZERO_2) | KIND(ZERO_3))
+
+/* DDP, DeepSpeed by --deepspeed, sequence parallelism with it; QLoRA up to stage 2 (README and
+ * docs of 0.1, 2024). */
+#define XTUNER_KINDS (KIND(DATA) | KIND(ZERO_1) | KIND(ZERO_2) | KIND(ZERO_3) | KIND(CONTEXT))
+#define XTUNER_QUANTIZED_KINDS (KIND(DATA) | KIND(ZERO_1) | KIND(ZERO_2) | KIND(CONTEXT))
+
+/* One device alone: unsloth-2024, whose README of 2024-2025 leaves several GPUs to paid versions,
+ * and llmquote-worker, which trains a layer on one; what its points say of a device serves jobs of
+ * every stack. */
+
 const struct lq_stack LQ_STACKS[] = {
     {.id = "gpt-fast",
      .description = "gpt-fast: compiled PyTorch, decoding only",
@@ -144,16 +190,31 @@ const struct lq_stack LQ_STACKS[] = {
      .options = COMPILED,
      TIME,
      NATIVE_MEMORY},
-    {.id = "hf-2023", .description = "Transformers + PEFT + bitsandbytes, 2023", TIME, HF_MEMORY},
-    {.id = "hf-2024", .description = "Transformers + PEFT + bitsandbytes, 2024", TIME, HF_MEMORY},
+    {.id = "hf-2023",
+     .description = "Transformers + PEFT + bitsandbytes, 2023",
+     .parallelism = HF_KINDS,
+     .quantized_parallelism = HF_2023_QUANTIZED_KINDS,
+     TIME,
+     HF_MEMORY},
+    {.id = "hf-2024",
+     .description = "Transformers + PEFT + bitsandbytes, 2024",
+     .parallelism = HF_KINDS,
+     .quantized_parallelism = HF_2024_QUANTIZED_KINDS,
+     TIME,
+     HF_MEMORY},
     {.id = "internevo",
      /* 2.5 ms: what a step loses per rank of the shard group between groups of 8 and of all ranks
       * (InternEvo's public table, 7B on 8 to 1024 A100, 2023) */
      .owner_broadcast_s = 2.5e-3,
      .description = "InternEvo distributed training",
+     .parallelism = INTERNEVO_KINDS,
      TIME,
      FLAT_MEMORY},
-    {.id = "litgpt-2023", .description = "LitGPT, torch 2.1", TIME, LITGPT_MEMORY},
+    {.id = "litgpt-2023",
+     .description = "LitGPT, torch 2.1",
+     .parallelism = LITGPT_KINDS,
+     TIME,
+     LITGPT_MEMORY},
     {.id = "llmquote-worker",
      .description = "llmquote's own calibration worker",
      .own_kernels = true,
@@ -165,11 +226,14 @@ const struct lq_stack LQ_STACKS[] = {
     {.id = "torchtitan",
      .description = "torchtitan: FSDP2 and torch.compile",
      .options = COMPILED,
+     .parallelism = TORCHTITAN_KINDS,
      TIME,
      NATIVE_MEMORY},
     {.id = "torchtune",
      .description = "torchtune recipes",
      .options = CHUNKED,
+     .parallelism = TORCHTUNE_KINDS,
+     .quantized_parallelism = TORCHTUNE_KINDS,
      TIME,
      TORCHTUNE_MEMORY},
     {.id = "unsloth-2024",
@@ -178,7 +242,13 @@ const struct lq_stack LQ_STACKS[] = {
      TIME,
      UNSLOTH_MEMORY},
     {.id = "vllm", .description = "vLLM, serving only", .serves_only = true, TIME, NATIVE_MEMORY},
-    {.id = "xtuner", .description = "XTuner on DeepSpeed", TIME, HF_MEMORY, .flat_optimizer = true},
+    {.id = "xtuner",
+     .description = "XTuner on DeepSpeed",
+     .parallelism = XTUNER_KINDS,
+     .quantized_parallelism = XTUNER_QUANTIZED_KINDS,
+     TIME,
+     HF_MEMORY,
+     .flat_optimizer = true},
 };
 const size_t LQ_STACK_COUNT = sizeof LQ_STACKS / sizeof LQ_STACKS[0];
 
@@ -201,4 +271,10 @@ uint32_t lq_stack_options(const char *id)
 {
     const struct lq_stack *stack = lq_stack_find(id);
     return stack != NULL ? stack->options : lq_stack_default()->options;
+}
+
+uint32_t lq_stack_parallelism(const struct lq_stack *stack, const struct lq_method *method)
+{
+    return method->quantization == LQ_QUANTIZATION_NONE ? stack->parallelism
+                                                        : stack->quantized_parallelism;
 }

@@ -1,8 +1,10 @@
-/* What a software stack makes of a device: efficiencies, call overheads, copies and contexts. Every
- * constant stands in one table with its source; nothing here depends on a job. */
+/* What a software stack makes of a device, and of several: efficiencies, call overheads, copies,
+ * contexts and kinds of parallelism. Every constant stands in one table with its source; nothing
+ * here depends on a job. */
 #pragma once
 
 #include "core/arch/method.h"
+#include "core/arch/parallelism.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,9 +21,12 @@ enum lq_memory_scope {
 struct lq_stack {
     const char *id;
     const char *description;
-    bool serves_only; /* it trains nothing */
-    uint32_t options; /* bit mask of lq_option: what it does unless told otherwise */
-    bool own_kernels; /* the calibration worker's: its operations are counted as it runs them */
+    bool serves_only;     /* it trains nothing */
+    uint32_t options;     /* bit mask of lq_option: what it does unless told otherwise */
+    bool own_kernels;     /* the calibration worker's: its operations are counted as it runs them */
+    uint32_t parallelism; /* bit mask of lq_parallelism: what it can train by; 0: it runs
+                             on one device */
+    uint32_t quantized_parallelism; /* the same over quantised base weights */
     /* time */
     double matmul_efficiency;         /* of the achievable matrix rate, in matmuls */
     double bandwidth_efficiency;      /* of the memory bandwidth, in streaming kernels */
@@ -59,6 +64,9 @@ const struct lq_stack *lq_stack_find(const char *id);
 
 /* What a stack does unless told otherwise; that of hf-2024 for labels not in the table. */
 uint32_t lq_stack_options(const char *id);
+
+/* The kinds of parallelism that a stack offers to a method. */
+uint32_t lq_stack_parallelism(const struct lq_stack *stack, const struct lq_method *method);
 
 /* The stack an estimate uses for a label that only occurs in measurements: hf-2024. */
 const struct lq_stack *lq_stack_default(void);

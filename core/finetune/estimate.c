@@ -16,59 +16,6 @@
 const char *const LQ_ESTIMATOR_NAMES[] = {"default", "xia2024", "xia2024-printed", "measured",
                                           NULL};
 
-const char *const LQ_WARNING_CODES[] = {
-    [LQ_WARN_PRIOR] = "prior",
-    [LQ_WARN_TRANSFERRED] = "transferred",
-    [LQ_WARN_MEMORY_PRIOR] = "memory-prior",
-    [LQ_WARN_MEMORY_TRANSFERRED] = "memory-transferred",
-    [LQ_WARN_MAY_NOT_FIT] = "may-not-fit",
-    [LQ_WARN_BATCH_MEASURED] = "batch-measured",
-    [LQ_WARN_OUTSIDE_POINTS] = "outside-measured-range",
-    [LQ_WARN_PAPER_FORM] = "paper-form",
-    [LQ_WARN_EQ1_PRINTED] = "eq1-printed",
-    [LQ_WARN_RATE_FALLBACK] = "rate-fallback",
-    [LQ_WARN_MEMORY_NOMINAL] = "memory-nominal",
-    [LQ_WARN_CONTEXT] = "beyond-context",
-    [LQ_WARN_NO_BF16] = "no-bf16",
-    [LQ_WARN_STACK] = "stack-not-measured",
-    [LQ_WARN_INTERNODE] = "internode-assumed",
-    [LQ_WARN_BATCH_OVER_DATA] = "batch-over-data",
-};
-const char *const LQ_WARNING_DETAILS[] = {
-    [LQ_WARN_PRIOR] = "nothing was measured for a job like this: the throughput is physics with "
-                      "default efficiencies and may be off by a factor of two or more",
-    [LQ_WARN_TRANSFERRED] = "measured on another identity and carried over by physics; calibrate "
-                            "this one for a narrower interval",
-    [LQ_WARN_MEMORY_TRANSFERRED] = "the activations of this model were measured under other "
-                                   "settings or on another stack",
-    [LQ_WARN_MEMORY_PRIOR] = "the memory of this model, method and stack was never measured: "
-                             "activations are counted, not fitted",
-    [LQ_WARN_MAY_NOT_FIT] =
-        "the batch is above the largest estimated to fit but within its interval",
-    [LQ_WARN_BATCH_MEASURED] =
-        "the batch is above the memory model's largest, but was measured to run",
-    [LQ_WARN_OUTSIDE_POINTS] = "the padded tokens of a step lie outside those that were measured",
-    [LQ_WARN_PAPER_FORM] =
-        "the paper's logarithmic form has no limit at either end; outside its data "
-        "prefer the default estimator",
-    [LQ_WARN_EQ1_PRINTED] =
-        "the pair printed for Eq. 1 does not reproduce the paper's own measured "
-        "batch sizes",
-    [LQ_WARN_RATE_FALLBACK] =
-        "the catalog has no matrix rate of this precision for this GPU: another "
-        "rate was taken",
-    [LQ_WARN_MEMORY_NOMINAL] =
-        "the memory that the driver reports is not known: the nominal capacity "
-        "was taken",
-    [LQ_WARN_NO_BF16] = "this device has no bf16 matrix units: the fp16 rate was taken",
-    [LQ_WARN_STACK] = "nothing was measured on this stack: its times are physics with the factors "
-                      "of others, and the interval is widened by what stacks differ by",
-    [LQ_WARN_INTERNODE] = "the GPUs are spread over nodes and internode_gb_s was not given: the "
-                          "network such nodes usually have was taken",
-    [LQ_WARN_CONTEXT] = "rows are longer than the context the model was made for",
-    [LQ_WARN_BATCH_OVER_DATA] = "one batch holds more queries than the data set",
-};
-
 /* Scatter of repeated runs of one job: 1-2 % in Xia et al.'s tables. Part of every interval. */
 static const double RUN_LOG_SD = 0.02;
 
@@ -255,6 +202,9 @@ static void add_warnings(const struct lq_job *job, struct lq_estimate *out)
     if (job->layout.nodes > 1 && !(job->network.internode_bytes_per_s > 0.0)) {
         warn(out, LQ_WARN_INTERNODE);
     }
+    if (lq_job_missing_parallelism(job) != 0) {
+        warn(out, LQ_WARN_LAYOUT);
+    }
     if (!job->gpu->memory_is_reported) {
         warn(out, LQ_WARN_MEMORY_NOMINAL);
     }
@@ -328,13 +278,23 @@ static double least_bytes(const struct lq_job *job, const struct lq_estimate *es
                                  (double)job->lengths->longest_tokens);
 }
 
-/* Tries every layout of the space and keeps the fastest that fits, the simplest of equals; where
- * none fits, the refusal of the one that lacks least. */
+static enum lq_code refuse_layouts(const struct lq_job *job, struct lq_error *err)
+{
+    return lq_fail(err, LQ_EIMPOSSIBLE, "/gpu_count",
+                   "%s is not known to train%s on more than one device: ask for a gpu_count of 1, "
+                   "for another stack, or name a layout to have it estimated all the same",
+                   job->stack,
+                   job->method.quantization != LQ_QUANTIZATION_NONE ? " quantised weights" : "");
+}
+
+/* Tries every layout that the stack offers and keeps the fastest that fits, the simplest of equals;
+ * where none fits, the refusal of the one that lacks least. */
 static enum lq_code search(const struct lq_job *job, const struct lq_evidence *evidence,
                            struct lq_estimate *out, struct lq_error *err)
 {
     struct lq_layout_space space =
-        lq_layout_space(job->model, job->gpu_count, &job->network, job->lengths->longest_tokens);
+        lq_layout_space(job->model, job->gpu_count, &job->network, job->lengths->longest_tokens,
+                        lq_job_parallelism(job, evidence));
     struct lq_job tried = *job;
     struct lq_error refusal = {.code = LQ_OK};
     double least = HUGE_VAL;
@@ -356,10 +316,14 @@ static enum lq_code search(const struct lq_job *job, const struct lq_evidence *e
             found = true;
         }
     }
+    if (count == 0) {
+        return refuse_layouts(job, err);
+    }
     out->layouts_tried = count;
     if (!found) {
-        return lq_fail(err, refusal.code, refusal.pointer, "%s; no layout of %lld GPUs does better",
-                       refusal.detail, (long long)job->gpu_count);
+        return lq_fail(err, refusal.code, refusal.pointer,
+                       "%s; no layout of %lld GPUs that %s offers does better", refusal.detail,
+                       (long long)job->gpu_count, job->stack);
     }
     return LQ_OK;
 }

@@ -28,7 +28,8 @@ struct lq_job {
     const struct lq_model *model;
     const struct lq_gpu *gpu;
     int64_t gpu_count;         /* devices in all, >= 1 */
-    struct lq_layout layout;   /* how they share the work; data = 0: the best one is sought */
+    struct lq_layout layout;   /* how they share the work; data = 0: the best one that the stack
+                                  offers is sought */
     struct lq_network network; /* between them */
     const struct lq_expert_load *expert_load; /* NULL = even */
     struct lq_method method;
@@ -63,6 +64,7 @@ enum lq_warning {
     LQ_WARN_STACK,           /* nothing was measured on the stack */
     LQ_WARN_INTERNODE,       /* several nodes, and nobody said how they are joined */
     LQ_WARN_BATCH_OVER_DATA, /* a batch holds more queries than the data set */
+    LQ_WARN_LAYOUT,          /* the stack is not known to offer the layout's parallelism */
     LQ_WARNING_COUNT
 };
 extern const char *const LQ_WARNING_CODES[];
@@ -111,7 +113,8 @@ struct lq_estimate {
  * Errors: LQ_ENOFIT (the largest batch is asked for and is 0, or the asked one is beyond the memory
  *   interval and was never measured; detail has the missing bytes and what would fit),
  *   LQ_ENOCOEFFICIENTS, LQ_ENOMEASUREMENT (detail names the nearest point), LQ_EIMPOSSIBLE (a form
- *   predicts no positive throughput; several devices without a known interconnect), LQ_ENUMBER.
+ *   predicts no positive throughput; several devices without a known interconnect, or a layout to
+ *   seek on a stack that trains on one alone), LQ_ENUMBER.
  * Thread-safe; allocates nothing. Under 10 microseconds with a prepared model and histogram; where
  * a layout is sought, that for each one tried. */
 LQ_MUST_USE enum lq_code lq_estimate(const struct lq_job *job, const struct lq_evidence *evidence,
@@ -122,6 +125,15 @@ struct lq_identity lq_job_identity(const struct lq_job *job);
 
 /* The constants of the job's stack; those of hf-2024 where the label is only known from points. */
 const struct lq_stack *lq_job_stack(const struct lq_job *job);
+
+/* The kinds of parallelism (bit mask of lq_parallelism) that are tried where the job names no
+ * layout: those that its stack offers to its method. A label that is only known from points has
+ * those of hf-2024, which most trainers offer, and those that its points ran with. */
+uint32_t lq_job_parallelism(const struct lq_job *job, const struct lq_evidence *evidence);
+
+/* The kinds that the job's layout uses though its stack does not offer them to its method; 0 for
+ * labels that are only known from points, whose abilities nobody told. The layout must be set. */
+uint32_t lq_job_missing_parallelism(const struct lq_job *job);
 
 /* Seconds below which no device finishes a micro-batch of `rows` of `row_tokens` on average: its
  * FLOPs at the catalog's peak rate, nothing else; 0 where the rate is not in the catalog. The job's

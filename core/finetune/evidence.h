@@ -94,3 +94,8 @@ const struct lq_point *lq_evidence_point(const struct lq_evidence *evidence,
 int64_t lq_evidence_too_large(const struct lq_evidence *evidence,
                               const struct lq_identity *identity, int64_t active_experts,
                               double longest_tokens);
+
+/* The kinds of parallelism (bit mask of lq_parallelism) that points of the stack ran with, over
+ * quantised weights or others as the method's are. */
+uint32_t lq_evidence_parallelism(const struct lq_evidence *evidence, const char *stack,
+                                 const struct lq_method *method);

@@ -1,6 +1,8 @@
-/* Looks measured points up: the one that answers a job as it was run, and those that did not fit.
- */
+/* Looks measured points up: the one that answers a job as it was run, those that did not fit, and
+ * what a stack ran with. */
 #include "core/finetune/evidence.h"
+
+#include "core/arch/parallelism.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -108,4 +110,20 @@ int64_t lq_evidence_too_large(const struct lq_evidence *evidence,
         }
     }
     return least;
+}
+
+uint32_t lq_evidence_parallelism(const struct lq_evidence *evidence, const char *stack,
+                                 const struct lq_method *method)
+{
+    const bool quantized = method->quantization != LQ_QUANTIZATION_NONE;
+    uint32_t kinds = 0;
+    for (size_t i = 0; i < evidence->point_count; i++) {
+        const struct lq_point *point = &evidence->points[i];
+        const struct lq_identity *id = &point->identity;
+        if (!point->out_of_memory && lq_point_counts(point) && strcmp(id->stack, stack) == 0 &&
+            (id->method.quantization != LQ_QUANTIZATION_NONE) == quantized) {
+            kinds |= lq_layout_parallelism(&id->layout);
+        }
+    }
+    return kinds;
 }

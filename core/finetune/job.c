@@ -40,6 +40,22 @@ const struct lq_stack *lq_job_stack(const struct lq_job *job)
     return stack != NULL ? stack : lq_stack_default();
 }
 
+uint32_t lq_job_parallelism(const struct lq_job *job, const struct lq_evidence *evidence)
+{
+    const uint32_t offered = lq_stack_parallelism(lq_job_stack(job), &job->method);
+    return lq_stack_find(job->stack) != NULL
+               ? offered
+               : offered | lq_evidence_parallelism(evidence, job->stack, &job->method);
+}
+
+uint32_t lq_job_missing_parallelism(const struct lq_job *job)
+{
+    const struct lq_stack *stack = lq_stack_find(job->stack);
+    return stack != NULL
+               ? lq_layout_parallelism(&job->layout) & ~lq_stack_parallelism(stack, &job->method)
+               : 0;
+}
+
 /* FLOPs of one micro-batch on one device, every expert's share even. */
 static double step_flop(const struct lq_work_table *work, const struct lq_step_shape *shape)
 {

@@ -39,13 +39,15 @@ static int64_t add_cuts(int64_t cuts, const struct lq_layer *layer)
 }
 
 struct lq_layout_space lq_layout_space(const struct lq_model *model, int64_t gpu_count,
-                                       const struct lq_network *network, int64_t row_tokens)
+                                       const struct lq_network *network, int64_t row_tokens,
+                                       uint32_t kinds)
 {
     const int64_t node = network->node_gpu_count;
     struct lq_layout_space space = {.gpu_count = gpu_count,
                                     .node_gpu_count = node,
                                     .layers = lq_model_layers(model),
                                     .context_max = row_tokens / CONTEXT_TOKENS_MIN,
+                                    .kinds = kinds,
                                     .layout = LQ_LAYOUT_SINGLE};
     for (int i = 0; i < model->layer_kinds; i++) {
         const struct lq_layer *layer = &model->layers[i];
@@ -93,8 +95,14 @@ static bool shard(const struct lq_layout_space *space, const struct sharding *ho
     if (layout->data * layout->context == 1) {
         return how->stage == 0; /* nobody to share with */
     }
-    return (how->pipelined || layout->pipeline == 1) && (how->expert || layout->expert == 1) &&
-           layout->zero_group != 1;
+    const bool staged = (space->kinds & LQ_PARALLELISM_BIT(LQ_PARALLELISM_ZERO_1)) != 0;
+    return (how->pipelined || layout->pipeline == 1 || !staged) &&
+           (how->expert || layout->expert == 1) && layout->zero_group != 1;
+}
+
+static bool is_offered(const struct lq_layout_space *space, const struct lq_layout *layout)
+{
+    return (lq_layout_parallelism(layout) & ~space->kinds) == 0;
 }
 
 /* The next larger size up to `most` that divides `of`; 1 and false where there is none. */
@@ -155,7 +163,7 @@ bool lq_layout_next(struct lq_layout_space *space, struct lq_layout *layout)
 {
     while (!space->done) {
         while (space->shards < SHARDING_COUNT) {
-            if (shard(space, &SHARDINGS[space->shards++], layout)) {
+            if (shard(space, &SHARDINGS[space->shards++], layout) && is_offered(space, layout)) {
                 return true;
             }
         }

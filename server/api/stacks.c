@@ -2,6 +2,7 @@
  * measurements, each with the evidence behind it, source by source. */
 #include "server/api/stacks.h"
 
+#include "core/arch/parallelism.h"
 #include "core/finetune/efficiency.h"
 #include "server/api/page.h"
 #include "server/json/catalog.h"
@@ -127,6 +128,17 @@ static void key(const void *context, size_t i, char out[LQ_PAGE_KEY_MAX])
     snprintf(out, LQ_PAGE_KEY_MAX, "%s", stacks->evidence[stacks->starts[i]].stack);
 }
 
+static json_t *kinds_encode(uint32_t kinds)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < LQ_PARALLELISM_COUNT; i++) {
+        if ((kinds & LQ_PARALLELISM_BIT(i)) != 0) {
+            json_array_append_new(array, json_string(LQ_PARALLELISM_NAMES[i]));
+        }
+    }
+    return array;
+}
+
 static json_t *encode(const void *context, size_t i)
 {
     const struct stacks *stacks = context;
@@ -137,6 +149,10 @@ static json_t *encode(const void *context, size_t i)
     json_object_set_new(object, "id", json_string(evidence->stack));
     json_object_set_new(object, "description", lq_text_encode(known ? known->description : ""));
     json_object_set_new(object, "modelled", json_boolean(known != NULL));
+    json_object_set_new(object, "parallelism",
+                        known != NULL ? kinds_encode(known->parallelism) : json_null());
+    json_object_set_new(object, "quantized_parallelism",
+                        known != NULL ? kinds_encode(known->quantized_parallelism) : json_null());
     (void)tally(object, evidence, n);
     json_object_set_new(object, "sources", sources_encode(evidence, n));
     return object;

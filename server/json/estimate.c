@@ -2,11 +2,13 @@
  * stages and the cost's interval, which is the duration's. */
 #include "server/json/estimate.h"
 
+#include "core/arch/parallelism.h"
 #include "server/json/evidence.h"
 #include "server/json/layout.h"
 #include "server/json/method.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 static void set_real(json_t *object, const char *name, double value)
@@ -272,11 +274,28 @@ static void warning_append(json_t *list, const char *code, const char *detail)
     json_array_append_new(list, o);
 }
 
+/* The warning, and the kinds of parallelism it is about. */
+static void layout_warning_append(json_t *list, const struct lq_quote *quote)
+{
+    struct lq_job laid_out = quote->document->job;
+    laid_out.layout = quote->estimate->layout;
+    char kinds[LQ_PARALLELISM_TEXT_MAX];
+    char detail[LQ_DETAIL_MAX];
+    lq_parallelism_text(lq_job_missing_parallelism(&laid_out), kinds);
+    snprintf(detail, sizeof detail, "%s: not %s", LQ_WARNING_DETAILS[LQ_WARN_LAYOUT], kinds);
+    warning_append(list, LQ_WARNING_CODES[LQ_WARN_LAYOUT], detail);
+}
+
 static json_t *warnings_encode(const struct lq_quote *quote)
 {
     json_t *list = json_array();
     for (int i = 0; i < LQ_WARNING_COUNT; i++) {
-        if ((quote->estimate->warnings & (1u << i)) != 0) {
+        if ((quote->estimate->warnings & (1u << i)) == 0) {
+            continue;
+        }
+        if (i == LQ_WARN_LAYOUT) {
+            layout_warning_append(list, quote);
+        } else {
             warning_append(list, LQ_WARNING_CODES[i], LQ_WARNING_DETAILS[i]);
         }
     }

@@ -175,6 +175,43 @@ START_TEST(mixtral_on_a40_takes_2_7_seconds_and_1_2_or_4_4_ms_a_token)
 }
 END_TEST
 
+/* The paper's job, but with adapters on attention too: no number of GPUs was measured so. */
+static struct lq_estimate on_gpus(int64_t gpu_count, int64_t batch_size)
+{
+    struct lq_job job = paper_job(catalog, "A40");
+    job.method.targets |= LQ_TARGETS_ATTENTION;
+    const struct lq_evidence evidence = evidence_of(catalog);
+    struct lq_estimate e;
+    struct lq_error err = {0};
+    job.network.node_gpu_count = LQ_NODE_GPUS_DEFAULT;
+    job.gpu_count = gpu_count;
+    job.batch_size = batch_size;
+    ck_assert_msg(lq_estimate(&job, &evidence, &e, &err) == LQ_OK, "%s", err.detail);
+    return e;
+}
+
+/* Transformers, PEFT and bitsandbytes replicate or shard Mixtral on two A40, they do not spread its
+ * experts. At one batch two devices are at most twice as fast (1 %: ZeRO halves the
+ * optimizer's step too); what sharding frees goes into a larger batch, no further. */
+START_TEST(two_a40_do_what_their_stack_can_and_twice_the_work_at_most)
+{
+    const struct lq_estimate one = on_gpus(1, 0);
+    const struct lq_estimate same = on_gpus(2, one.batch_size);
+    const struct lq_estimate two = on_gpus(2, 0);
+    const struct lq_layout *layouts[] = {&same.layout, &two.layout};
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(layouts[i]->data, 2);
+        ck_assert_int_eq(layouts[i]->expert, 1);
+    }
+    const double gain = same.queries_per_s / one.queries_per_s;
+    ck_assert_double_gt(gain, 1.0);
+    assert_at_most("two A40 at one batch", gain, 2.02);
+    const double batch = (double)two.batch_size / (double)one.batch_size;
+    ck_assert_double_ge(two.queries_per_s, same.queries_per_s);
+    assert_at_most("two A40, by batch", two.queries_per_s / one.queries_per_s / batch, 2.02);
+}
+END_TEST
+
 static void setup(void)
 {
     struct lq_error err = {0};
@@ -197,6 +234,7 @@ int main(void)
     tcase_add_loop_test(cases, points_left_out_are_predicted_nearly_as_well, 0, SET_COUNT);
     tcase_add_loop_test(cases, small_batches_predict_the_largest, 0, EXTRAPOLATION_COUNT);
     tcase_add_test(cases, mixtral_on_a40_takes_2_7_seconds_and_1_2_or_4_4_ms_a_token);
+    tcase_add_test(cases, two_a40_do_what_their_stack_can_and_twice_the_work_at_most);
     Suite *suite = suite_create("throughput");
     suite_add_tcase(suite, cases);
     return run_suite(suite);

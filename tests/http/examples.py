@@ -104,7 +104,7 @@ EXAMPLES = [
             "POST", "/v1/estimates", {**MIXTRAL, "estimator": "xia2024", "confidence": 0.5}),
     Example("estimate_defaults", "Nothing but what is required, and a price; nothing measured",
             "POST", "/v1/estimates", SMALL),
-    Example("estimate_layout", "Two nodes, tensors over pairs of devices, sharded optimizer states",
+    Example("estimate_layout", "Two nodes, sharded optimizer states, tensors over pairs: named beyond the stack",
             "POST", "/v1/estimates", {**SMALL, "method": "lora", "gpu_count": 16, "internode_gb_s": 25,
                                       "layout": {"tensor": 2, "zero_stage": 1},
                                       "optimizations": ["compile", "chunked-loss"]}),
@@ -129,7 +129,7 @@ EXAMPLES = [
     Example("comparison_budget", "Two GPUs under a budget and a deadline, spot prices too",
             "POST", "/v1/comparisons", {
                 "model": "llama-3.1-70b", "method": "lora", "gpus": ["A10", "L40S", "H100-SXM-80GB"],
-                "gpu_counts": [1, 4], "dataset": SMALL["dataset"], "spot": "both", "limit": 2,
+                "gpu_counts": [4, 8], "dataset": SMALL["dataset"], "spot": "both", "limit": 2,
                 "budget_usd": 20, "deadline_s": 7200}, cut={"front": 2, "infeasible": 3}),
     Example("comparison_unmet", "A budget that nothing keeps",
             "POST", "/v1/comparisons", {

@@ -122,6 +122,9 @@ void random_fill(const struct lq_catalog *catalog, size_t model, size_t gpu, str
                                .epochs = 0.1 + 10.0 * random_share(),
                                .stack = STACKS[random_between(0, 3)],
                                .confidence = 0.01 + 0.98 * random_share()};
+    if (lq_stack_parallelism(lq_job_stack(&out->job), &out->job.method) == 0) {
+        out->job.gpu_count = 1; /* more are refused */
+    }
 }
 
 void random_roomy(const struct lq_catalog *catalog, struct random_job *out)

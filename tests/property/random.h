@@ -35,8 +35,8 @@ struct random_job {
     struct lq_length_bin bins[RANDOM_BINS];
 };
 
-/* A job of the catalog's `model` and `gpu` (indices), everything else at will; batch size the
- * largest. The GPU is a copy that may be changed. */
+/* A job of the catalog's `model` and `gpu` (indices), everything else at will, but one GPU on
+ * stacks of one; batch size the largest. The GPU is a copy that may be changed. */
 void random_fill(const struct lq_catalog *catalog, size_t model, size_t gpu,
                  struct random_job *out);
 

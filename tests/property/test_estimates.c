@@ -200,10 +200,15 @@ START_TEST(a_layout_of_ones_own_is_never_faster_than_the_one_found)
         }
         tried++;
         const struct lq_estimate best = quote(i);
+        r.job.layout = best.layout;
+        assert_case(lq_job_missing_parallelism(&r.job) == 0, i, "not of %s", r.job.stack);
         r.job.layout = lq_layout_replicas(r.job.gpu_count, r.job.network.node_gpu_count);
-        const struct lq_estimate replicas = quote(i);
-        assert_case(replicas.queries_per_s <= best.queries_per_s * (1.0 + 1e-9), i, "%g, found %g",
-                    replicas.queries_per_s, best.queries_per_s);
+        if (lq_job_missing_parallelism(&r.job) != 0) {
+            r.job.layout.zero_stage = 3; /* what is beyond the stack may be faster */
+        }
+        const struct lq_estimate own = quote(i);
+        assert_case(own.queries_per_s <= best.queries_per_s * (1.0 + 1e-9), i, "%g, found %g",
+                    own.queries_per_s, best.queries_per_s);
     }
     ck_assert_int_gt(tried, CASES / 8);
 }

@@ -26,8 +26,8 @@ static void random_spread(struct random_spread *out)
     job->gpu_count = random_between(1, 128);
     out->network = (struct lq_network){.node_gpu_count = (int64_t)1 << random_between(0, 4),
                                        .internode_bytes_per_s = random_flag() ? 50e9 : 0.0};
-    struct lq_layout_space space =
-        lq_layout_space(job->model, job->gpu_count, &out->network, random_between(1, 100000));
+    struct lq_layout_space space = lq_layout_space(job->model, job->gpu_count, &out->network,
+                                                   random_between(1, 100000), LQ_PARALLELISM_ALL);
     struct lq_layout next;
     int seen = 0;
     while (lq_layout_next(&space, &next)) {
@@ -76,7 +76,7 @@ START_TEST(every_layout_found_is_valid_and_new)
         const struct lq_network network = {.node_gpu_count = random_between(1, 16)};
         const int64_t gpus = random_between(1, 512);
         struct lq_layout_space space =
-            lq_layout_space(model, gpus, &network, random_between(1, 200000));
+            lq_layout_space(model, gpus, &network, random_between(1, 200000), LQ_PARALLELISM_ALL);
         struct lq_layout layout;
         struct lq_layout last = {0};
         int n = 0;

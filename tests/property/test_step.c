@@ -42,8 +42,8 @@ static const char *describe_layout(const struct lq_layout *l)
 /* One of the layouts worth trying for so many devices. */
 static struct lq_layout random_layout(int64_t gpu_count)
 {
-    struct lq_layout_space space =
-        lq_layout_space(r.job.model, gpu_count, &r.job.network, (int64_t)row_tokens);
+    struct lq_layout_space space = lq_layout_space(r.job.model, gpu_count, &r.job.network,
+                                                   (int64_t)row_tokens, LQ_PARALLELISM_ALL);
     struct lq_layout next;
     struct lq_layout picked = LQ_LAYOUT_SINGLE;
     int seen = 0;

@@ -299,6 +299,29 @@ START_TEST(several_devices_change_as_one_does)
     job.method = (struct lq_method){.kind = LQ_METHOD_FULL};
     job.gpu_count = 2;
     ck_assert_int_eq(change_of(job, 3.2e9, &to), LQ_CHANGE_LORA);
+    job.stack = "unsloth-2024";
+    ck_assert_int_eq(change_of(job, 24e9, &to), LQ_CHANGE_NONE); /* one device alone */
+}
+END_TEST
+
+/* Where two devices of hf-2024 are one quantisation short, Lit-GPT, which has none there, cuts
+ * rows. */
+START_TEST(no_change_asks_more_of_a_stack_than_it_offers)
+{
+    double to = 0.0;
+    struct lq_job job = small_job();
+    job.gpu_count = 2;
+    job.batch_size = 1;
+    double bytes = 3.2e9;
+    while (bytes > 0.5e9 && change_of(job, bytes, &to) != LQ_CHANGE_QLORA) {
+        bytes *= 0.99;
+    }
+    ck_assert_double_gt(bytes, 0.5e9);
+    job.stack = "litgpt-2023";
+    while (bytes > 0.5e9) {
+        ck_assert_int_ne(change_of(job, bytes, &to), LQ_CHANGE_QLORA);
+        bytes *= 0.99;
+    }
 }
 END_TEST
 
@@ -323,6 +346,7 @@ int main(void)
     tcase_add_test(tests, what_is_measured_is_all_the_devices_own);
     tcase_add_test(tests, the_nearest_change_is_the_least_that_fits);
     tcase_add_test(tests, several_devices_change_as_one_does);
+    tcase_add_test(tests, no_change_asks_more_of_a_stack_than_it_offers);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

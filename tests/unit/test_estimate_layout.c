@@ -31,7 +31,8 @@ START_TEST(the_fastest_layout_that_fits_is_found)
     job.batch_size = 4;
     job.gpu_count = 4;
     const struct lq_estimate best = quote(&job, &NOTHING);
-    struct lq_layout_space space = lq_layout_space(job.model, 4, &job.network, 512);
+    struct lq_layout_space space =
+        lq_layout_space(job.model, 4, &job.network, 512, lq_job_parallelism(&job, &NOTHING));
     int64_t tried = 0;
     while (lq_layout_next(&space, &job.layout)) {
         struct lq_estimate e;
@@ -55,6 +56,36 @@ START_TEST(where_no_layout_fits_the_refusal_says_so)
     const struct lq_error err = refusal(&job, &NOTHING);
     ck_assert_int_eq(err.code, LQ_ENOFIT);
     ck_assert_ptr_nonnull(strstr(err.detail, "no layout of 2 GPUs"));
+}
+END_TEST
+
+/* Whether the refusal on some device of 0.1 to 20 GB says that QLoRA would fit. */
+static bool ever_advises_qlora(const struct lq_job *job)
+{
+    bool advised = false;
+    for (double bytes = 20e9; bytes > 1e8 && !advised; bytes *= 0.99) {
+        struct lq_estimate e;
+        struct lq_error err = {0};
+        SMALL_GPU.memory_bytes = bytes;
+        advised =
+            lq_estimate(job, &NOTHING, &e, &err) != LQ_OK && strstr(err.detail, "qlora") != NULL;
+    }
+    return advised;
+}
+
+START_TEST(no_method_is_advised_that_the_stack_cannot_spread)
+{
+    struct lq_job job = small_job();
+    struct lq_model large = *job.model;
+    large.layers[0].count = 64;
+    job.model = &large;
+    job.gpu_count = 2;
+    job.batch_size = 1;
+    ck_assert(ever_advises_qlora(&job));
+    job.stack = "litgpt-2023"; /* it shards no quantised weights */
+    ck_assert(!ever_advises_qlora(&job));
+    job.gpu_count = 1;
+    ck_assert(ever_advises_qlora(&job));
 }
 END_TEST
 
@@ -91,6 +122,7 @@ int main(void)
     tcase_add_test(tests, the_layout_asked_for_is_kept);
     tcase_add_test(tests, the_fastest_layout_that_fits_is_found);
     tcase_add_test(tests, where_no_layout_fits_the_refusal_says_so);
+    tcase_add_test(tests, no_method_is_advised_that_the_stack_cannot_spread);
     tcase_add_test(tests, networks_between_nodes_that_nobody_described_are_pointed_out);
     tcase_add_test(tests, devices_without_a_known_interconnect_are_not_joined);
     suite_add_tcase(suite, tests);

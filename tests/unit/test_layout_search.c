@@ -8,22 +8,31 @@ enum { ROOM = 4096 };
 static const struct lq_network NODES_OF_8 = {.node_gpu_count = 8};
 static struct lq_layout found[ROOM];
 
-static int walk(const struct lq_model *model, int64_t gpu_count, int64_t row_tokens)
+static int walk_kinds(const struct lq_model *model, int64_t gpu_count, int64_t row_tokens,
+                      uint32_t kinds)
 {
-    struct lq_layout_space space = lq_layout_space(model, gpu_count, &NODES_OF_8, row_tokens);
+    struct lq_layout_space space =
+        lq_layout_space(model, gpu_count, &NODES_OF_8, row_tokens, kinds);
     int n = 0;
     while (lq_layout_next(&space, &found[n])) {
         struct lq_error err = {0};
         ck_assert_msg(lq_layout_check(&found[n], model, gpu_count, &NODES_OF_8, &err) == LQ_OK,
                       "%s: %s", err.pointer, err.detail);
+        bool is_new = true; /* one assertion for all: each is a message between processes */
         for (int i = 0; i < n; i++) {
-            ck_assert_int_ne(lq_layout_compare(&found[i], &found[n]), 0);
+            is_new = is_new && lq_layout_compare(&found[i], &found[n]) != 0;
         }
+        ck_assert_msg(is_new, "layout %d stands twice", n);
         n++;
         ck_assert_int_lt(n, ROOM);
     }
     ck_assert(!lq_layout_next(&space, &found[n])); /* the end stays the end */
     return n;
+}
+
+static int walk(const struct lq_model *model, int64_t gpu_count, int64_t row_tokens)
+{
+    return walk_kinds(model, gpu_count, row_tokens, LQ_PARALLELISM_ALL);
 }
 
 static bool has(int n, struct lq_layout layout)
@@ -81,6 +90,36 @@ START_TEST(sixty_four_devices_have_a_few_hundred)
 }
 END_TEST
 
+/* By kinds: the walk of two_devices_have_five with some of them only. */
+START_TEST(kinds_that_are_not_offered_are_left_out)
+{
+    const struct lq_model model = tiny_dense();
+    const uint32_t zero_3 = LQ_PARALLELISM_BIT(LQ_PARALLELISM_ZERO_3);
+    const uint32_t tensor = LQ_PARALLELISM_BIT(LQ_PARALLELISM_TENSOR);
+    ck_assert_int_eq(walk_kinds(&model, 2, 512, 0), 0);
+    ck_assert_int_eq(walk_kinds(&model, 1, 512, 0), 1); /* one device needs none */
+    ck_assert_int_eq(walk_kinds(&model, 2, 512, zero_3), 1);
+    ck_assert_int_eq(found[0].zero_stage, 3);
+    ck_assert_int_eq(walk_kinds(&model, 2, 512, zero_3 | tensor), 2);
+    ck_assert_int_eq(found[1].tensor, 2);
+    ck_assert_int_eq(walk_kinds(&model, 4, 512, zero_3 | tensor), 2); /* 2 heads */
+    ck_assert_int_eq(found[1].zero_stage, 3);
+}
+END_TEST
+
+/* Stage 1 is the better one beside a pipeline; where there is none the others are tried. */
+START_TEST(pipelines_shard_by_stage_3_where_there_is_no_stage_1)
+{
+    const struct lq_model model = small_moe();
+    const struct lq_layout sharded = {2, 1, 2, 1, 1, 3, 0, 1};
+    const uint32_t kinds =
+        LQ_PARALLELISM_BIT(LQ_PARALLELISM_ZERO_3) | LQ_PARALLELISM_BIT(LQ_PARALLELISM_PIPELINE);
+    ck_assert(has(walk_kinds(&model, 4, 512, kinds), sharded));
+    const uint32_t staged = kinds | LQ_PARALLELISM_BIT(LQ_PARALLELISM_ZERO_1);
+    ck_assert(!has(walk_kinds(&model, 4, 512, staged), sharded));
+}
+END_TEST
+
 START_TEST(long_rows_are_cut_where_attention_allows)
 {
     const struct lq_model model = small_moe();
@@ -119,6 +158,8 @@ int main(void)
     tcase_add_test(tests, two_devices_have_five);
     tcase_add_test(tests, three_devices_are_a_pipeline_of_three_layers);
     tcase_add_test(tests, sixty_four_devices_have_a_few_hundred);
+    tcase_add_test(tests, kinds_that_are_not_offered_are_left_out);
+    tcase_add_test(tests, pipelines_shard_by_stage_3_where_there_is_no_stage_1);
     tcase_add_test(tests, long_rows_are_cut_where_attention_allows);
     tcase_add_test(tests, uneven_pipelines_are_left_out);
     tcase_add_test(tests, many_devices_stay_bounded);

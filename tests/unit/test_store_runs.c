@@ -1,4 +1,5 @@
 /* Published runs in a catalog, and what posted points may say of how they were trained. */
+#include "core/finetune/efficiency.h"
 #include "tests/unit/check_main.h"
 #include "tests/unit/store_fixture.h"
 
@@ -63,6 +64,21 @@ START_TEST(every_layout_of_a_run_goes_together)
         ck_assert_msg(lq_layout_check(&id->layout, lq_catalog_any_model(catalog, id->model),
                                       id->gpu_count, &network, &err) == LQ_OK,
                       "%s: %s", catalog->runs[i].id, err.detail);
+    }
+}
+END_TEST
+
+/* What was published of a stack it can do. */
+START_TEST(every_run_is_of_a_layout_that_its_stack_offers)
+{
+    for (size_t i = 0; i < catalog->run_count; i++) {
+        const struct lq_identity *id = &catalog->runs[i].identity;
+        const struct lq_stack *stack = lq_stack_find(id->stack);
+        ck_assert_msg(stack != NULL, "%s", id->stack);
+        const uint32_t used = lq_layout_parallelism(&id->layout);
+        char text[LQ_PARALLELISM_TEXT_MAX];
+        lq_parallelism_text(used & ~lq_stack_parallelism(stack, &id->method), text);
+        ck_assert_msg(text[0] == '\0', "%s: %s has no %s", catalog->runs[i].id, id->stack, text);
     }
 }
 END_TEST
@@ -178,6 +194,7 @@ int main(void)
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, published_runs_are_evidence_of_their_own);
     tcase_add_test(cases, every_layout_of_a_run_goes_together);
+    tcase_add_test(cases, every_run_is_of_a_layout_that_its_stack_offers);
     tcase_add_test(cases, a_run_has_what_its_row_prints);
     tcase_add_test(cases, the_longest_context_of_a_size_is_a_capacity);
     tcase_add_test(cases, what_only_runs_have_is_found_and_not_listed);
