@@ -70,7 +70,7 @@ def flat(row):
 
 def print_table(rows):
     rows = [flat(row) for row in rows]
-    columns = list(rows[0])
+    columns = list(dict.fromkeys(name for row in rows for name in row))
     table = [columns] + [[text(row.get(name)) for name in columns] for row in rows]
     widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
     for line in table:
@@ -130,9 +130,12 @@ def replaced(readme, table):
 def main():
     answer = served(sys.argv[1])
     if len(sys.argv) == 2:
-        for name, rows in answer.items():
-            print(f"{name}:")
-            print_table(rows)
+        for name, value in answer.items():
+            if isinstance(value, list):
+                print(f"{name}:")
+                print_table(value)
+            else:
+                print(f"{name}: {text(value)}")
         return
     mode, path = sys.argv[2], pathlib.Path(sys.argv[3])
     readme = path.read_text()

@@ -40,6 +40,15 @@ def case_validation_table_is_what_is_served(server):
     assert done.returncode == 0, done.stderr
 
 
+def case_validation_is_printed_whole(server):
+    done = subprocess.run([sys.executable, str(ROOT / "tests/validate.py"), str(server.program)],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in server.get("/v1/validation").json:
+        assert f"{name}:" in done.stdout, name
+    assert "xia2024-mixtral-cs-a40" in done.stdout
+
+
 def case_every_call_of_the_table_is_a_route(server):
     routes = subprocess.run([str(server.program), "--print-routes"], capture_output=True, text=True,
                             check=True).stdout.split("\n")

@@ -103,16 +103,20 @@ START_TEST(a_step_is_its_forward_backward_and_optimizer)
 {
     const struct lq_model model = hybrid(2, 2);
     job.budget_s = 0.05;
-    measure(&model);
-    ck_assert_int_ge(out.step.samples, 5);
-    ck_assert_double_gt(out.forward_s, 0.0);
-    ck_assert_double_gt(out.backward_s, out.forward_s); /* it recomputes forward first */
-    ck_assert_double_gt(out.optimizer_s, 0.0);
-    ck_assert_double_le(out.step.least_s, out.step.median_s);
-    ck_assert_double_le(out.step.median_s, out.step.p95_s);
-    /* medians of sums and sums of medians differ, more so on a loaded machine */
-    const double sum = out.forward_s + out.backward_s + out.optimizer_s;
-    ck_assert_double_lt(fabs(log(sum / out.step.median_s)), log(2.0));
+    bool agrees = false;
+    /* medians of sums and sums of medians differ, on a loaded machine by any factor: now and then */
+    for (int attempt = 0; attempt < 20 && !agrees; attempt++) {
+        measure(&model);
+        ck_assert_int_ge(out.step.samples, 5);
+        ck_assert_double_gt(out.forward_s, 0.0);
+        ck_assert_double_gt(out.optimizer_s, 0.0);
+        ck_assert_double_le(out.step.least_s, out.step.median_s);
+        ck_assert_double_le(out.step.median_s, out.step.p95_s);
+        const double sum = out.forward_s + out.backward_s + out.optimizer_s;
+        agrees = out.backward_s > out.forward_s && /* it recomputes forward first */
+                 fabs(log(sum / out.step.median_s)) < log(1.5);
+    }
+    ck_assert(agrees);
 }
 END_TEST
 
