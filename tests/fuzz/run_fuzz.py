@@ -5,23 +5,25 @@ usage: run_fuzz.py BUILD [--short] [--seed N] [--runs N] [--seconds S] [--afresh
 
 A target goes on from the checked-in corpus and from what earlier runs kept in BUILD/corpus. How far
 each has come stands in BUILD/campaign.json, so a run that was ended goes on where it was; --afresh
-counts from nothing, --seconds bounds what one target may take now. A finding is made small and
-printed with the command that repeats it; a target with one has not reached its count. One process at
-a time. --merge runs nothing: of the inputs in BUILD/corpus that reach what the checked-in corpus does
-not, it puts the largest few into the latter, in place of those an earlier run put there.
+counts from nothing, --seconds bounds what one target may take now. As many targets run at once as there are
+cores. A finding is made small and printed with the command that repeats it; a target with one has not
+reached its count. One campaign at a time. --merge runs nothing: of the inputs in BUILD/corpus that
+reach what the checked-in corpus does not, it puts the largest few into the latter, in place of those
+an earlier run put there.
 """
 import argparse
+import concurrent.futures
 import hashlib
 import json
 import os
 import pathlib
 import random
 import re
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import yaml
@@ -35,6 +37,7 @@ from figures import record  # noqa: E402  (the path has to be set first)
 ROOT = HERE.parents[1]
 RUNS = 10_000_000
 SHORT_S = 3  # 24 targets, a second of start each: with the requests, two minutes
+SLICE_S = 120  # after so long a target notes how far it has come and goes on
 SLOW_S = 60  # one input may take that long under sanitizers: a sweep has 2000 points
 INPUT_MAX = 4096  # longer ones are tried by the HTTP tests; here they only cost executions
 SHOWN_MAX = 400
@@ -87,13 +90,11 @@ def figure(name, text):
 
 def run(program, folders, flags, log, **more):
     """Runs it; returns (status, output, seconds of a core that it took)."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with log.open("wb") as out:
-        status = subprocess.run([str(program), *flags, *map(str, folders)], stdout=out, stderr=subprocess.STDOUT,
-                                env=environment(**more), check=False).returncode
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (status, log.read_text(errors="replace"),
-            after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    with log.open("wb") as out, subprocess.Popen([str(program), *flags, *map(str, folders)], stdout=out,
+                                                 stderr=subprocess.STDOUT, env=environment(**more)) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, log.read_text(errors="replace"), used.ru_utime + used.ru_stime
 
 
 def environment(**more):
@@ -107,9 +108,8 @@ def tell(program, found, output, log):
                            f"-exact_artifact_path={small}"], log, FUZZ_ALL="1")
     small = small if small.exists() else found
     lines = [line for line in output.splitlines() if re.search(r"ERROR|runtime error|^fuzz: |SUMMARY|    #\d ", line)]
-    print("\n".join(lines[:14]))
-    print(f"input ({small.stat().st_size} bytes): {small.read_bytes()[:SHOWN_MAX]!r}")
-    print(f"again: FUZZ_ALL=1 {program} {small}", flush=True)
+    print("\n".join([*lines[:14], f"input ({small.stat().st_size} bytes): {small.read_bytes()[:SHOWN_MAX]!r}",
+                     f"again: FUZZ_ALL=1 {program} {small}"]), flush=True)  # at once: others print, too
 
 
 class Campaign:
@@ -117,18 +117,20 @@ class Campaign:
 
     def __init__(self, path, afresh):
         self.path = path
+        self.lock = threading.Lock()
         self.state = {} if afresh or not path.exists() else json.loads(path.read_text())
 
     def of(self, name):
         return self.state.setdefault(name, {"executions": 0, "seconds": 0.0, "cpu_s": 0.0, "findings": 0})
 
     def add(self, name, executions, seconds, cpu_s, found):
-        reached = self.of(name)
-        reached["executions"] += executions
-        reached["seconds"] += seconds
-        reached["cpu_s"] += cpu_s
-        reached["findings"] += found
-        self.path.write_text(json.dumps(self.state, indent=1))
+        with self.lock:
+            reached = self.of(name)
+            reached["executions"] += executions
+            reached["seconds"] += seconds
+            reached["cpu_s"] += cpu_s
+            reached["findings"] += found
+            self.path.write_text(json.dumps(self.state, indent=1))
 
 
 def fuzz(build, name, settings, left):
@@ -140,7 +142,7 @@ def fuzz(build, name, settings, left):
     words = build / ("get.dict" if name == "get" else "json.dict")
     flags = [f"-seed={settings.seed}", "-print_final_stats=1", f"-timeout={SLOW_S}", f"-max_len={INPUT_MAX}",
              f"-artifact_prefix={findings}/{name}-", f"-dict={words}", "-rss_limit_mb=4096", "-reload=0",
-             f"-runs={left}", f"-max_total_time={settings.seconds}"]
+             f"-runs={left}", f"-max_total_time={settings.seconds or SLICE_S}"]
     start = time.monotonic()
     status, output, cpu_s = run(program, [grown, HERE / "corpus" / name], flags, build / f"{name}.log")
     seconds = time.monotonic() - start
@@ -211,14 +213,20 @@ def main():
     print(f"seed {settings.seed}\n{'target':20} {'executions':>12} {'seconds':>9} {'per s':>9} {'per cpu s':>9} "
           f"{'corpus':>7} {'findings':>9}")
     failed = []
-    for name in targets:
-        left = settings.runs - campaign.of(name)["executions"]
-        if left > 0:
+
+    def advance(name):
+        found = False
+        while not found and (left := settings.runs - campaign.of(name)["executions"]) > 0:
             *took, found = fuzz(settings.build, name, settings, left)
             campaign.add(name, *took, int(found))
-            failed += [name] * found
+            if settings.seconds > 0:
+                break
+        failed.extend([name] * found)
         kept = sum(1 for _ in (settings.build / "corpus" / name).iterdir())
         print(line(name, campaign.of(name), kept), flush=True)
+
+    with concurrent.futures.ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
+        list(pool.map(advance, targets))  # a target on each core
     print(f"{len(targets) - len(failed)} targets without a finding, {len(failed)} with: {' '.join(failed)}".rstrip(": "))
     if not settings.short and targets == known and not failed:
         reached = [campaign.of(name)["executions"] for name in known]
