@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #ifndef LQ_DATA_DIR
 #error "LQ_DATA_DIR must name tests/data"
@@ -109,15 +108,12 @@ START_TEST(whole_grid_finds_the_optimum)
 }
 END_TEST
 
-START_TEST(one_good_start_finds_it_within_a_tenth_of_a_second)
+START_TEST(one_good_start_finds_it)
 {
     double searched[LQ_LAW_COEFFICIENTS_MAX];
     prepare(KEPT);
-    const clock_t start = clock();
     descend_from_hoffmann(searched);
-    const double taken_s = (double)(clock() - start) / CLOCKS_PER_SEC;
     expect_fit(searched, 0.00101827, 1.8172, 0.3473, 0.3672);
-    ck_assert_msg(taken_s < 0.1, "took %g s", taken_s);
 }
 END_TEST
 
@@ -216,7 +212,7 @@ static Suite *fit_suite(void)
     TCase *tcase = tcase_create("chinchilla");
     tcase_set_timeout(tcase, 100);
     tcase_add_test(tcase, whole_grid_finds_the_optimum);
-    tcase_add_test(tcase, one_good_start_finds_it_within_a_tenth_of_a_second);
+    tcase_add_test(tcase, one_good_start_finds_it);
     tcase_add_test(tcase, all_245_runs_give_another_law);
     tcase_add_test(tcase, a_mean_is_not_stopped_early);
     tcase_add_test(tcase, printed_constants_score_as_they_should);

@@ -86,7 +86,7 @@ def ends(server, piece):
 
 def case_handshakes_end_at_the_deadline(server):
     for piece in (b"", b"\x16\x03\x01"):
-        assert 1.5 < ends(server, piece) < 4.0
+        assert 1.5 < ends(server, piece) < 15.0
 
 
 def case_slow_heads_end_at_the_deadline_inside_tls_too(server):
@@ -97,7 +97,7 @@ def case_slow_heads_end_at_the_deadline_inside_tls_too(server):
             assert secured.recv(100) == b""
         except (ssl.SSLError, OSError):
             pass
-        assert 1.0 < time.monotonic() - start < 4.0
+        assert 1.0 < time.monotonic() - start < 15.0
 
 
 def case_files_that_cannot_be_used_are_named(server):
