@@ -1,6 +1,8 @@
 /* The handler of SIGINT and SIGTERM and the only state it has. */
 #include "kernels/base/stop.h"
 
+#include "kernels/base/clock.h"
+
 #include <signal.h>
 #include <stddef.h>
 #include <time.h>
@@ -33,15 +35,11 @@ bool lq_stop_asked(void)
 
 void lq_stop_wait(double seconds)
 {
-    struct timespec end;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    const double until = (double)end.tv_sec + 1e-9 * (double)end.tv_nsec + seconds;
+    const double until = lq_clock_s() + seconds;
     for (double left = seconds; left > 0.0 && asked == 0;) {
         /* in slices: a signal may reach another thread, or come just before the wait */
         const double slice = left < SLICE_S ? left : SLICE_S;
         (void)nanosleep(&(struct timespec){.tv_nsec = (long)(1e9 * slice)}, NULL);
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        left = until - (double)now.tv_sec - 1e-9 * (double)now.tv_nsec;
+        left = until - lq_clock_s();
     }
 }

@@ -1,6 +1,7 @@
 /* The loop of delivery: a batch, attempts, waits, and what follows from each answer. */
 #include "kernels/delivery/deliver.h"
 
+#include "kernels/base/clock.h"
 #include "kernels/base/stop.h"
 #include "kernels/delivery/answer.h"
 #include "kernels/delivery/retry.h"
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 enum { TOKEN_MAX = 512, URL_MAX = 1024, STRANGE_MAX = 4 /* answers in a row before giving up */ };
 
@@ -28,13 +28,6 @@ struct courier {
     int failures;      /* in a row */
     int strange;
 };
-
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* Uniform in [0, 1); 1/2 where the system has no random number at hand. */
 static double chance(void)
@@ -80,7 +73,7 @@ static void attempt(struct courier *c, const struct lq_batch *batch, struct lq_v
 static enum lq_code wait_again(struct courier *c, const struct lq_verdict *verdict,
                                struct lq_error *err)
 {
-    const double left_s = c->progress_s + c->settings->give_up_s - now_s();
+    const double left_s = c->progress_s + c->settings->give_up_s - lq_clock_s();
     c->strange = verdict->kind == LQ_VERDICT_STRANGE ? c->strange + 1 : 0;
     if (verdict->wait_s > left_s) {
         return lq_fail(err, verdict->code, NULL,
@@ -104,7 +97,7 @@ static enum lq_code wait_again(struct courier *c, const struct lq_verdict *verdi
 /* A batch has ended: what follows starts afresh. */
 static void note_progress(struct courier *c)
 {
-    c->progress_s = now_s();
+    c->progress_s = lq_clock_s();
     c->failures = 0;
     c->strange = 0;
 }

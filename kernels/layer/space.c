@@ -1,21 +1,15 @@
 /* Keeps the list of allocations and the ledger. What is computed stands in the other files here. */
 #include "kernels/layer/space.h"
 
+#include "kernels/base/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct lq_block {
     struct lq_block *next;
     void *memory;
 };
-
-double lq_clock_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 void lq_space_open(struct lq_space *space, const struct lq_backend *backend,
                    struct lq_device *device, enum lq_element element)

@@ -70,6 +70,3 @@ LQ_MUST_USE enum lq_code lq_space_clear(struct lq_space *space, void *memory, in
                                         struct lq_error *err);
 /* Forgets the work and seconds entered so far, not the memory. */
 void lq_space_restart(struct lq_space *space);
-
-/* Seconds of a monotonic clock. */
-double lq_clock_s(void);

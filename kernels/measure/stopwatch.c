@@ -1,6 +1,7 @@
 /* Stretches of work between two waits. What is made of many samples stands in timing.c. */
 #include "kernels/measure/stopwatch.h"
 
+#include "kernels/base/clock.h"
 #include "kernels/layer/space.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
 /* Draws the bar. It is drawn over itself, so that lines for keeps stand above it. */
 #include "kernels/worker/progress.h"
 
+#include "kernels/base/clock.h"
 #include "kernels/layer/space.h"
 
 #include <string.h>

@@ -28,7 +28,7 @@ MAY_INCLUDE = {
     "kernels/cuda": CORE[:1] + ["kernels", "kernels/cuda/shim"],  # of the shim: cuda.h alone
     "kernels/cuda/shim": ["kernels/cuda"],
     "kernels/base": CORE[:2],
-    "kernels/layer": CORE[:3] + ["kernels"],
+    "kernels/layer": CORE[:3] + ["kernels", "kernels/base"],
     "kernels/measure": CORE[:3] + ["kernels", "kernels/base", "kernels/layer"],
     "kernels/document": CORE[:2] + ["kernels", "kernels/base", "kernels/measure"],
     "kernels/delivery": CORE[:1] + ["kernels/base", "kernels/document"],

@@ -1,4 +1,5 @@
 /* Timings on devices that run behind their calls, and on those that do not. */
+#include "kernels/base/clock.h"
 #include "kernels/layer/space.h"
 #include "kernels/measure/measure.h"
 #include "kernels/measure/rig.h"
