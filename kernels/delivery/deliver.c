@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 enum { TOKEN_MAX = 512, URL_MAX = 1024, STRANGE_MAX = 4 /* answers in a row before giving up */ };
 

@@ -104,7 +104,7 @@ START_TEST(a_step_is_its_forward_backward_and_optimizer)
     const struct lq_model model = hybrid(2, 2);
     job.budget_s = 0.05;
     bool agrees = false;
-    /* medians of sums and sums of medians differ, on a loaded machine by any factor: now and then */
+    /* medians of sums and sums of medians differ, more so on a loaded machine: now and then */
     for (int attempt = 0; attempt < 20 && !agrees; attempt++) {
         measure(&model);
         ck_assert_int_ge(out.step.samples, 5);
