@@ -3,7 +3,11 @@ import copy
 import dataclasses
 import json
 import string
+import sys
 import urllib.parse
+
+# Values nest 900 deep, and a worse one may put four such into each other: copying takes two calls a level.
+sys.setrecursionlimit(20_000)
 
 DEPTH_MAX = 6  # of what is drawn from a schema
 TEXTS = ["", "x", "\u00e9\u4e2d\U0001f600", "\ud800", "a\0b", "../../etc/passwd", "'; DROP TABLE points;--", "%00", "A" * 300,
