@@ -14,9 +14,9 @@
  */
 enum { NICENESS = 10 };
 
-/* Rests so many times as long as it worked: while points keep coming, a quarter of a core is its
- * own. ASSUMED: fits may be four of their own times old then, and points are stored faster. */
-static const double REST = 3.0;
+/* Rests so many times as long as it worked: while points keep coming, an eighth of a core is its
+ * own. ASSUMED: fits may be eight of their own times old then, and points are stored faster. */
+static const double REST = 7.0;
 
 /* 1 s: the least pause before a rebuild that failed is tried again. ASSUMED to outlast what passes
  * by itself, as another process's lock. */
@@ -105,6 +105,23 @@ static void report(struct lq_builder *builder, enum lq_code code, const struct l
     }
 }
 
+/* The catalog as it is now, without fits. The transaction ends with it: as long as one reads, the
+ * log cannot begin anew, and every commit searches a longer one for what to put into the database.
+ */
+static enum lq_code read_catalog(struct lq_store *store, struct lq_mark *mark,
+                                 struct lq_snapshot **next, struct lq_error *err)
+{
+    struct lq_builder *builder = &store->builder;
+    enum lq_code code = begin(store, mark, err);
+    if (code == LQ_OK) {
+        /* nobody else replaces the current one, so it stays without a reference of ours */
+        const struct lq_source source = {builder->database, &store->hooks, *mark, store->current};
+        code = lq_snapshot_read(&source, next, err);
+    }
+    lq_database_rollback(builder->database); /* it has read only */
+    return code;
+}
+
 /* One attempt. */
 static enum lq_code rebuild(struct lq_store *store)
 {
@@ -113,20 +130,16 @@ static enum lq_code rebuild(struct lq_store *store)
     struct lq_mark mark = {0};
     struct lq_snapshot *next = NULL;
     const double start_s = lq_clock_s();
-    enum lq_code code = begin(store, &mark, &err);
+    enum lq_code code = read_catalog(store, &mark, &next, &err);
     if (code == LQ_OK) {
-        /* nobody else replaces the current one, so it stays without a reference of ours */
-        const struct lq_source source = {builder->database, &store->hooks, mark, store->current};
-        code = lq_snapshot_build(&source, &next, &err);
+        code = lq_snapshot_refit(next, &store->hooks, &err);
     }
-    lq_database_rollback(builder->database); /* it has read only */
     if (code == LQ_OK) {
         publish(store, next);
-    }
-    if (code == LQ_OK) {
         lq_metrics_observe(LQ_DISTRIBUTION_REBUILD_S, lq_clock_s() - start_s);
     } else {
         lq_metrics_count(LQ_COUNT_REBUILD_FAILURES, 1);
+        lq_snapshot_release(next);
     }
     report(builder, code, &mark, &err);
     return code;

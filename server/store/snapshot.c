@@ -107,30 +107,48 @@ static struct lq_snapshot *snapshot_new(void)
     return snapshot;
 }
 
+enum lq_code lq_snapshot_read(const struct lq_source *source, struct lq_snapshot **snapshot,
+                              struct lq_error *err)
+{
+    struct lq_snapshot *read = snapshot_new();
+    if (read == NULL) {
+        return lq_load_out_of_memory(err);
+    }
+    read->mark = source->mark;
+    struct lq_loader loader = {.database = source->database,
+                               .hooks = source->hooks,
+                               .snapshot = read,
+                               .previous = source->previous,
+                               .hash = LQ_HASH_START};
+    const enum lq_code code = load(&loader, err);
+    if (code != LQ_OK) {
+        lq_snapshot_release(read);
+        return code;
+    }
+    *snapshot = read;
+    return LQ_OK;
+}
+
+enum lq_code lq_snapshot_refit(struct lq_snapshot *snapshot, const struct lq_hooks *hooks,
+                               struct lq_error *err)
+{
+    size_t fits = 0;
+    LQ_TRY(hooks->refit(&snapshot->catalog, &snapshot->fits, &fits, err));
+    snapshot->catalog.fits = snapshot->fits;
+    snapshot->catalog.fit_count = fits;
+    return LQ_OK;
+}
+
 enum lq_code lq_snapshot_build(const struct lq_source *source, struct lq_snapshot **snapshot,
                                struct lq_error *err)
 {
-    struct lq_snapshot *built = snapshot_new();
-    if (built == NULL) {
-        return lq_load_out_of_memory(err);
-    }
-    built->mark = source->mark;
-    struct lq_loader loader = {.database = source->database,
-                               .hooks = source->hooks,
-                               .snapshot = built,
-                               .previous = source->previous,
-                               .hash = LQ_HASH_START};
-    enum lq_code code = load(&loader, err);
-    size_t fits = 0;
-    if (code == LQ_OK) {
-        code = source->hooks->refit(&built->catalog, &built->fits, &fits, err);
-    }
+    struct lq_snapshot *built = NULL;
+    LQ_TRY(lq_snapshot_read(source, &built, err));
+    const enum lq_code code = lq_snapshot_refit(built, source->hooks, err);
     if (code != LQ_OK) {
         lq_snapshot_release(built);
         return code;
     }
-    built->catalog.fits = built->fits;
-    built->catalog.fit_count = fits;
     *snapshot = built;
     return LQ_OK;
 }

@@ -36,8 +36,13 @@ struct lq_source {
     const struct lq_snapshot *previous; /* one of this store whose points may be taken over; NULL */
 };
 
-/* Reads everything and refits. `*snapshot` is new with one reference. Errors: LQ_ESTORE, or
- * whatever the refit says. */
+/* Reads everything. `*snapshot` is new with one reference, and has no fits. Errors: LQ_ESTORE. */
+LQ_MUST_USE enum lq_code lq_snapshot_read(const struct lq_source *source,
+                                          struct lq_snapshot **snapshot, struct lq_error *err);
+/* Gives it its fits, which takes seconds and no database. Errors: whatever the refit says. */
+LQ_MUST_USE enum lq_code lq_snapshot_refit(struct lq_snapshot *snapshot,
+                                           const struct lq_hooks *hooks, struct lq_error *err);
+/* Both, one after the other. */
 LQ_MUST_USE enum lq_code lq_snapshot_build(const struct lq_source *source,
                                            struct lq_snapshot **snapshot, struct lq_error *err);
 /* Whether catalogs, prices and laws as they are can be read: what a change to them must leave.
