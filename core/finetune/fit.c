@@ -65,32 +65,54 @@ void lq_fit_set_errors(struct lq_fit *fit, const struct lq_fit_sums *sums)
     fit->residual_log = sqrt(sums->log_squares / fmax(n - taken, 1.0));
 }
 
+/* A work's seconds at some factors, and how they go with each. */
+struct slope {
+    double total_s;
+    double share[LQ_FACTOR_COUNT];
+};
+
+/* A sample with what its parts come to at the factors of the moment. */
+struct slopes {
+    const struct lq_step_sample *sample;
+    struct slope *at; /* of each of the parts */
+};
+
+static void prepare(const void *context, const double *factor)
+{
+    const struct slopes *slopes = context;
+    for (size_t i = 0; i < slopes->sample->parts_count; i++) {
+        struct lq_step_time step;
+        lq_step_evaluate(&slopes->sample->parts[i], factor, &step);
+        slopes->at[i].total_s = step.total_s;
+        memcpy(slopes->at[i].share, step.share, sizeof step.share);
+    }
+}
+
 static void evaluate(const void *context, size_t i, const double *factor, double *log_ratio,
                      double *gradient)
 {
-    const struct lq_step_observation *o = (const struct lq_step_observation *)context + i;
-    struct lq_step_time step;
-    lq_step_evaluate(&o->parts, factor, &step);
-    *log_ratio = log(step.total_s / o->step_s);
-    memcpy(gradient, step.share, sizeof step.share);
+    (void)factor;
+    const struct slopes *slopes = context;
+    const struct lq_timed_step *timed = &slopes->sample->steps[i];
+    const struct slope *at = &slopes->at[timed->parts];
+    *log_ratio = log(at->total_s / timed->step_s);
+    memcpy(gradient, at->share, sizeof at->share);
 }
 
-/* Standard deviation of one observation: its scatter, and its member's difference as often as the
- * member occurs, so that a member's observations together weigh as one of that difference. */
-static double observation_log_sd(const struct lq_step_observation *o, const double *factor,
-                                 const double *member_log_sd)
+/* Standard deviation of one step: its scatter, and its member's difference as often as the member
+ * occurs, so that a member's steps together weigh as one of that difference. */
+static double step_log_sd(const struct lq_timed_step *timed, const struct slope *at,
+                          const double *member_log_sd)
 {
     if (member_log_sd == NULL) {
         return IDENTITY_LOG_SD;
     }
-    struct lq_step_time step;
-    lq_step_evaluate(&o->parts, factor, &step);
     double variance = 0.0;
     for (int f = 0; f < LQ_FACTOR_COUNT; f++) {
-        const double moved = step.share[f] * member_log_sd[f];
+        const double moved = at->share[f] * member_log_sd[f];
         variance += moved * moved;
     }
-    return sqrt(GROUP_LOG_SD * GROUP_LOG_SD + o->siblings * variance);
+    return sqrt(GROUP_LOG_SD * GROUP_LOG_SD + timed->siblings * variance);
 }
 
 double lq_fit_step_s(const struct lq_fit *fit, const struct lq_step_parts *parts)
@@ -100,10 +122,18 @@ double lq_fit_step_s(const struct lq_fit *fit, const struct lq_step_parts *parts
     return step.total_s;
 }
 
-enum lq_code lq_fit_step_time(const struct lq_step_observation *observations, size_t n,
-                              const struct lq_belief *prior, const double *member_log_sd,
-                              double *scratch, struct lq_fit *out, struct lq_error *err)
+enum { SLOPE_DOUBLES = sizeof(struct slope) / sizeof(double) };
+
+size_t lq_step_sample_scratch(const struct lq_step_sample *sample)
 {
+    return sample->count + SLOPE_DOUBLES * sample->parts_count;
+}
+
+enum lq_code lq_fit_step_time(const struct lq_step_sample *sample, const struct lq_belief *prior,
+                              const double *member_log_sd, double *scratch, struct lq_fit *out,
+                              struct lq_error *err)
+{
+    const size_t n = sample->count;
     if (n == 0) {
         return lq_fail(err, LQ_EFIT, NULL, "no points determine the step time");
     }
@@ -111,17 +141,26 @@ enum lq_code lq_fit_step_time(const struct lq_step_observation *observations, si
     out->objective = LQ_OBJECTIVE_ROBUST;
     out->coefficients = LQ_FACTOR_COUNT;
     lq_belief_factors(prior, out->prior);
+    /* a slope is doubles alone */
+    const struct slopes slopes = {sample, (struct slope *)(void *)(scratch + n)};
+    prepare(&slopes, out->prior);
     for (size_t i = 0; i < n; i++) {
-        scratch[i] = observation_log_sd(&observations[i], out->prior, member_log_sd);
+        const struct lq_timed_step *timed = &sample->steps[i];
+        scratch[i] = step_log_sd(timed, &slopes.at[timed->parts], member_log_sd);
     }
-    const struct lq_regression regression = {
-        .evaluate = evaluate, .context = observations, .count = n, .log_sd = scratch};
+    const struct lq_regression regression = {.prepare = prepare,
+                                             .evaluate = evaluate,
+                                             .context = &slopes,
+                                             .count = n,
+                                             .log_sd = scratch};
     LQ_TRY(lq_regress(&regression, prior, &out->belief, NULL, err));
     lq_belief_factors(&out->belief, out->coefficient);
+    prepare(&slopes, out->coefficient);
     struct lq_fit_sums sums = {.n = 0};
     for (size_t i = 0; i < n; i++) {
-        const struct lq_step_observation *o = &observations[i];
-        lq_fit_sums_add(&sums, o->queries / lq_fit_step_s(out, &o->parts), o->queries / o->step_s);
+        const struct lq_timed_step *timed = &sample->steps[i];
+        lq_fit_sums_add(&sums, timed->queries / slopes.at[timed->parts].total_s,
+                        timed->queries / timed->step_s);
     }
     lq_fit_set_errors(out, &sums);
     return LQ_OK;

@@ -99,18 +99,37 @@ void lq_fit_set_errors(struct lq_fit *fit, const struct lq_fit_sums *sums);
 /* One measured step: its physics, and what was seen. */
 struct lq_step_observation {
     struct lq_step_parts parts;
-    double step_s;   /* of one micro-batch */
-    double queries;  /* finished with it by all devices */
-    double siblings; /* observations of the same member of the group, this one included */
+    double step_s;  /* of one micro-batch */
+    double queries; /* finished with it by all devices */
 };
 
-/* Fits the factors to n >= 1 measured steps.
+/* A measured step in a sample. */
+struct lq_timed_step {
+    size_t parts;    /* which of the sample's parts it worked through */
+    double step_s;   /* of one micro-batch */
+    double queries;  /* finished with it by all devices */
+    double siblings; /* steps of the same member of the group, this one included */
+};
+
+/* Measured steps. Those that did the same work share its parts, which are large and slow to
+ * evaluate: a sample costs what its different work costs, however often each was measured. */
+struct lq_step_sample {
+    const struct lq_step_parts *parts;
+    size_t parts_count;
+    const struct lq_timed_step *steps;
+    size_t count;
+};
+
+/* How many doubles of scratch a fit of such a sample takes. */
+size_t lq_step_sample_scratch(const struct lq_step_sample *sample);
+
+/* Fits the factors to a sample of one measured step or more.
  * prior: belief about the group's factors · member_log_sd: by how much members of the group differ
  * in each factor, LQ_FACTOR_COUNT entries; NULL where the group is one identity. Observations of
- * one member share its difference, so that many of them count little more than one. scratch: room
- * for n doubles. out: kind, objective, coefficients, belief, prior and errors are set. Errors:
- * LQ_EFIT. */
-LQ_MUST_USE enum lq_code lq_fit_step_time(const struct lq_step_observation *observations, size_t n,
+ * one member share its difference, so that many of them count little more than one. scratch:
+ * lq_step_sample_scratch doubles. out: kind, objective, coefficients, belief, prior and errors are
+ * set. Errors: LQ_EFIT. */
+LQ_MUST_USE enum lq_code lq_fit_step_time(const struct lq_step_sample *sample,
                                           const struct lq_belief *prior,
                                           const double *member_log_sd, double *scratch,
                                           struct lq_fit *out, struct lq_error *err);

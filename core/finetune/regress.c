@@ -129,6 +129,9 @@ static bool look(const struct lq_regression *regression, const struct lq_belief 
     }
     *at = (struct local){.value = 0.0};
     add_prior(prior, precision, x, at);
+    if (regression->prepare != NULL) {
+        regression->prepare(regression->context, factor);
+    }
     for (size_t m = 0; m < regression->count; m++) {
         double ratio = 0.0;
         double gradient[N] = {0.0};

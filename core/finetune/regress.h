@@ -18,6 +18,8 @@ struct lq_belief {
 /* Measurements to learn from. `evaluate` gives ln(predicted / measured) of measurement i at the
  * factors (exp of the belief's variables) and its gradient by ln(factor). */
 struct lq_regression {
+    /* told the factors before any measurement is evaluated at them; NULL: nothing to prepare */
+    void (*prepare)(const void *context, const double *factor);
     void (*evaluate)(const void *context, size_t i, const double *factor, double *log_ratio,
                      double *gradient);
     const void *context;

@@ -4,23 +4,31 @@
 #include "core/base/hash.h"
 #include "core/finetune/evidence.h"
 #include "server/jobs/refit.h"
+#include "server/jobs/step_sample.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+bool lq_step_time_seen(const struct lq_point *point, double *step_s, double *queries)
+{
+    const struct lq_conditions *run = &point->conditions;
+    *queries = (double)run->batch_size * (double)point->identity.layout.data *
+               fmax(run->queries_per_row, 1.0);
+    *step_s = *queries / point->queries_per_s;
+    return point->queries_per_s > 0.0;
+}
+
 bool lq_step_observe(const struct lq_catalog *catalog, const struct lq_point *point,
                      struct lq_step_observation *out)
 {
     struct lq_job job;
-    if (!(point->queries_per_s > 0.0) || !lq_job_of_point(catalog, point, &job)) {
+    if (!lq_step_time_seen(point, &out->step_s, &out->queries) ||
+        !lq_job_of_point(catalog, point, &job)) {
         return false;
     }
-    const double rows = (double)point->conditions.batch_size;
-    out->parts = lq_job_step(&job, rows, point->conditions.row_tokens);
-    out->queries = rows * (double)job.layout.data * fmax(point->conditions.queries_per_row, 1.0);
-    out->step_s = out->queries / point->queries_per_s;
-    out->siblings = 1.0;
+    out->parts =
+        lq_job_step(&job, (double)point->conditions.batch_size, point->conditions.row_tokens);
     return true;
 }
 
@@ -62,33 +70,40 @@ static uint64_t describe(const struct lq_scope_group *group, struct lq_fit *fit)
     return lq_hash_bytes(hash, fit->prior, sizeof fit->prior);
 }
 
+static enum lq_code fit_sample(const struct lq_scope_group *group,
+                               const struct lq_sampling *sampling, struct lq_fit *out,
+                               struct lq_error *err)
+{
+    const struct lq_step_sample sample = lq_sampling_sample(sampling);
+    double *scratch = calloc(lq_step_sample_scratch(&sample) + 1, sizeof *scratch);
+    if (scratch == NULL) {
+        return lq_fail(err, LQ_EINTERNAL, NULL, "out of memory");
+    }
+    const enum lq_code code = lq_fit_step_time(
+        &sample, group->prior, lq_evidence_member_log_sd(group->scope), scratch, out, err);
+    free(scratch);
+    return code;
+}
+
 static enum lq_code fit_group(const struct lq_scope_group *group, struct lq_fit *out,
                               uint64_t *hash, struct lq_error *err)
 {
-    struct lq_step_observation *observations = calloc(group->n, sizeof *observations);
-    double *scratch = calloc(group->n, sizeof *scratch);
-    enum lq_code code = LQ_EINTERNAL;
+    struct lq_sampling sampling;
     *out = (struct lq_fit){.scope = group->scope};
-    if (observations == NULL || scratch == NULL) {
-        code = lq_fail(err, LQ_EINTERNAL, NULL, "out of memory");
-    } else {
-        size_t used = 0;
-        for (size_t i = 0; i < group->n; i++) {
-            const struct lq_measurement *m = &group->measurements[i];
-            if (lq_step_observe(group->catalog, point_of(m), &observations[used])) {
-                observations[used++].siblings = m->siblings;
-            }
-        }
-        code = lq_fit_step_time(observations, used, group->prior,
-                                lq_evidence_member_log_sd(group->scope), scratch, out, err);
+    enum lq_code code = lq_sampling_begin(&sampling, group->catalog, group->n, err);
+    for (size_t i = 0; code == LQ_OK && i < group->n; i++) {
+        const struct lq_measurement *m = &group->measurements[i];
+        code = lq_sampling_add(&sampling, point_of(m), m->siblings, err);
     }
+    if (code == LQ_OK) {
+        code = fit_sample(group, &sampling, out, err);
+    }
+    lq_sampling_end(&sampling);
     if (code == LQ_OK) {
         out->points = group->named_n > group->n ? group->named_n : out->points;
         out->identity = lq_scope_identity(group->measurements[0].identity, group->scope);
         *hash = describe(group, out);
     }
-    free(observations);
-    free(scratch);
     return code;
 }
 

@@ -37,6 +37,10 @@ LQ_MUST_USE enum lq_code lq_refit_prior(const struct lq_catalog *catalog,
                                         const struct lq_identity *identity, struct lq_belief *out,
                                         struct lq_error *err);
 
+/* What was seen of a point's step: its seconds, and the queries that all devices finish with it.
+ * False where no rate was measured. */
+bool lq_step_time_seen(const struct lq_point *point, double *step_s, double *queries);
+
 /* The physics of a stored point, and what was seen. False where the catalog has lost its model or
  * GPU, or where no rate was measured. */
 bool lq_step_observe(const struct lq_catalog *catalog, const struct lq_point *point,

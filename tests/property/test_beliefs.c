@@ -19,7 +19,9 @@ static const struct lq_catalog *catalog;
 static struct random_job r;
 static struct lq_step_observation observations[POINTS];
 static double truth[LQ_FACTOR_COUNT];
-static double scratch[POINTS];
+static struct lq_step_parts parts[POINTS];
+static struct lq_timed_step steps[POINTS];
+static double scratch[POINTS * (2 + LQ_FACTOR_COUNT)];
 
 static double random_normal(void)
 {
@@ -50,9 +52,7 @@ static void random_observations(int stream, int number)
         const double rows = (double)random_between(1, 32);
         struct lq_step_observation *o = &observations[i];
         *o = (struct lq_step_observation){
-            .parts = lq_job_step(&r.job, rows, (double)random_between(16, 2048)),
-            .queries = rows,
-            .siblings = 1.0};
+            .parts = lq_job_step(&r.job, rows, (double)random_between(16, 2048)), .queries = rows};
         o->parts.peak_flop_per_s = HUGE_VAL; /* what runs at its peak tells nothing of factors */
         struct lq_step_time step;
         lq_step_evaluate(&o->parts, truth, &step);
@@ -65,8 +65,17 @@ static struct lq_fit fit(size_t n, const double *member_log_sd)
     const struct lq_belief doubt = lq_evidence_doubt();
     struct lq_fit out = {.points = 0};
     struct lq_error err = {0};
-    const enum lq_code code =
-        lq_fit_step_time(observations, n, &doubt, member_log_sd, scratch, &out, &err);
+    const struct lq_step_sample sample = {
+        .parts = parts, .parts_count = n, .steps = steps, .count = n};
+    for (size_t i = 0; i < n; i++) {
+        parts[i] = observations[i].parts;
+        steps[i] = (struct lq_timed_step){.parts = i,
+                                          .step_s = observations[i].step_s,
+                                          .queries = observations[i].queries,
+                                          .siblings = 1.0};
+    }
+    ck_assert_uint_le(lq_step_sample_scratch(&sample), sizeof scratch / sizeof scratch[0]);
+    const enum lq_code code = lq_fit_step_time(&sample, &doubt, member_log_sd, scratch, &out, &err);
     ck_assert_msg(code == LQ_OK, "%s: %s", random_describe(&r.job), err.detail);
     return out;
 }

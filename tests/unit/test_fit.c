@@ -21,6 +21,26 @@ static double step_s(const struct lq_step_parts *parts, const double *factor)
     return step.total_s;
 }
 
+/* What was seen of so many steps, each of work of its own, as a sample. */
+static enum lq_code fit_steps(const struct lq_step_observation *o, size_t n, double siblings,
+                              const struct lq_belief *prior, const double *member_log_sd,
+                              struct lq_fit *out, struct lq_error *err)
+{
+    struct lq_step_parts parts[POINTS];
+    struct lq_timed_step steps[POINTS];
+    const struct lq_step_sample sample = {
+        .parts = parts, .parts_count = n, .steps = steps, .count = n};
+    for (size_t i = 0; i < n; i++) {
+        parts[i] = o[i].parts;
+        steps[i] = (struct lq_timed_step){
+            .parts = i, .step_s = o[i].step_s, .queries = o[i].queries, .siblings = siblings};
+    }
+    double *scratch = calloc(lq_step_sample_scratch(&sample) + 1, sizeof *scratch);
+    const enum lq_code code = lq_fit_step_time(&sample, prior, member_log_sd, scratch, out, err);
+    free(scratch);
+    return code;
+}
+
 /* Batches 1..6 of rows of 600 + 40 * batch tokens, with 1, 2, 4 and 8 experts, without noise. */
 static void observe(struct lq_step_observation out[POINTS])
 {
@@ -29,10 +49,8 @@ static void observe(struct lq_step_observation out[POINTS])
     for (int i = 0; i < POINTS; i++) {
         const double batch = 1.0 + i % 6;
         job.active_experts = 1 << i / 6;
-        out[i] =
-            (struct lq_step_observation){.parts = lq_job_step(&job, batch, 600.0 + 40.0 * batch),
-                                         .queries = batch,
-                                         .siblings = 1.0};
+        out[i] = (struct lq_step_observation){
+            .parts = lq_job_step(&job, batch, 600.0 + 40.0 * batch), .queries = batch};
         out[i].step_s = step_s(&out[i].parts, TRUTH);
     }
 }
@@ -42,8 +60,7 @@ static struct lq_fit must_fit(const struct lq_step_observation *o, size_t n,
 {
     struct lq_fit fit = {.kind = LQ_FIT_MEMORY, .objective = LQ_OBJECTIVE_MINIMAX};
     struct lq_error err = {0};
-    double scratch[POINTS];
-    const enum lq_code code = lq_fit_step_time(o, n, prior, member_log_sd, scratch, &fit, &err);
+    const enum lq_code code = fit_steps(o, n, 1.0, prior, member_log_sd, &fit, &err);
     ck_assert_msg(code == LQ_OK, "%s", err.detail);
     return fit;
 }
@@ -187,10 +204,12 @@ END_TEST
 static const double APART[LQ_FACTOR_COUNT] = {0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2};
 
 /* Variance of the first point's step by a group's fit from the first n observations. */
-static double group_variance(const struct lq_step_observation *o, size_t n)
+static double group_variance(const struct lq_step_observation *o, size_t n, double siblings)
 {
     const struct lq_belief prior = lq_evidence_doubt();
-    const struct lq_fit fit = must_fit(o, n, &prior, APART);
+    struct lq_fit fit = {.points = 0};
+    struct lq_error err = {0};
+    ck_assert_int_eq(fit_steps(o, n, siblings, &prior, APART, &fit, &err), LQ_OK);
     struct lq_step_time step;
     lq_step_evaluate(&o[0].parts, fit.coefficient, &step);
     return lq_belief_variance(&fit.belief, step.share);
@@ -203,13 +222,10 @@ START_TEST(many_points_of_one_member_tell_little_more_of_the_group_than_one)
     for (int i = 0; i < POINTS; i++) { /* the same run over and over */
         o[i] = o[0];
     }
-    const double one = group_variance(o, 1);
-    const double strangers = group_variance(o, POINTS);
+    const double one = group_variance(o, 1, 1.0);
+    const double strangers = group_variance(o, POINTS, 1.0);
     ck_assert_double_lt(strangers, 0.2 * one); /* 24 different members */
-    for (int i = 0; i < POINTS; i++) {
-        o[i].siblings = POINTS;
-    }
-    const double siblings = group_variance(o, POINTS);
+    const double siblings = group_variance(o, POINTS, POINTS);
     ck_assert_double_gt(siblings, 0.9 * one);
     ck_assert_double_le(siblings, one * (1.0 + 1e-9));
 }
@@ -235,13 +251,12 @@ START_TEST(no_points_are_refused)
     const struct lq_belief prior = lq_evidence_doubt();
     struct lq_fit fit = {.points = 0};
     struct lq_error err = {0};
-    double scratch[1];
-    ck_assert_int_eq(lq_fit_step_time(NULL, 0, &prior, NULL, scratch, &fit, &err), LQ_EFIT);
+    ck_assert_int_eq(fit_steps(NULL, 0, 1.0, &prior, NULL, &fit, &err), LQ_EFIT);
     struct lq_step_observation o[POINTS];
     observe(o);
     o[0].step_s = 0.0; /* a step of no time has no logarithm */
     err = (struct lq_error){0};
-    ck_assert_int_eq(lq_fit_step_time(o, 1, &prior, NULL, scratch, &fit, &err), LQ_EFIT);
+    ck_assert_int_eq(fit_steps(o, 1, 1.0, &prior, NULL, &fit, &err), LQ_EFIT);
 }
 END_TEST
 

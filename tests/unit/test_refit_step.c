@@ -1,6 +1,8 @@
 /* Fits of the step time in every scope: what each is made of, and what it starts from. */
 #include "server/jobs/refit_step.h"
 
+#include "server/jobs/step_sample.h"
+
 #include "core/finetune/evidence.h"
 #include "tests/unit/check_main.h"
 #include "tests/unit/refit_fixture.h"
@@ -261,7 +263,6 @@ START_TEST(a_point_is_seen_as_the_step_of_its_job)
     const double queries = (double)p.conditions.batch_size * 4.0 * 3.0;
     ck_assert_double_eq(o.queries, queries);
     assert_close("step", o.step_s, queries / 8.0, 1e-12);
-    ck_assert_double_eq(o.siblings, 1.0);
     ck_assert_double_gt(o.parts.flow[LQ_TERM_ALL_REDUCE].hideable_once_s, 0.0);
     p.conditions.queries_per_row = 0.0; /* rows that were not said to be packed */
     ck_assert(lq_step_observe(&catalog, &p, &o));
@@ -274,6 +275,43 @@ START_TEST(a_point_is_seen_as_the_step_of_its_job)
     p = points[5];
     snprintf(p.identity.gpu, sizeof p.identity.gpu, "gone");
     ck_assert(!lq_step_observe(&catalog, &p, &o));
+}
+END_TEST
+
+START_TEST(points_share_the_work_that_is_the_same)
+{
+    struct lq_sampling sampling;
+    struct lq_error err = {0};
+    struct lq_point added[8];
+    for (size_t i = 0; i < 8; i++) {
+        added[i] = points[5];
+        added[i].queries_per_s *= 1.0 + 0.01 * (double)i;
+    }
+    added[2].conditions.batch_size++;
+    added[3].conditions.active_experts *= 2;
+    added[4].conditions.row_tokens += 1.0;
+    added[5].conditions.accumulation_steps = 4;
+    added[6].identity = identity_on("S2");
+    added[7].queries_per_s = 0.0; /* nothing was seen of its step */
+    ck_assert_int_eq(lq_sampling_begin(&sampling, &catalog, 9, &err), LQ_OK);
+    for (size_t i = 0; i < 8; i++) {
+        ck_assert_int_eq(lq_sampling_add(&sampling, &added[i], 2.0, &err), LQ_OK);
+    }
+    ck_assert_int_eq(lq_sampling_add(&sampling, &added[6], 1.0, &err), LQ_OK);
+    const struct lq_step_sample sample = lq_sampling_sample(&sampling);
+    ck_assert_uint_eq(sample.count, 8);
+    ck_assert_uint_eq(sample.parts_count, 6);
+    for (size_t i = 0; i < 7; i++) { /* each has what it would have alone */
+        struct lq_step_observation alone;
+        const struct lq_timed_step *timed = &sample.steps[i];
+        ck_assert(lq_step_observe(&catalog, &added[i], &alone));
+        ck_assert_mem_eq(&sample.parts[timed->parts], &alone.parts, sizeof alone.parts);
+        ck_assert_double_eq(timed->step_s, alone.step_s);
+        ck_assert_double_eq(timed->queries, alone.queries);
+        ck_assert_double_eq(timed->siblings, 2.0);
+    }
+    ck_assert_uint_eq(sample.steps[7].parts, sample.steps[6].parts);
+    lq_sampling_end(&sampling);
 }
 END_TEST
 
@@ -311,6 +349,7 @@ int main(void)
     tcase_add_test(tests, a_filter_leaves_points_out_of_every_scope);
     tcase_add_test(tests, a_point_is_seen_as_the_step_of_its_job);
     tcase_add_test(tests, no_points_make_no_fits);
+    tcase_add_test(tests, points_share_the_work_that_is_the_same);
     tcase_add_test(tests, a_full_sink_ends_the_refit);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
