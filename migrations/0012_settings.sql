@@ -53,7 +53,8 @@ CREATE TABLE calibrations_next (
     digest_key INTEGER UNIQUE,                   -- first 64 bits of content_sha256_hex
     content_sha256_hex TEXT,                     -- NULL for shipped rows
     is_shipped INTEGER NOT NULL CHECK (is_shipped IN (0, 1)),
-    setting_number INTEGER NOT NULL REFERENCES settings (number),
+    setting_number INTEGER NOT NULL,             -- a row of settings: no key, since the other way it
+                                                 -- would be sought in all rows
     active_experts_count INTEGER NOT NULL,       -- 0 for dense models
     batch_size_rows INTEGER NOT NULL CHECK (batch_size_rows > 0), -- per data rank
     accumulation_steps_count INTEGER NOT NULL CHECK (accumulation_steps_count > 0),

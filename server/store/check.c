@@ -18,6 +18,12 @@ static const struct rule {
     {"SELECT abs(count(*) - 1) FROM seed_state", "seed_state has not exactly one row"},
     {"SELECT count(*) FROM calibrations WHERE (content_sha256_hex IS NULL) <> is_shipped",
      "posted calibrations without a digest of their content, or shipped ones with one"},
+    {"SELECT count(*) FROM calibrations WHERE digest_key IS NOT NULL AND"
+     " printf('%016x', digest_key) <>"
+     " substr(content_sha256_hex, 1, 16)",
+     "posted calibrations whose id is not of their digest"},
+    {"SELECT count(*) FROM calibrations WHERE setting_number NOT IN (SELECT number FROM settings)",
+     "calibrations whose settings are not there"},
     {"SELECT count(*) FROM calibrations WHERE NOT is_shipped AND NOT json_valid(document_json)",
      "posted calibrations whose document is not JSON"},
     {"SELECT count(*) FROM receipts WHERE calibration_ids_lines NOT LIKE '%' || char(10)",

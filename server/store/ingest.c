@@ -263,7 +263,8 @@ static enum lq_code delete_point(struct lq_database *database, void *context,
                        id);
     }
     effect->deleted = 1;
-    return lq_statement_run(statement, err);
+    LQ_TRY(lq_statement_run(statement, err));
+    return lq_settings_sweep(database, err);
 }
 
 enum lq_code lq_store_delete_point(struct lq_store *store, const char *id, struct lq_error *err)

@@ -155,6 +155,9 @@ static enum lq_code get_point(struct lq_database *database, const char *id,
     lq_bind_count(statement, 1, number);
     bool row = false;
     LQ_TRY(lq_statement_step(statement, &row, err));
+    if (!row) {
+        return lq_fail(err, LQ_ESTORE, NULL, "the settings of %s are not in the database", id);
+    }
     out->point = (struct lq_point){.shipped = false};
     LQ_TRY(read_point(statement, &out->point, err));
     out->document = strdup(lq_column_text(statement, POINT_WIDTH));

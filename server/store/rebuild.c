@@ -14,9 +14,12 @@
  */
 enum { NICENESS = 10 };
 
-/* Rests so many times as long as it worked: while points keep coming, an eighth of a core is its
- * own. ASSUMED: fits may be eight of their own times old then, and points are stored faster. */
-static const double REST = 7.0;
+/* Rests so many times as long as it worked: at most half of a core is its own, and an eighth while
+ * points come in masses, when their storing matters more than fits of the moment. Masses: so many
+ * since the last rebuild. ASSUMED: more than single posts bring in a second. */
+static const double REST = 1.0;
+static const double REST_IN_MASSES = 7.0;
+enum { MASSES = 10000 };
 
 /* 1 s: the least pause before a rebuild that failed is tried again. ASSUMED to outlast what passes
  * by itself, as another process's lock. */
@@ -154,9 +157,11 @@ static void *build_on(void *context)
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
     while (wait_for_work(&store->builder, earliest_s)) {
         const double before_s = used_s();
+        const int64_t known = store->builder.built.inserted; /* only this thread writes it */
         const enum lq_code code = rebuild(store);
-        const double rest_s =
-            REST * (used_s() - before_s); /* of what it computed, not of how long it waited */
+        const bool in_masses = store->builder.built.inserted - known > MASSES;
+        /* of what it computed, not of how long it waited */
+        const double rest_s = (in_masses ? REST_IN_MASSES : REST) * (used_s() - before_s);
         const double pause_s = code != LQ_OK && rest_s < RETRY_S ? RETRY_S : rest_s;
         earliest_s = lq_clock_s() + pause_s;
     }

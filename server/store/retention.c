@@ -1,6 +1,7 @@
 /* Deletes calibrations whose time is over. When that is done is up to main. */
 #include "server/store/retention.h"
 
+#include "server/store/rows.h"
 #include "server/store/store_private.h"
 #include "server/store/utc.h"
 
@@ -27,7 +28,7 @@ static enum lq_code expire(struct lq_database *database, void *context, struct l
     LQ_TRY(lq_statement_run(statement, err));
     expiry->deleted = (size_t)lq_database_changes(database);
     effect->deleted = (int64_t)expiry->deleted;
-    return LQ_OK;
+    return expiry->deleted > 0 ? lq_settings_sweep(database, err) : LQ_OK;
 }
 
 enum lq_code lq_store_expire_calibrations(struct lq_store *store, int days, size_t *deleted,

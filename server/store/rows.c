@@ -128,6 +128,14 @@ static enum lq_code find_setting(struct lq_database *database, const struct lq_i
     return row ? LQ_OK : lq_fail(err, LQ_ESTORE, NULL, "a setting was stored and has no number");
 }
 
+enum lq_code lq_settings_sweep(struct lq_database *database, struct lq_error *err)
+{
+    return lq_database_run(database,
+                           "DELETE FROM settings WHERE number NOT IN"
+                           " (SELECT setting_number FROM calibrations)",
+                           err);
+}
+
 enum lq_code lq_point_writer_open(struct lq_database *database, struct lq_point_writer *writer,
                                   struct lq_error *err)
 {

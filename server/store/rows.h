@@ -42,6 +42,9 @@ LQ_MUST_USE enum lq_code lq_point_write(struct lq_point_writer *writer,
                                         const struct lq_point_row *row, bool *written,
                                         struct lq_error *err);
 
+/* Removes the settings that no calibration has any more: what follows a deletion. */
+LQ_MUST_USE enum lq_code lq_settings_sweep(struct lq_database *database, struct lq_error *err);
+
 /* The id of a posted point: "cal-" and the first 16 digits of its content's hex digest. */
 void lq_point_id(const char *content, char id[LQ_ID_MAX]);
 

@@ -3,6 +3,7 @@
 #include "server/store/seed.h"
 
 #include "server/csv.h"
+#include "server/store/rows.h"
 #include "server/store/utc.h"
 
 #include <stdio.h>
@@ -89,6 +90,7 @@ static enum lq_code replace(const struct lq_seeding *seeding, const char *mark,
     LQ_TRY(lq_seed_catalogs(seeding, err));
     LQ_TRY(lq_seed_xia2024(seeding, err));
     LQ_TRY(lq_seed_evidence(seeding, err));
+    LQ_TRY(lq_settings_sweep(seeding->database, err));
     return keep_mark(seeding, mark, err);
 }
 

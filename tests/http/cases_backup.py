@@ -191,6 +191,9 @@ def case_check_says_what_is_wrong(server):
     for i, (sql, part) in enumerate((
             ("UPDATE settings SET optimizer = 'hope'", "hope"),
             ("UPDATE calibrations SET document_json = '{' WHERE source = 'to-check'", "not JSON: 4"),
+            ("UPDATE calibrations SET digest_key = 7 WHERE source = 'to-check' AND sequence_number ="
+             " (SELECT max(sequence_number) FROM calibrations)", "id is not of their digest: 1"),
+            ("DELETE FROM settings", "settings are not there"),
             ("DELETE FROM seed_state", "seed_state has not exactly one row"),
             ("UPDATE tokens SET scopes_list = ''", "tokens without a hash or a scope"),
             ("PRAGMA foreign_keys = OFF; INSERT INTO outcomes (estimate_id, cost_usd, recorded_at_utc)"
@@ -260,6 +263,46 @@ def case_posted_calibrations_go_when_their_time_is_over_and_shipped_ones_never(s
             other.stop()
         finally:
             other.close()
+
+
+def settings_of(server, name):
+    """How many settings a copy of the database has."""
+    path = edited(server, name, "")
+    with sqlite3.connect(path) as database:
+        (count,) = database.execute("SELECT count(*) FROM settings").fetchone()
+    database.close()
+    return count
+
+
+def case_settings_go_with_the_last_of_their_points(server):
+    other = Server(server.program).start()
+    try:
+        before = settings_of(other, "before.db")
+        ids = post(other, points())["ids"]
+        with_points = settings_of(other, "with.db")
+        assert with_points > before, (before, with_points)
+        for i, one in enumerate(ids):
+            assert settings_of(other, f"left-{i}.db") > before
+            assert other.delete(f"/v1/calibrations/{one}", bearer(other)).status == 204
+        assert settings_of(other, "after.db") == before
+    finally:
+        other.close()
+
+
+def case_settings_go_when_the_time_of_their_points_is_over(server):
+    path = edited(server, "old.db", "UPDATE calibrations SET stored_at_utc = '2001-01-01T00:00:00Z'")
+    other = Server(server.program, ["--calibration-retention-days", "9000"])
+    try:
+        pathlib.Path(other.db).write_bytes(pathlib.Path(path).read_bytes())
+        other.start()
+        other.settle()
+        fresh = Server(server.program).start()
+        try:
+            assert settings_of(other, "expired.db") == settings_of(fresh, "fresh.db")
+        finally:
+            fresh.close()
+    finally:
+        other.close()
 
 
 def case_a_fresh_calibration_stays(server):
