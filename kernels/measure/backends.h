@@ -20,5 +20,8 @@ enum { LQ_MODULE_PATH_MAX = 4096 };
 LQ_MUST_USE enum lq_code lq_backend_get(const char *name, const char *module,
                                         const struct lq_backend **out, struct lq_error *err);
 
+/* Whether a backend has that name, here or elsewhere. */
+bool lq_backend_is_known(const char *name);
+
 /* Whether the backend could be loaded at all: it is part of the program, or its module is there. */
 bool lq_backend_is_there(const char *name, const char *module);

@@ -264,6 +264,7 @@ static enum lq_code check_options(const struct own *own, struct lq_error *err)
     const bool has_numbers = own->flop_per_s > 0.0 && own->bytes_per_s > 0.0;
     const bool has_any = own->flop_per_s > 0.0 || own->bytes_per_s > 0.0;
     LQ_TRY(lq_id_check("model", own->model, err));
+    LQ_TRY(lq_command_check_device(&own->on, own->gpu, err));
     if (!own->explains) {
         return own->gpu == NULL && !has_any
                    ? LQ_OK
@@ -274,7 +275,7 @@ static enum lq_code check_options(const struct own *own, struct lq_error *err)
         return lq_fail(err, LQ_EFIELD, NULL,
                        "--explain takes either --gpu ID or both --flop-per-s and --bytes-per-s");
     }
-    return own->gpu != NULL ? lq_id_check("gpu", own->gpu, err) : LQ_OK;
+    return LQ_OK;
 }
 
 static int run(const struct lq_settings *settings, const void *values, int argc, char *const *argv)

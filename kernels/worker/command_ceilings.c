@@ -3,6 +3,8 @@
 #include "core/arch/expert_load.h"
 #include "kernels/base/choice.h"
 #include "kernels/measure/ceilings.h"
+#include "kernels/measure/collectives.h"
+#include "kernels/measure/library_file.h"
 #include "kernels/worker/collectives_table.h"
 #include "kernels/worker/command.h"
 #include "kernels/worker/device_settings.h"
@@ -34,7 +36,8 @@ static const struct lq_setting SETTINGS[] = {
     LQ_DEVICE_SETTINGS(struct own, on),
     {.name = "gpu",
      .takes = "ID",
-     .help = "the device's id in the catalog: what estimates take for it stands beside collectives",
+     .help = "the device's id in the server's catalog: what estimates take for it stands beside "
+             "collectives",
      .kind = LQ_SETTING_TEXT,
      AT(gpu)},
     {.name = "model",
@@ -49,7 +52,7 @@ static const struct lq_setting SETTINGS[] = {
      AT(model_file)},
     {.name = "nccl",
      .takes = "FILE",
-     .help = "the library of collectives; else libnccl.so.2 where the system finds it",
+     .help = "the file of the library of collectives; else libnccl.so.2 where the system finds it",
      .kind = LQ_SETTING_TEXT,
      AT(nccl)},
     {.name = "tokens",
@@ -113,7 +116,57 @@ static enum lq_code measure_model(const struct own *own, const struct lq_rig *ri
     return LQ_OK;
 }
 
-static enum lq_code measure(const struct own *own, const struct lq_rig *rig,
+/* What estimates take for the device stands beside collectives: where there are any, and where a
+ * server can be asked. An id that it does not know is a slip. */
+static enum lq_code ask_gpu(const struct lq_settings *settings, const struct own *own,
+                            struct lq_gpu *gpu, bool *known, struct lq_error *err)
+{
+    struct lq_client client;
+    struct lq_error why = {0};
+    LQ_TRY(lq_client_open(settings, false, &client, err));
+    const enum lq_code code = lq_gpu_find(&client, own->gpu, gpu, &why);
+    lq_client_close(&client);
+    *known = code == LQ_OK;
+    if (code == LQ_ENOTFOUND) {
+        return lq_fail(err, code, NULL, "%s", why.detail);
+    }
+    if (code != LQ_OK) {
+        lq_text_clean(why.detail);
+        fprintf(stderr, "llmquote-worker: left out: what estimates take for %s: %s\n", own->gpu,
+                why.detail);
+    }
+    return LQ_OK;
+}
+
+static enum lq_code find_model(const struct lq_settings *settings, const struct own *own,
+                               struct lq_model *model, struct lq_error *err)
+{
+    const struct lq_model_source source = {.id = own->model, .file = own->model_file};
+    struct lq_client client;
+    LQ_TRY(lq_client_open(settings, false, &client, err));
+    const enum lq_code code = lq_model_find(&client, &source, model, err);
+    lq_client_close(&client);
+    return code == LQ_OK ? lq_model_check_active(model, own->active_experts, err) : code;
+}
+
+/* What is asked of servers is asked before minutes are spent. */
+static enum lq_code find(const struct lq_settings *settings, const struct own *own,
+                         struct entries *out, struct lq_rig *rig, struct lq_error *err)
+{
+    struct lq_node node;
+    struct lq_error none = {0};
+    out->has_gpu = false;
+    out->has_model = own->model != NULL || own->model_file != NULL;
+    if (out->has_model) {
+        LQ_TRY(find_model(settings, own, &out->model, err));
+    }
+    LQ_TRY(lq_command_find_device(&own->on, rig, err));
+    return own->gpu != NULL && lq_node_find(rig, &node, &none) == LQ_OK
+               ? ask_gpu(settings, own, &out->gpu, &out->has_gpu, err)
+               : LQ_OK;
+}
+
+static enum lq_code measure(const struct own *own, const struct lq_rig *rig, const char *nccl,
                             const struct entries *entries, struct lq_error *err)
 {
     struct lq_ceilings ceilings;
@@ -126,38 +179,22 @@ static enum lq_code measure(const struct own *own, const struct lq_rig *rig,
     if (entries->has_model) {
         LQ_TRY(measure_model(own, rig, &entries->model, ceilings.matmul_flop_per_s, err));
     }
-    return lq_collectives_print(rig, own->nccl, entries->has_gpu ? &entries->gpu : NULL, err);
+    return lq_collectives_print(rig, nccl, entries->has_gpu ? &entries->gpu : NULL, err);
 }
 
-static enum lq_code ask(struct lq_client *client, const struct own *own, struct entries *out,
-                        struct lq_error *err)
+static enum lq_code open_and_measure(const struct lq_settings *settings, const struct own *own,
+                                     struct lq_error *err)
 {
-    const struct lq_model_source source = {.id = own->model, .file = own->model_file};
-    if (out->has_model) {
-        LQ_TRY(lq_model_find(client, &source, &out->model, err));
-        LQ_TRY(lq_model_check_active(&out->model, own->active_experts, err));
+    struct lq_rig rig;
+    struct entries entries;
+    char nccl[LQ_LIBRARY_PATH_MAX];
+    if (own->nccl != NULL) {
+        LQ_TRY(lq_library_check("the NCCL library", own->nccl, nccl, err));
     }
-    return out->has_gpu ? lq_gpu_find(client, own->gpu, &out->gpu, err) : LQ_OK;
-}
-
-static enum lq_code find(const struct lq_settings *settings, const struct own *own,
-                         struct entries *out, struct lq_error *err)
-{
-    struct lq_client client;
-    out->has_model = own->model != NULL || own->model_file != NULL;
-    out->has_gpu = own->gpu != NULL;
-    if (!out->has_model && !out->has_gpu) {
-        return LQ_OK;
-    }
-    if (own->model != NULL) {
-        LQ_TRY(lq_id_check("model", own->model, err));
-    }
-    if (own->gpu != NULL) {
-        LQ_TRY(lq_id_check("gpu", own->gpu, err));
-    }
-    LQ_TRY(lq_client_open(settings, false, &client, err));
-    const enum lq_code code = ask(&client, own, out, err);
-    lq_client_close(&client);
+    LQ_TRY(find(settings, own, &entries, &rig, err));
+    LQ_TRY(lq_rig_open(&rig, err));
+    const enum lq_code code = measure(own, &rig, own->nccl != NULL ? nccl : NULL, &entries, err);
+    lq_rig_close(&rig);
     return code;
 }
 
@@ -167,19 +204,14 @@ static int run(const struct lq_settings *settings, const void *values, int argc,
     (void)argv;
     const struct own *own = values;
     struct lq_error err = {0};
-    struct lq_rig rig;
-    struct entries entries;
-    enum lq_code code = find(settings, own, &entries, &err);
-    if (code == LQ_OK) {
-        code = lq_command_find_device(&own->on, &rig, &err);
+    enum lq_code code = lq_command_check_device(&own->on, own->gpu, &err);
+    if (code == LQ_OK && own->model != NULL) {
+        code = lq_id_check("model", own->model, &err);
     }
-    if (code == LQ_OK) {
-        code = lq_rig_open(&rig, &err);
+    if (code != LQ_OK) {
+        return lq_command_fail(LQ_EXIT_USAGE, &err);
     }
-    if (code == LQ_OK) {
-        code = measure(own, &rig, &entries, &err);
-        lq_rig_close(&rig);
-    }
+    code = open_and_measure(settings, own, &err);
     if (code == LQ_OK) {
         return LQ_EXIT_OK;
     }

@@ -259,9 +259,7 @@ static enum lq_code check_options(const struct own *own, struct lq_error *err)
     if (own->model != NULL) {
         LQ_TRY(lq_id_check("model", own->model, err));
     }
-    if (own->gpu != NULL) {
-        LQ_TRY(lq_id_check("gpu", own->gpu, err));
-    }
+    LQ_TRY(lq_command_check_device(&own->on, own->gpu, err));
     return lq_id_check("source", own->source, err);
 }
 

@@ -166,9 +166,6 @@ static enum lq_code run_register(const struct lq_settings *settings, const struc
     char id[LQ_ID_MAX];
     LQ_TRY(lq_command_find_device(&own->on, &rig, err));
     lq_device_id(rig.backend, &rig.info, id);
-    if (own->gpu != NULL) {
-        LQ_TRY(lq_id_check("gpu", own->gpu, err));
-    }
     LQ_TRY(lq_client_open(settings, true, &client, err));
     const enum lq_code code = register_device(&client, &rig, own->gpu != NULL ? own->gpu : id, err);
     lq_client_close(&client);
@@ -181,6 +178,9 @@ static int run(const struct lq_settings *settings, const void *values, int argc,
     (void)argv;
     const struct own *own = values;
     struct lq_error err = {0};
+    if (lq_command_check_device(&own->on, own->gpu, &err) != LQ_OK) {
+        return lq_command_fail(LQ_EXIT_USAGE, &err);
+    }
     for (size_t i = 0; LQ_BACKEND_NAMES[i] != NULL; i++) {
         print_backend(LQ_BACKEND_NAMES[i], own->on.cuda_module);
     }

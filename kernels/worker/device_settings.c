@@ -2,6 +2,17 @@
 #include "kernels/worker/device_settings.h"
 
 #include "kernels/base/choice.h"
+#include "kernels/measure/backends.h"
+
+enum lq_code lq_command_check_device(const struct lq_device_choice *choice, const char *gpu,
+                                     struct lq_error *err)
+{
+    if (choice->backend != NULL && !lq_backend_is_known(choice->backend)) {
+        return lq_fail(err, LQ_EFIELD, NULL, "no backend is called \"%.32s\"; `probe` lists them",
+                       choice->backend);
+    }
+    return gpu != NULL ? lq_id_check("gpu", gpu, err) : LQ_OK;
+}
 
 enum lq_code lq_command_find_device(const struct lq_device_choice *choice, struct lq_rig *out,
                                     struct lq_error *err)

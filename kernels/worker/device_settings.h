@@ -24,6 +24,11 @@
         .max = LQ_DEVICES_MAX - 1                                                                  \
     }
 
+/* Whether there can be such a device: a backend of that name, and an id fit for a catalog (NULL:
+ * none was said). Errors: LQ_EFIELD. */
+LQ_MUST_USE enum lq_code lq_command_check_device(const struct lq_device_choice *choice,
+                                                 const char *gpu, struct lq_error *err);
+
 /* Finds the device and says on standard error why a better one was passed over, if one was.
  * Errors: those of lq_rig_find. */
 LQ_MUST_USE enum lq_code lq_command_find_device(const struct lq_device_choice *choice,

@@ -1,5 +1,7 @@
 """Collectives between a node's devices as `ceilings` and `probe --register` tell them, over a module
 whose devices exchange data in memory. LQ_MODULES names it."""
+import os
+
 from cases_backends import module
 from worker import expect
 
@@ -40,17 +42,46 @@ def case_estimates_of_a_catalog_entry_stand_beside_collectives(worker):
         assert abs(estimated - want) < 0.01, (row, want)
     pair, four = rows_of(done.stdout, "all_reduce")[-2:]
     assert pair[4:] == ["15.20", "240.00"] and four[4:] == ["28.80", "240.00"], (pair, four)
-    expect(ceilings(worker, "--gpu", "no-such", "--server", server.url), 65, "no-such")
-    expect(ceilings(worker, "--gpu", "a/b", "--server", server.url), 65, "gpu")
+    expect(ceilings(worker, "--gpu", "no-such", "--server", server.url, PRETEND_TWINS="2"), 65, "no-such")
+    expect(ceilings(worker, "--gpu", "a/b", "--server", server.url), 64, "gpu")
+
+
+def case_an_entry_that_cannot_be_asked_for_is_left_out(worker):
+    nobody = {"LLMQUOTE_GPU": "A40", "LLMQUOTE_SERVER": "http://127.0.0.1:1"}
+    done = ceilings(worker, PRETEND_TWINS="2", **nobody)
+    expect(done, 0, "launch ", "all_reduce", "left out: what estimates take for A40: ")
+    done = worker.run("ceilings", "--backend", "cpu", **nobody)  # where none stands beside anything
+    expect(done, 0, "collectives take two\n")
+    assert "A40" not in done.stderr, done
 
 
 def case_why_there_are_no_collectives_is_said_and_the_rest_measured(worker):
     done = ceilings(worker)
     expect(done, 0, "launch ", "collectives      this node has one NVIDIA A40, and collectives take two\n")
-    done = ceilings(worker, "--nccl", "/no/such.so", PRETEND_TWINS="2", PRETEND_GROUP="absent")
-    expect(done, 0, "launch ", "collectives      NCCL is not installed: /no/such.so\n")
+    done = ceilings(worker, PRETEND_TWINS="2", PRETEND_GROUP="absent")
+    expect(done, 0, "launch ", "collectives      NCCL is not installed: ")
     expect(worker.run("ceilings", "--backend", "cpu"), 0,
            "collectives      the cpu backend has one device, and collectives take two\n")
+
+
+def case_a_library_that_is_none_is_refused_before_anything_is_measured(worker):
+    folder = worker.folder
+    fifo, text = folder / "fifo", folder / "text"
+    os.mkfifo(fifo)
+    text.write_text("no library\n")
+    for path, why in (("/no/such.so", "No such file"), (fifo, "it is no file"), (folder, "it is no file"),
+                      (text, "it is no shared object"), ("x" * 5000, "name too long")):
+        for backend in (["--backend", "cpu"], ["--backend", "cuda", "--cuda-backend", module("pretend-cuda")]):
+            done = worker.run("ceilings", *backend, "--nccl", str(path))
+            expect(done, 71, "the NCCL library", why)
+            assert "copy" not in done.stdout, done
+
+
+def case_a_wrong_option_is_a_usage_fault_of_every_command(worker):
+    for command in (["ceilings"], ["probe"], ["probe", "--register"], ["bench"],
+                    ["measure", "--model", "llama-3.1-8b"]):
+        for option in (["--backend", "abacus"], ["--gpu", "a b"]):
+            expect(worker.run(*command, *option), 64, option[1] if option[0] == "--backend" else "gpu")
 
 
 def case_collectives_that_are_wrong_or_fail_are_an_error(worker):

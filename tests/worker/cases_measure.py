@@ -117,9 +117,9 @@ def case_what_is_no_llmquote_server_is_told_before_anything_is_measured(worker):
 
 
 def case_probing_takes_no_id_that_is_none(worker):
-    expect(worker.run("probe", "--register", "--gpu", "a/b", "--token-file", worker.token_file), 65,
+    expect(worker.run("probe", "--register", "--gpu", "a/b", "--token-file", worker.token_file), 64,
            '--gpu takes an id, got "a/b"')
-    expect(worker.run("probe", "--register", "--backend", "abacus"), 65, '"abacus"')
+    expect(worker.run("probe", "--register", "--backend", "abacus"), 64, '"abacus"')
 
 
 # Measuring
@@ -204,7 +204,7 @@ def case_wrong_usage_is_told_before_anything_is_asked_or_measured(worker):
             (["--model-file", path, "--suggested", "1"], 64, "--suggested needs a server"),
             (["--model-file", path, "--active-experts", "1"], 65, "tiny has 0 routed experts"),
             (["--model-file", path, "--device", "9"], 71, "there is no number 9"),
-            (["--model-file", path, "--backend", "abacus"], 65, '"abacus"'),
+            (["--model-file", path, "--backend", "abacus"], 64, '"abacus"'),
             (["--model-file", "/no/such/file"], 74, "/no/such/file")):
         done = worker.run("measure", *arguments, "--server", "http://127.0.0.1:1", "--spool", worker.spool)
         expect(done, code, part)
