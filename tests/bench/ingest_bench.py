@@ -5,9 +5,9 @@ usage: ingest_bench.py SERVER INGEST_LOAD SQLITE_ALONE [--repetitions N] [--seco
 
 The yardstick inserts the same rows into the server's own table by prepared statements, as many a
 transaction as the server's groups have, with the same durability, on one thread: no HTTP, no JSON,
-no digests. Rates are medians over runs that take turns; reads are GET /v1/gpus/A40 and
-POST /v1/estimates in turn, their latency counted from when each was due. The load generator shares
-the machine's cores with the server.
+no digests. Every run of either begins with a new database. Rates are medians over runs that take
+turns; reads are GET /v1/gpus/A40 and POST /v1/estimates in turn, their latency counted from when each
+was due. The load generator shares the machine's cores with the server.
 """
 import argparse
 import os
@@ -41,7 +41,16 @@ class Bench:
         self.token = self.server.token("calibrations:write")
         self.next = 1
 
+    def begin_afresh(self):
+        """As the yardstick does: a run's rate falls with what the runs before it have stored."""
+        self.server.stop()
+        for left in pathlib.Path(self.server.db).parent.glob(pathlib.Path(self.server.db).name + "*"):
+            left.unlink()
+        shutil.copy(self.folder / "fresh.db", self.server.db)
+        self.server.start()
+
     def load(self, workers, points, pace):
+        self.begin_afresh()
         done = subprocess.run(
             [self.options.load, str(self.server.address[1]), self.token, str(workers), str(points),
              str(self.options.seconds), str(pace), str(READERS), str(READS_PER_S), str(self.next)],
@@ -75,9 +84,7 @@ def measure(bench, load):
     for _ in range(bench.options.repetitions):
         alone.append(bench.yardstick(rows))
         most.append(bench.load(workers, points, 0))
-        bench.server.settle()
         paced.append(bench.load(workers, points, pace))
-        bench.server.settle()
     rate = statistics.median(run["points"] for run in most)
     print(f"{name}: {spread([run['points'] for run in most])} points/s from {workers} workers; "
           f"post p50 {statistics.median(run['p50'] for run in most):.1f} "
