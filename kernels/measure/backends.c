@@ -35,19 +35,19 @@ static bool own_folder(char *folder, size_t size)
 }
 
 /* Where the module is: beside the program, where the build puts it, where it is installed. */
-static bool find_module(char path[LQ_MODULE_PATH_MAX])
+static bool find_module(char path[LQ_LIBRARY_PATH_MAX])
 {
     static const char *const PLACES[] = {"", "../cuda/"}; /* from the program's folder */
-    enum { FOLDER_MAX = LQ_MODULE_PATH_MAX - 64 };
+    enum { FOLDER_MAX = LQ_LIBRARY_PATH_MAX - 64 };
     char folder[FOLDER_MAX];
     const bool is_known = own_folder(folder, sizeof folder);
     for (size_t i = 0; is_known && i < sizeof PLACES / sizeof *PLACES; i++) {
-        snprintf(path, LQ_MODULE_PATH_MAX, "%s%s%s", folder, PLACES[i], MODULE);
+        snprintf(path, LQ_LIBRARY_PATH_MAX, "%s%s%s", folder, PLACES[i], MODULE);
         if (exists(path)) {
             return true;
         }
     }
-    snprintf(path, LQ_MODULE_PATH_MAX, "%s/%s", LQ_MODULE_DIR, MODULE);
+    snprintf(path, LQ_LIBRARY_PATH_MAX, "%s/%s", LQ_MODULE_DIR, MODULE);
     return exists(path);
 }
 
@@ -82,7 +82,7 @@ static enum lq_code load(const char *path, const struct lq_backend **out, struct
 static enum lq_code get_cuda(const char *module, const struct lq_backend **out,
                              struct lq_error *err)
 {
-    char found[LQ_MODULE_PATH_MAX];
+    char found[LQ_LIBRARY_PATH_MAX];
     const char *path = module != NULL ? module : find_module(found) ? found : NULL;
     if (path == NULL) {
         return lq_fail(err, LQ_EDEVICE, NULL,
@@ -93,23 +93,21 @@ static enum lq_code get_cuda(const char *module, const struct lq_backend **out,
     return load(path, out, err);
 }
 
-bool lq_backend_is_known(const char *name)
+enum lq_code lq_backend_check(const char *name, struct lq_error *err)
 {
     for (size_t i = 0; LQ_BACKEND_NAMES[i] != NULL; i++) {
         if (strcmp(LQ_BACKEND_NAMES[i], name) == 0) {
-            return true;
+            return LQ_OK;
         }
     }
-    return false;
+    return lq_fail(err, LQ_EFIELD, NULL, "no backend is called \"%.32s\"; `probe` lists them",
+                   name);
 }
 
 enum lq_code lq_backend_get(const char *name, const char *module, const struct lq_backend **out,
                             struct lq_error *err)
 {
-    if (!lq_backend_is_known(name)) {
-        return lq_fail(err, LQ_EFIELD, NULL, "no backend is called \"%.32s\"; `probe` lists them",
-                       name);
-    }
+    LQ_TRY(lq_backend_check(name, err));
     if (strcmp(name, "cpu") == 0) {
         *out = lq_cpu_backend();
         return LQ_OK;
@@ -119,6 +117,6 @@ enum lq_code lq_backend_get(const char *name, const char *module, const struct l
 
 bool lq_backend_is_there(const char *name, const char *module)
 {
-    char found[LQ_MODULE_PATH_MAX];
+    char found[LQ_LIBRARY_PATH_MAX];
     return strcmp(name, "cpu") == 0 || module != NULL || find_module(found);
 }

@@ -9,9 +9,6 @@
 /* Names of all backends, best first; NULL at the end. */
 extern const char *const LQ_BACKEND_NAMES[];
 
-/* Length of a module's path. */
-enum { LQ_MODULE_PATH_MAX = 4096 };
-
 /* Gets the backend of that name.
  * module: the file that holds the CUDA backend; NULL: llmquote-cuda.so beside the program, where a
  * build leaves it, or where it is installed. Loading one can take a second and hundreds of MB.
@@ -20,8 +17,8 @@ enum { LQ_MODULE_PATH_MAX = 4096 };
 LQ_MUST_USE enum lq_code lq_backend_get(const char *name, const char *module,
                                         const struct lq_backend **out, struct lq_error *err);
 
-/* Whether a backend has that name, here or elsewhere. */
-bool lq_backend_is_known(const char *name);
+/* Whether a backend has that name, here or elsewhere. Errors: LQ_EFIELD. */
+LQ_MUST_USE enum lq_code lq_backend_check(const char *name, struct lq_error *err);
 
 /* Whether the backend could be loaded at all: it is part of the program, or its module is there. */
 bool lq_backend_is_there(const char *name, const char *module);

@@ -7,9 +7,8 @@
 enum lq_code lq_command_check_device(const struct lq_device_choice *choice, const char *gpu,
                                      struct lq_error *err)
 {
-    if (choice->backend != NULL && !lq_backend_is_known(choice->backend)) {
-        return lq_fail(err, LQ_EFIELD, NULL, "no backend is called \"%.32s\"; `probe` lists them",
-                       choice->backend);
+    if (choice->backend != NULL) {
+        LQ_TRY(lq_backend_check(choice->backend, err));
     }
     return gpu != NULL ? lq_id_check("gpu", gpu, err) : LQ_OK;
 }
