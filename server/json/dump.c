@@ -57,10 +57,30 @@ static void add_escaped(struct sink *sink, unsigned char byte)
     add(sink, text, (size_t)snprintf(text, sizeof text, "\\u%04X", byte));
 }
 
+/* Whether one of a word's bytes is below 0x20, a quote or a backslash: subtracting n sets the high
+ * bit of a byte that is below n and had it clear. A borrow can set that of the byte above, too, but
+ * only where one is found already. */
+static bool has_odd_byte(uint64_t word)
+{
+    static const uint64_t ONES = UINT64_MAX / UINT8_MAX;
+    const uint64_t quotes = word ^ (ONES * '"');
+    const uint64_t slashes = word ^ (ONES * '\\');
+    return ((((word - ONES * 0x20) & ~word) | ((quotes - ONES) & ~quotes) |
+             ((slashes - ONES) & ~slashes)) &
+            (ONES * 0x80)) != 0;
+}
+
 /* How many bytes from here on stand for themselves. */
 static size_t plain_bytes(const char *string, size_t size)
 {
     size_t i = 0;
+    uint64_t word = 0;
+    for (; i + sizeof word <= size; i += sizeof word) {
+        memcpy(&word, string + i, sizeof word);
+        if (has_odd_byte(word)) {
+            break;
+        }
+    }
     while (i < size && (unsigned char)string[i] >= 0x20 && string[i] != '"' && string[i] != '\\') {
         i++;
     }

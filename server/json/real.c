@@ -150,7 +150,9 @@ size_t lq_real_text(double value, int digits, char text[LQ_REAL_MAX])
 {
     char *end = text;
     struct decimal decimal;
-    if (value == 0.0 || !find_digits(fabs(value), digits, &decimal)) {
+    if (value == 0.0) {
+        end = signbit(value) ? put(end, "-0.0", 4) : put(end, "0.0", 3);
+    } else if (!find_digits(fabs(value), digits, &decimal)) {
         end = put_printed(end, value, digits);
     } else {
         char shown[FAST_DIGITS_MAX];

@@ -9,11 +9,8 @@
 
 enum { FIRST_CAPACITY = 1024 };
 
-bool lq_text_reserve(struct lq_text *text, size_t size)
+bool lq_text_grow(struct lq_text *text, size_t size)
 {
-    if (text->failed || text->capacity - text->size > size) { /* and a byte for the end */
-        return !text->failed;
-    }
     const size_t capacity = text->capacity * 2 + size + FIRST_CAPACITY;
     char *bytes = text->lasting ? malloc(capacity) : lq_arena_malloc(capacity);
     if (bytes == NULL) {
@@ -27,14 +24,6 @@ bool lq_text_reserve(struct lq_text *text, size_t size)
     text->bytes = bytes;
     text->capacity = capacity;
     return true;
-}
-
-void lq_text_add(struct lq_text *text, const char *bytes, size_t size)
-{
-    if (lq_text_reserve(text, size)) {
-        memcpy(text->bytes + text->size, bytes, size);
-        text->size += size;
-    }
 }
 
 char *lq_text_end(struct lq_text *text)

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 /* Begin with {0}, or with {.lasting = true} for one that outlives marks of the arena. Once out of
  * memory it stays as it was, and says so. `bytes` is not terminated before lq_text_end. */
@@ -15,9 +16,25 @@ struct lq_text {
     bool failed;
 };
 
+/* Moves to larger memory; false when there is none. */
+bool lq_text_grow(struct lq_text *text, size_t size);
+
 /* Room for so many bytes more; false when out of memory. */
-bool lq_text_reserve(struct lq_text *text, size_t size);
-void lq_text_add(struct lq_text *text, const char *bytes, size_t size);
+static inline bool lq_text_reserve(struct lq_text *text, size_t size)
+{
+    if (text->failed || text->capacity - text->size > size) { /* and a byte for the end */
+        return !text->failed;
+    }
+    return lq_text_grow(text, size);
+}
+
+static inline void lq_text_add(struct lq_text *text, const char *bytes, size_t size)
+{
+    if (lq_text_reserve(text, size)) {
+        memcpy(text->bytes + text->size, bytes, size);
+        text->size += size;
+    }
+}
 
 /* Writes a value as lq_dump does. False when out of memory, also where that happened while the
  * value was made. */

@@ -117,6 +117,33 @@ static json_t *random_scalar(uint64_t *state)
     }
 }
 
+/* Every byte of ASCII at every place of strings about as long as one and two words; what surrounds
+ * it is plain, and some of it so near to what is not that a borrow could mistake it. */
+START_TEST(every_byte_is_escaped_wherever_it_stands)
+{
+    static const char AROUND[] = "!~ #[]\x7f";
+    for (int byte = 1; byte < 0x80; byte++) {
+        for (size_t size = 7; size <= 17; size += 5) {
+            for (size_t at = 0; at < size; at++) {
+                char text[18];
+                memset(text, AROUND[(size_t)byte % 7], size);
+                text[at] = (char)byte;
+                json_t *value = json_stringn(text, size);
+                char *want = json_dumps(value, JSON_ENCODE_ANY);
+                size_t got_size = 0;
+                char *got = lq_dump(value, 6, &got_size);
+                ck_assert_str_eq(got, want);
+                lq_text_free(got);
+                free(want);
+                json_decref(value);
+            }
+        }
+    }
+    expect_text(
+        "\"\xc3\xbf\xc2\x80 \xe2\x82\xac and \xf0\x9f\x98\x80 \xc3\xa9\xc3\xa9\xc3\xa9 \\n\"");
+}
+END_TEST
+
 START_TEST(random_documents_are_written_as_jansson_writes_them)
 {
     uint64_t state = 2026;
@@ -209,6 +236,7 @@ int main(void)
     TCase *tcase = tcase_create("dump");
     tcase_add_test(tcase, scalars_are_written_as_jansson_writes_them);
     tcase_add_test(tcase, containers_are_written_as_jansson_writes_them);
+    tcase_add_test(tcase, every_byte_is_escaped_wherever_it_stands);
     tcase_add_test(tcase, random_documents_are_written_as_jansson_writes_them);
     tcase_add_test(tcase, doubles_are_rounded_as_printf_rounds_them);
     tcase_add_test(tcase, doubles_near_a_change_of_digits_are_rounded_as_printf_rounds_them);
