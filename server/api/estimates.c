@@ -22,7 +22,8 @@ enum { JOBS_MAX = 1000 };
 struct answering {
     struct lq_call *call;
     struct lq_keep keep;
-    bool has_problem; /* among the answers: it names the request */
+    struct lq_lengths_memo memo; /* jobs of a list are often on the same data */
+    bool has_problem;            /* among the answers: it names the request */
 };
 
 /* The answer of a decoded job as a new value; NULL with faults. */
@@ -59,7 +60,8 @@ static json_t *answer_value(struct answering *a, const json_t *value, const char
 {
     struct lq_job_document document;
     json_t *answer = NULL;
-    const struct lq_lookup lookup = lq_catalog_lookup(a->call->catalog);
+    struct lq_lookup lookup = lq_catalog_lookup(a->call->catalog);
+    lookup.memo = &a->memo;
     if (lq_job_decode(value, pointer, &lookup, &document, faults) == LQ_OK) {
         answer = answer_job(a, value, &document, pointer, faults);
     }
@@ -181,6 +183,7 @@ enum lq_code lq_estimates_post(struct lq_call *call, struct lq_reply *reply)
         const bool listed = jobs != NULL && !json_is_null(jobs);
         code = listed ? answer_jobs(&a, root, reply) : answer_one(&a, root, reply);
     }
+    lq_lengths_forget(&a.memo);
     lq_keep_release(&a.keep);
     lq_json_release(root);
     return code;

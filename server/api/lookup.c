@@ -112,6 +112,13 @@ static const char *gpu_like(const void *context, const char *text, size_t k)
 
 struct lq_lookup lq_catalog_lookup(const struct lq_catalog *catalog)
 {
-    return (struct lq_lookup){catalog,      find_model, find_gpu,   find_provider, find_stack,
-                              find_lengths, find_law,   model_like, gpu_like};
+    return (struct lq_lookup){.context = catalog,
+                              .model = find_model,
+                              .gpu = find_gpu,
+                              .provider = find_provider,
+                              .stack = find_stack,
+                              .lengths = find_lengths,
+                              .law = find_law,
+                              .model_like = model_like,
+                              .gpu_like = gpu_like};
 }

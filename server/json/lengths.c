@@ -306,6 +306,60 @@ static int spelling_of(const json_t *value, const char *pointer, struct lq_fault
     return -1;
 }
 
+static bool recall(const struct lq_lengths_memo *memo, const struct bins *raw,
+                   const struct lq_padding_rule *rule, struct lq_lengths *out)
+{
+    const struct lq_lengths *last = &memo->lengths;
+    if (raw->kept == NULL || raw->kept != memo->raw || last->padding != rule->padding ||
+        last->cutoff_tokens != rule->cutoff_tokens ||
+        last->padding_multiple != rule->padding_multiple) {
+        return false;
+    }
+    *out = *last;
+    return true;
+}
+
+/* Without memory the memo stays as it was. */
+static void remember(struct lq_lengths_memo *memo, const struct bins *raw,
+                     const struct lq_lengths *lengths)
+{
+    struct lq_length_bin *bins = malloc(lengths->count * sizeof *bins);
+    if (raw->kept == NULL || bins == NULL) {
+        free(bins);
+        return;
+    }
+    memcpy(bins, lengths->bins, lengths->count * sizeof *bins);
+    free(memo->bins);
+    *memo = (struct lq_lengths_memo){.raw = raw->kept, .lengths = *lengths, .bins = bins};
+    memo->lengths.bins = bins;
+}
+
+/* Fills the document's distribution, in its own memory or the memo's. */
+static bool prepare(const struct context *c, const struct bins *raw,
+                    const struct lq_padding_rule *rule)
+{
+    struct lq_lengths_memo *memo = c->lookup->memo;
+    struct lq_lengths_document *out = c->out;
+    if (memo != NULL && recall(memo, raw, rule, &out->lengths)) {
+        return true;
+    }
+    struct bins prepared = {.count = 0};
+    struct lq_error err = {0};
+    if (!allocate(&prepared, raw->count)) {
+        return fault(c, "is too large");
+    }
+    out->bins = prepared.item;
+    if (lq_lengths_prepare(raw->kept != NULL ? raw->kept : raw->item, raw->count, rule,
+                           prepared.item, &out->lengths, &err) != LQ_OK) {
+        lq_faults_add(c->faults, err.code, c->pointer, "%s", err.detail);
+        return false;
+    }
+    if (memo != NULL) {
+        remember(memo, raw, &out->lengths);
+    }
+    return true;
+}
+
 bool lq_lengths_decode(const json_t *value, const char *pointer, const struct lq_lookup *lookup,
                        const struct lq_padding_rule *rule, double queries,
                        struct lq_lengths_document *out, struct lq_faults *faults)
@@ -319,18 +373,7 @@ bool lq_lengths_decode(const json_t *value, const char *pointer, const struct lq
     snprintf(c.pointer, sizeof c.pointer, "%s/%s", pointer, SPELLINGS[spelling].name);
     struct bins raw = {.count = 0};
     const json_t *member = json_object_get(value, SPELLINGS[spelling].name);
-    bool good = SPELLINGS[spelling].decode(member, &c, &raw);
-    if (good) {
-        struct bins prepared = {.count = 0};
-        struct lq_error err = {0};
-        good = allocate(&prepared, raw.count);
-        if (good && lq_lengths_prepare(raw.kept != NULL ? raw.kept : raw.item, raw.count, rule,
-                                       prepared.item, &out->lengths, &err) != LQ_OK) {
-            lq_faults_add(faults, err.code, c.pointer, "%s", err.detail);
-            good = false;
-        }
-        out->bins = prepared.item;
-    }
+    const bool good = SPELLINGS[spelling].decode(member, &c, &raw) && prepare(&c, &raw, rule);
     lq_arena_free(raw.item);
     return good;
 }
@@ -339,4 +382,10 @@ void lq_lengths_release(struct lq_lengths_document *document)
 {
     lq_arena_free(document->bins);
     document->bins = NULL;
+}
+
+void lq_lengths_forget(struct lq_lengths_memo *memo)
+{
+    free(memo->bins);
+    *memo = (struct lq_lengths_memo){.raw = NULL};
 }

@@ -20,12 +20,21 @@ struct lq_lengths_document {
     struct lq_length_bin *bins; /* storage of `lengths` */
 };
 
+/* What a distribution of the catalog's was last prepared as, for lists of jobs on the same data.
+ * Begin with {0}, end with lq_lengths_forget; of use as long as the catalog it was filled from. */
+struct lq_lengths_memo {
+    const struct lq_length_bin *raw; /* the catalog's bins */
+    struct lq_lengths lengths;
+    struct lq_length_bin *bins; /* storage of `lengths` */
+};
+
 /* Decodes exactly one of {"name"}, {"fixed_tokens"}, {"histogram": [[tokens, queries], ...]},
  * {"quantiles": {"p50", ..., "max", optional "min"}}, {"sample": [tokens, ...]} and prepares it
- * under `rule`. `queries` sizes the tail of quantiles (0: 10,000). Faults stand below `pointer`.
- * Errors: LQ_EFIELD, LQ_EREFERENCE (unknown name). */
+ * under `rule`, or takes it from the lookup's memo. `queries` sizes the tail of quantiles (0:
+ * 10,000). Faults stand below `pointer`. Errors: LQ_EFIELD, LQ_EREFERENCE (unknown name). */
 bool lq_lengths_decode(const json_t *value, const char *pointer, const struct lq_lookup *lookup,
                        const struct lq_padding_rule *rule, double queries,
                        struct lq_lengths_document *out, struct lq_faults *faults);
 
 void lq_lengths_release(struct lq_lengths_document *document);
+void lq_lengths_forget(struct lq_lengths_memo *memo);

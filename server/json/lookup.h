@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct lq_lengths_memo;
+
 /* A named length distribution as it is kept: plain counts, unpadded. Borrowed. */
 struct lq_named_lengths {
     const char *id;
@@ -31,4 +33,5 @@ struct lq_lookup {
      * in it, or NULL where there are no more. */
     const char *(*model_like)(const void *context, const char *text, size_t k);
     const char *(*gpu_like)(const void *context, const char *text, size_t k);
+    struct lq_lengths_memo *memo; /* of lq_lengths_decode; NULL: nothing is remembered */
 };

@@ -406,6 +406,17 @@ def case_a_list_answers_as_its_jobs_alone_would(server):
     assert many.status == 200 and len(many.json["results"]) == 1000
 
 
+def case_jobs_of_a_list_share_no_lengths_that_differ(server):
+    rules = ({}, {"cutoff_tokens": 128}, {"padding_multiple": 64}, {"padding": "fixed"},
+             {"lengths": {"name": "xia2024-cs"}}, {"lengths": {"fixed_tokens": 300}},
+             {"lengths": {"sample": [100, 300]}}, {"queries": 7})
+    jobs = [on(JOB, **rule) for pair in itertools.permutations(rules, 2) for rule in pair]
+    alone = {json.dumps(on(JOB, **rule)): estimate(server, on(JOB, **rule)) for rule in rules}
+    assert len({json.dumps(one) for one in alone.values()}) == len(rules)
+    results = server.post("/v1/estimates", {"jobs": jobs}).json["results"]
+    assert results == [alone[json.dumps(job)] for job in jobs]
+
+
 def case_a_config_json_may_stand_in_for_a_model(server):
     for model in ("llama-3.2-1b", "deepseek-v2-lite", "mamba-2.8b"):
         config = server.get(f"/v1/models/{model}").json["config"]
