@@ -185,7 +185,6 @@ int main(void)
     }
     Suite *suite = suite_create("memory_fits");
     TCase *tests = tcase_create("memory_fits");
-    tcase_set_timeout(tests, 60.0);
     tcase_add_test(tests, peaks_of_an_unseen_source_are_met);
     tcase_add_test(tests, intervals_of_the_prior_are_honest);
     tcase_add_test(tests, what_ran_out_of_memory_is_answered_no_or_uncertain);

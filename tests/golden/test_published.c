@@ -166,7 +166,6 @@ int main(void)
     Suite *suite = suite_create("published");
     TCase *cases = tcase_create("published");
     tcase_add_unchecked_fixture(cases, open_catalog, seeded_close);
-    tcase_set_timeout(cases, 60);
     tcase_add_test(cases, the_moe_layer_takes_85_percent_of_layer_time);
     tcase_add_test(cases, shares_of_every_bar_add_up);
     tcase_add_test(cases, the_optimizer_counts_where_all_weights_are_tuned);

@@ -257,7 +257,6 @@ static void setup(void)
 int main(void)
 {
     TCase *cases = tcase_create("shares");
-    tcase_set_timeout(cases, 60);
     tcase_add_unchecked_fixture(cases, setup, seeded_close);
     tcase_add_loop_test(cases, stages_layers_and_kernels_have_their_published_shares, 0,
                         LIMIT_COUNT);

@@ -228,7 +228,6 @@ static void teardown(void)
 int main(void)
 {
     TCase *cases = tcase_create("throughput");
-    tcase_set_timeout(cases, 60);
     tcase_add_unchecked_fixture(cases, setup, teardown);
     tcase_add_loop_test(cases, one_fit_per_gpu_meets_the_measured_rates, 0, SET_COUNT);
     tcase_add_loop_test(cases, points_left_out_are_predicted_nearly_as_well, 0, SET_COUNT);

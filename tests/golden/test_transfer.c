@@ -157,7 +157,6 @@ static void setup(void)
 int main(void)
 {
     TCase *cases = tcase_create("transfer");
-    tcase_set_timeout(cases, 60);
     tcase_add_unchecked_fixture(cases, setup, seeded_close);
     tcase_add_loop_test(cases, a_fit_on_cs_predicts_math, 0, DATA_COUNT);
     tcase_add_loop_test(cases, the_a40_predicts_a_gpu_that_was_never_measured, 0, TARGET_COUNT);

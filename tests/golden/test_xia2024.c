@@ -183,7 +183,6 @@ static void setup(void)
 int main(void)
 {
     TCase *cases = tcase_create("xia2024");
-    tcase_set_timeout(cases, 60);
     tcase_add_unchecked_fixture(cases, setup, seeded_close);
     tcase_add_loop_test(cases, table_iv_costs_to_the_cent, 0, 3);
     tcase_add_test(cases, openorca_costs_3460_dollars);

@@ -123,7 +123,6 @@ int main(void)
     Suite *suite = suite_create("bench");
     TCase *tests = tcase_create("bench");
     tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_set_timeout(tests, 30);
     tcase_add_loop_test(tests, what_is_counted_is_what_the_cpu_counts, 0, 12);
     tcase_add_test(tests, every_operation_is_timed_at_its_own_shape);
     tcase_add_test(tests, a_step_of_a_model_far_too_large_is_counted);

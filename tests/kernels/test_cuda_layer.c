@@ -238,7 +238,6 @@ int main(void)
     Suite *suite = suite_create("cuda_layer");
     TCase *tests = tcase_create("cuda_layer");
     tcase_add_checked_fixture(tests, set_up_both, tear_down_both);
-    tcase_set_timeout(tests, 30); /* a second or two each under sanitizers on a busy machine */
     tcase_add_loop_test(tests, a_step_leaves_what_the_cpu_leaves, 0, 12);
     tcase_add_loop_test(tests, a_step_is_the_same_in_every_order, 0, 4);
     tcase_add_test(tests, whichever_call_of_a_step_fails_is_reported_and_leaves_nothing);

@@ -208,7 +208,6 @@ int main(void)
     catalog = seeded_open();
     Suite *suite = suite_create("beliefs");
     TCase *tests = tcase_create("beliefs");
-    tcase_set_timeout(tests, 30);
     tcase_add_test(tests, no_measurement_widens_what_was_believed);
     tcase_add_test(tests, without_measurements_the_posterior_is_the_prior);
     tcase_add_test(tests, more_measurements_narrow_what_they_measure);

@@ -183,7 +183,6 @@ int main(void)
     catalog = seeded_open();
     Suite *suite = suite_create("compare");
     TCase *tests = tcase_create("compare");
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, the_front_is_exactly_what_nothing_dominates);
     tcase_add_test(tests, chances_of_being_cheapest_are_a_distribution);
     tcase_add_test(tests, a_lower_price_never_lowers_the_chance_of_being_cheapest);

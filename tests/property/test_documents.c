@@ -213,7 +213,6 @@ int main(void)
     catalog = seeded_open();
     Suite *suite = suite_create("documents");
     TCase *tests = tcase_create("documents");
-    tcase_set_timeout(tests, 30);
     tcase_add_test(tests, methods_survive_encoding_and_decoding);
     tcase_add_test(tests, the_echo_of_a_job_is_the_same_job);
     suite_add_tcase(suite, tests);

@@ -235,7 +235,6 @@ int main(void)
     evidence = evidence_of(catalog);
     Suite *suite = suite_create("estimates");
     TCase *tests = tcase_create("estimates");
-    tcase_set_timeout(tests, 30);
     tcase_add_test(tests, every_model_on_every_gpu_is_answered_soundly_or_refused);
     tcase_add_test(tests, cost_is_linear_in_price_epochs_and_queries);
     tcase_add_test(tests, intervals_widen_with_confidence);

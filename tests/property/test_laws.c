@@ -297,7 +297,6 @@ static Suite *laws_suite(void)
 {
     Suite *suite = suite_create("laws");
     TCase *tcase = tcase_create("forms");
-    tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, each_form_recovers_its_own_law, 0, TRUTH_COUNT);
     tcase_add_loop_test(tcase, exact_runs_leave_no_objective, 0, TRUTH_COUNT);
     tcase_add_loop_test(tcase, gradients_are_finite_differences, 0, TRUTH_COUNT);

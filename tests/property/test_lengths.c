@@ -97,7 +97,6 @@ int main(void)
     random_start();
     Suite *suite = suite_create("lengths");
     TCase *tests = tcase_create("lengths");
-    tcase_set_timeout(tests, 30);
     tcase_add_test(tests, the_mean_row_rises_from_the_mean_to_the_longest);
     tcase_add_test(tests, a_shorter_cutoff_never_lengthens_a_row);
     tcase_add_test(tests, quantiles_make_ascending_bins_of_all_queries);

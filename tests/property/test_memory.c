@@ -258,7 +258,6 @@ int main(void)
     catalog = seeded_open();
     Suite *suite = suite_create("memory");
     TCase *tests = tcase_create("memory");
-    tcase_set_timeout(tests, 30);
     tcase_add_test(tests, every_part_is_there_and_they_add_up);
     tcase_add_test(tests, memory_grows_with_batch_row_rank_and_experts);
     tcase_add_test(tests, the_largest_batch_fits_and_one_more_does_not);

@@ -182,7 +182,6 @@ int main(void)
     catalog = seeded_open();
     Suite *suite = suite_create("prices");
     TCase *tests = tcase_create("prices");
-    tcase_set_timeout(tests, 30);
     tcase_add_test(tests, lists_come_back_as_they_were_written);
     tcase_add_test(tests, a_damaged_list_is_sound_or_refused_with_a_reason);
     suite_add_tcase(suite, tests);

@@ -360,7 +360,6 @@ int main(void)
     catalog = seeded_open();
     Suite *suite = suite_create("step");
     TCase *tests = tcase_create("step");
-    tcase_set_timeout(tests, 30);
     tcase_add_test(tests, terms_sum_to_the_total_and_none_is_negative);
     tcase_add_test(tests, shares_are_slopes_and_sum_to_one);
     tcase_add_test(tests, more_rows_take_longer_and_never_longer_each);

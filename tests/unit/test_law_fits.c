@@ -249,7 +249,6 @@ int main(void)
 {
     Suite *suite = suite_create("law_fits");
     TCase *cases = tcase_create("law_fits");
-    tcase_set_timeout(cases, 60);
     tcase_add_test(cases, runs_without_noise_give_the_law_back);
     tcase_add_test(cases, intervals_of_either_kind_hold_the_truth_and_narrow_with_confidence);
     tcase_add_test(cases, a_fixed_coefficient_stays_and_has_no_error);

@@ -153,7 +153,6 @@ int main(void)
 {
     Suite *suite = suite_create("layout_search");
     TCase *tests = tcase_create("layout_search");
-    tcase_set_timeout(tests, 30);
     tcase_add_test(tests, one_device_has_one_layout);
     tcase_add_test(tests, two_devices_have_five);
     tcase_add_test(tests, three_devices_are_a_pipeline_of_three_layers);

@@ -224,7 +224,6 @@ int main(void)
 {
     Suite *suite = suite_create("store_durability");
     TCase *cases = tcase_create("durability");
-    tcase_set_timeout(cases, 60);
     tcase_add_checked_fixture(cases, make_directory, remove_directory);
     tcase_add_test(cases, acknowledged_points_survive_kill_9_and_no_batch_is_torn);
     tcase_add_test(cases, a_database_killed_while_it_is_made_is_finished_by_the_next);

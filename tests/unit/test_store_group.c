@@ -207,7 +207,6 @@ int main(void)
 {
     Suite *suite = suite_create("store_group");
     TCase *cases = tcase_create("group");
-    tcase_set_timeout(cases, 30);
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, a_change_that_fails_does_so_alone);
     tcase_add_test(cases, what_waits_shares_a_commit_and_too_many_are_refused);

@@ -308,7 +308,6 @@ int main(void)
     Suite *suite = suite_create("worker_catalog_document");
     TCase *tc = tcase_create("catalog");
     tcase_add_checked_fixture(tc, set_up, NULL);
-    tcase_set_timeout(tc, 30);
     tcase_add_test(tc, every_kind_of_layer_is_read);
     tcase_add_test(tc, a_text_that_breaks_off_anywhere_is_refused);
     tcase_add_test(tc, whatever_a_byte_becomes_a_model_is_read_or_refused);

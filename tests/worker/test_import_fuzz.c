@@ -132,7 +132,6 @@ int main(void)
 {
     Suite *suite = suite_create("import_fuzz");
     TCase *tests = tcase_create("fuzz");
-    tcase_set_timeout(tests, 30.0);
     tcase_add_loop_test(tests, cut_files_are_read_or_refused, 0, SAMPLE_COUNT);
     tcase_add_loop_test(tests, changed_files_are_read_or_refused, 0, SAMPLE_COUNT);
     suite_add_tcase(suite, tests);

@@ -372,7 +372,6 @@ int main(void)
     Suite *suite = suite_create("worker_measure");
     TCase *tc = tcase_create("measure");
     tcase_add_checked_fixture(tc, set_up, tear_down);
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, a_step_is_its_forward_backward_and_optimizer);
     tcase_add_test(tc, every_kernel_that_ran_has_its_time);
     tcase_add_test(tc, full_tuning_peaks_at_the_bytes_counted_by_hand);

@@ -261,7 +261,6 @@ int main(void)
     Suite *suite = suite_create("spool");
     TCase *tests = tcase_create("spool");
     tcase_add_checked_fixture(tests, spool_setup, spool_teardown);
-    tcase_set_timeout(tests, 30);
     tcase_add_test(tests, an_empty_spool_has_no_batch);
     tcase_add_test(tests, kept_points_are_there_after_a_restart);
     tcase_add_test(tests, a_batch_repeats_under_its_key_to_the_byte_whatever_is_kept_meanwhile);

@@ -200,7 +200,6 @@ int main(void)
     Suite *suite = suite_create("spool_damage");
     TCase *tests = tcase_create("spool_damage");
     tcase_add_checked_fixture(tests, spool_setup, spool_teardown);
-    tcase_set_timeout(tests, 30);
     tcase_add_test(tests, a_flipped_bit_anywhere_loses_one_record_at_most);
     tcase_add_test(tests, delivered_points_stay_delivered_and_the_batch_goes_on_under_its_key);
     tcase_add_test(tests, a_batch_that_lost_a_point_is_sent_under_a_new_key);

@@ -191,7 +191,6 @@ int main(void)
     Suite *suite = suite_create("worker_stopwatch");
     TCase *tc = tcase_create("stopwatch");
     tcase_add_checked_fixture(tc, set_up, NULL);
-    tcase_set_timeout(tc, 30);
     tcase_add_test(tc, waits_and_starts_are_shared_by_many_runs);
     tcase_add_test(tc, what_is_done_when_its_call_returns_is_timed_one_by_one);
     tcase_add_test(tc, repeats_follow_from_what_is_left_when_calls_have_returned);
