@@ -65,7 +65,8 @@ static enum lq_code find_route(struct lq_exchange *exchange, struct lq_error *er
     memcpy(param, exchange->match.param, exchange->match.param_size);
     param[exchange->match.param_size] = '\0';
     if (!lq_percent_decode(param)) {
-        return lq_fail(err, LQ_EREQUEST, NULL, "the path has a broken percent escape");
+        return lq_fail(err, LQ_EREQUEST, NULL,
+                       "the path has a percent escape that is broken or stands for NUL");
     }
     request->param = param;
     return LQ_OK;

@@ -58,7 +58,8 @@ static enum lq_code parse_query(char *text, struct lq_uri *out, struct lq_error 
         char *value = name;
         strsep(&value, "=");
         if (!decode_form(name) || (value != NULL && !decode_form(value))) {
-            return lq_fail(err, LQ_EREQUEST, NULL, "the query has a broken percent escape");
+            return lq_fail(err, LQ_EREQUEST, NULL,
+                           "the query has a percent escape that is broken or stands for NUL");
         }
         out->query[out->query_count++] =
             (struct lq_query){.name = name, .value = value != NULL ? value : ""};
