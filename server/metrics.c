@@ -53,11 +53,17 @@ static const struct family COUNTS[LQ_COUNT_COUNT] = {
     [LQ_COUNT_CACHE_HITS] = {"llmquote_answers_total",
                              "Cacheable answers, by where they came from.", "cache=\"hit\""},
     [LQ_COUNT_CACHE_MISSES] = {"llmquote_answers_total", NULL, "cache=\"miss\""},
-    [LQ_COUNT_POINTS_STORED] = {"llmquote_points_total", "Calibration points received.",
-                                "outcome=\"stored\""},
+    [LQ_COUNT_POINTS_STORED] =
+        {"llmquote_points_total",
+         "Calibration points received: new ones, and those that were there, repeated batches"
+         " included.",
+         "outcome=\"stored\""},
     [LQ_COUNT_POINTS_DUPLICATE] = {"llmquote_points_total", NULL, "outcome=\"duplicate\""},
-    [LQ_COUNT_POINTS_IMPLAUSIBLE] = {"llmquote_points_implausible_total",
-                                     "Points stored but left out of fits until confirmed.", NULL},
+    [LQ_COUNT_CONNECTIONS_REFUSED] = {"llmquote_connections_total",
+                                      "Connections that the server ended before a request was read:"
+                                      " refused at a limit (503), or too slow (408).",
+                                      "outcome=\"refused\""},
+    [LQ_COUNT_CONNECTIONS_ENDED] = {"llmquote_connections_total", NULL, "outcome=\"too-slow\""},
     [LQ_COUNT_WRITE_FAILURES] = {"llmquote_write_failures_total",
                                  "Transactions that the disk refused.", NULL},
     [LQ_COUNT_REBUILD_FAILURES] = {"llmquote_rebuild_failures_total",
@@ -140,7 +146,8 @@ static void write_histogram(FILE *out, const char *name, const char *labels, con
 
 static void write_requests(FILE *out)
 {
-    write_head(out, "llmquote_requests_total", "Requests by route and status; 0: gone before it.",
+    write_head(out, "llmquote_requests_total",
+               "Requests by route and status; 0: ended before an answer of ours, by either side.",
                "counter");
     for (size_t r = 0; r < LQ_METRICS_ROUTES_MAX; r++) {
         const char *method = atomic_load_explicit(&routes[r].method, memory_order_acquire);

@@ -15,9 +15,10 @@ enum lq_count {
     LQ_COUNT_CACHE_MISSES,
     LQ_COUNT_POINTS_STORED,
     LQ_COUNT_POINTS_DUPLICATE,
-    LQ_COUNT_POINTS_IMPLAUSIBLE,
-    LQ_COUNT_WRITE_FAILURES,   /* commits that the disk refused */
-    LQ_COUNT_REBUILD_FAILURES, /* of the catalog with its fits */
+    LQ_COUNT_CONNECTIONS_REFUSED, /* there are as many as may be */
+    LQ_COUNT_CONNECTIONS_ENDED,   /* whose request did not arrive in time */
+    LQ_COUNT_WRITE_FAILURES,      /* commits that the disk refused */
+    LQ_COUNT_REBUILD_FAILURES,    /* of the catalog with its fits */
     LQ_COUNT_COUNT
 };
 

@@ -98,7 +98,7 @@ static struct lq_point completed(const struct lq_point *given)
 }
 
 /* How far new points are from the fit of their own identity, made without them: for the metrics.
- * A few of a batch tell. */
+ * A few of a batch tell, and an identity without a fit of its own says nothing. */
 static void observe_drift(const struct lq_catalog *catalog, const struct batch *batch)
 {
     enum { OBSERVED_POINTS = 8 };
@@ -133,9 +133,6 @@ static json_t *receipt_encode(const struct lq_call *call, const struct batch *ba
             json_array_append_new(implausible, json_string(batch->ids[i]));
         }
     }
-    lq_metrics_count(LQ_COUNT_POINTS_STORED, batch->count - duplicates);
-    lq_metrics_count(LQ_COUNT_POINTS_DUPLICATE, duplicates);
-    lq_metrics_count(LQ_COUNT_POINTS_IMPLAUSIBLE, json_array_size(implausible));
     return json_pack("{s:o, s:I, s:o}", "ids", ids, "duplicates", (json_int_t)duplicates,
                      "implausible", implausible);
 }
@@ -154,11 +151,15 @@ static enum lq_code store_batch(struct lq_call *call, struct batch *batch, struc
                                     .token_id = request->token_id,
                                     .token_name = request->token_name};
     size_t duplicates = 0;
+    size_t inserted = 0;
     struct lq_error err = {0};
-    if (lq_store_add_points(call->store, &stored, batch->ids, &duplicates, &err) != LQ_OK) {
+    if (lq_store_add_points(call->store, &stored, batch->ids, &duplicates, &inserted, &err) !=
+        LQ_OK) {
         return lq_call_fail(call, &err);
     }
-    observe_drift(call->catalog, batch);
+    if (inserted == batch->count) { /* a fit may rest on what was there already */
+        observe_drift(call->catalog, batch);
+    }
     return lq_reply_json(call, receipt_encode(call, batch, duplicates), 201, reply);
 }
 

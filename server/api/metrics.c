@@ -1,6 +1,7 @@
 /* The page that Prometheus scrapes: counters, and gauges of the catalog at hand. */
 #include "server/api/metrics.h"
 
+#include "server/jobs/queue.h"
 #include "server/metrics.h"
 #include "server/store/catalog.h"
 #include "server/store/store.h"
@@ -20,19 +21,39 @@ static void write_fits(FILE *out, const struct lq_catalog *catalog)
         lq_metrics_write_gauge(out, "llmquote_fits", s == 0 ? "Fits in force, by scope." : NULL,
                                labels, (double)by_scope[s]);
     }
+    lq_metrics_write_gauge(out, "llmquote_fits_timestamp_seconds",
+                           "When these fits were made, in seconds since 1970.", NULL,
+                           (double)catalog->fitted_at);
+}
+
+/* What waits. Refits are not jobs: points that they lack stand with the points. */
+static void write_queues(FILE *out, const struct lq_call *call)
+{
+    static const char JOBS[] = "llmquote_jobs";
+    const struct lq_queue_depth depth = lq_queue_depth(call->queue);
+    lq_metrics_write_gauge(out, "llmquote_changes_waiting", "Changes that wait for the writer.",
+                           NULL, (double)lq_store_waiting_changes(call->store));
+    lq_metrics_write_gauge(out, JOBS, "Jobs that are not done.", "state=\"queued\"",
+                           (double)depth.waiting);
+    lq_metrics_write_gauge(out, JOBS, NULL, "state=\"running\"", (double)depth.running);
 }
 
 static void write_points(FILE *out, const struct lq_call *call)
 {
     const struct lq_catalog *catalog = call->catalog;
     size_t implausible = 0;
+    size_t outliers = 0;
     for (size_t i = 0; i < catalog->point_count; i++) {
         implausible += catalog->points[i].implausible ? 1 : 0;
+        outliers += catalog->points[i].outlier ? 1 : 0;
     }
     lq_metrics_write_gauge(out, "llmquote_points", "Calibration points in the catalog at hand.",
                            NULL, (double)catalog->point_count);
     lq_metrics_write_gauge(out, "llmquote_points_implausible",
                            "Of these the ones that physics rules out.", NULL, (double)implausible);
+    lq_metrics_write_gauge(out, "llmquote_points_outlying",
+                           "Of these the ones that wait for a confirmation, far off the fit.", NULL,
+                           (double)outliers);
     lq_metrics_write_gauge(out, "llmquote_points_pending",
                            "Stored points that the catalog at hand does not have yet.", NULL,
                            (double)lq_store_pending_points(call->store, catalog));
@@ -50,6 +71,7 @@ enum lq_code lq_metrics_get(struct lq_call *call, struct lq_reply *reply)
                            "version=\"" LQ_VERSION "\"", 1.0);
     lq_metrics_write(out);
     write_fits(out, call->catalog);
+    write_queues(out, call);
     write_points(out, call);
     if (fclose(out) != 0) {
         free(text);

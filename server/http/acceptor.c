@@ -7,6 +7,7 @@
 #include "server/http/refusal.h"
 #include "server/ip.h"
 #include "server/log.h"
+#include "server/metrics.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,10 +37,16 @@ struct lq_acceptor {
     size_t ended;
 };
 
+static void count_refused(struct lq_acceptor *acceptor)
+{
+    acceptor->refused++;
+    lq_metrics_count(LQ_COUNT_CONNECTIONS_REFUSED, 1);
+}
+
 /* Answers 503 and closes, in a way that lets the client read it. */
 static void turn_away(struct lq_acceptor *acceptor, int fd, const char *why)
 {
-    acceptor->refused++;
+    count_refused(acceptor);
     if (acceptor->plan.encrypted) {
         close(fd); /* nothing is readable before a handshake */
         return;
@@ -70,7 +77,7 @@ static bool accept_with_spare(struct lq_acceptor *acceptor)
         shutdown(fd, SHUT_WR);
         (void)!recv(fd, text, sizeof text, MSG_DONTWAIT); /* what lies unread would reset it */
         close(fd);
-        acceptor->refused++;
+        count_refused(acceptor);
     }
     acceptor->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return fd >= 0 && acceptor->spare >= 0;
@@ -124,7 +131,9 @@ static void sweep(struct lq_acceptor *acceptor)
     size_t size = acceptor->plan.encrypted
                       ? 0
                       : lq_refusal_write(LQ_EDEADLINE, "the request did not arrive in time", text);
-    acceptor->ended += lq_connections_sweep(acceptor->plan.connections, text, size);
+    const size_t ended = lq_connections_sweep(acceptor->plan.connections, text, size);
+    acceptor->ended += ended;
+    lq_metrics_count(LQ_COUNT_CONNECTIONS_ENDED, ended);
     if (acceptor->refused + acceptor->ended > 0 && now - acceptor->reported_ms >= REPORT_MS) {
         lq_log_event("info", "connections", NULL, "%zu turned away, %zu ended as too slow",
                      acceptor->refused, acceptor->ended);

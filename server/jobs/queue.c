@@ -171,6 +171,18 @@ static enum lq_code append(struct lq_queue *queue, struct lq_control *job, struc
     return LQ_OK;
 }
 
+struct lq_queue_depth lq_queue_depth(struct lq_queue *queue)
+{
+    struct lq_queue_depth depth = {.waiting = 0};
+    pthread_mutex_lock(&queue->lock);
+    for (const struct lq_control *job = queue->oldest; job != NULL; job = job->newer) {
+        depth.waiting += job->state == LQ_TASK_QUEUED;
+        depth.running += job->state == LQ_TASK_RUNNING;
+    }
+    pthread_mutex_unlock(&queue->lock);
+    return depth;
+}
+
 enum lq_code lq_queue_post(struct lq_queue *queue, const struct lq_task *posted, const char *owner,
                            char id[LQ_TASK_ID_SIZE], struct lq_error *err)
 {

@@ -53,6 +53,13 @@ LQ_MUST_USE enum lq_code lq_queue_post(struct lq_queue *queue, const struct lq_t
                                        const char *owner, char id[LQ_TASK_ID_SIZE],
                                        struct lq_error *err);
 
+/* How many jobs wait for a thread, and how many run. */
+struct lq_queue_depth {
+    size_t waiting;
+    size_t running;
+};
+struct lq_queue_depth lq_queue_depth(struct lq_queue *queue);
+
 /* What is known of a job. Times are 0 where they have not come. */
 struct lq_task_status {
     char id[LQ_TASK_ID_SIZE];

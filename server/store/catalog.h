@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 struct lq_store;
 
@@ -110,6 +111,7 @@ struct lq_catalog {
     struct lq_published published; /* shares, utilisations, expert loads, accuracies */
     const struct lq_fit *fits;     /* fitted from points and capacities, ascending by id */
     size_t fit_count;
+    time_t fitted_at; /* when the fits were made */
     const struct lq_law_entry *laws;
     size_t law_count;
     char catalog_version[20]; /* 16 hex digits over models, gpus and data sets */

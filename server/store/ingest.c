@@ -16,6 +16,7 @@ struct ingest {
     char (*contents)[LQ_SHA256_HEX];
     char (*ids)[LQ_ID_MAX];
     size_t duplicates;
+    size_t inserted;
 };
 
 static void add_number(struct lq_sha256 *sha, double number)
@@ -222,16 +223,20 @@ static enum lq_code add_points(struct lq_database *database, void *context,
         LQ_TRY(replay(database, ingest, &replayed, err));
     }
     if (replayed) {
+        effect->repeated = (int64_t)ingest->batch->count;
         return LQ_OK;
     }
     LQ_TRY(lq_points_insert(database, ingest->batch, ingest->contents, ingest->ids,
                             &ingest->duplicates, err));
-    effect->inserted = (int64_t)(ingest->batch->count - ingest->duplicates);
+    ingest->inserted = ingest->batch->count - ingest->duplicates;
+    effect->inserted = (int64_t)ingest->inserted;
+    effect->repeated = (int64_t)ingest->duplicates;
     return has_key ? keep_receipt(database, ingest, err) : LQ_OK;
 }
 
 enum lq_code lq_store_add_points(struct lq_store *store, const struct lq_batch *batch,
-                                 char (*ids)[LQ_ID_MAX], size_t *duplicates, struct lq_error *err)
+                                 char (*ids)[LQ_ID_MAX], size_t *duplicates, size_t *inserted,
+                                 struct lq_error *err)
 {
     struct ingest ingest = {.batch = batch, .ids = ids};
     ingest.contents = calloc(batch->count, sizeof *ingest.contents);
@@ -242,6 +247,9 @@ enum lq_code lq_store_add_points(struct lq_store *store, const struct lq_batch *
     const enum lq_code code = lq_store_write(store, add_points, &ingest, err);
     free(ingest.contents);
     *duplicates = ingest.duplicates;
+    if (inserted != NULL) {
+        *inserted = code == LQ_OK ? ingest.inserted : 0;
+    }
     return code;
 }
 

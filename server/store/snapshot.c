@@ -136,6 +136,7 @@ enum lq_code lq_snapshot_refit(struct lq_snapshot *snapshot, const struct lq_hoo
     LQ_TRY(hooks->refit(&snapshot->catalog, &snapshot->fits, &fits, err));
     snapshot->catalog.fits = snapshot->fits;
     snapshot->catalog.fit_count = fits;
+    snapshot->catalog.fitted_at = time(NULL);
     return LQ_OK;
 }
 

@@ -39,6 +39,9 @@ void lq_store_release(struct lq_store *store, const struct lq_catalog *catalog);
 /* Points that were stored or deleted since `catalog` was read: fits and lists from it lack them. */
 int64_t lq_store_pending_points(struct lq_store *store, const struct lq_catalog *catalog);
 
+/* Changes that wait for the writer now. */
+size_t lq_store_waiting_changes(struct lq_store *store);
+
 /* LQ_OK when the database can be written, read and is whole enough to serve, and the catalog
  * follows it. */
 LQ_MUST_USE enum lq_code lq_store_ready(struct lq_store *store, struct lq_error *err);
@@ -72,11 +75,12 @@ struct lq_batch {
 
 /* Stores a batch, all or nothing, durable on return; fits and lists follow soon after. `ids` has
  * room for `count` ids of LQ_ID_MAX. A point equal in every respect to a stored one gets that one's
- * id and counts in `duplicates`. A key seen before with the same digest answers the first answer
+ * id and counts in `duplicates`; `inserted` (or NULL): points that this call has added, none for a
+ * key seen before. A key seen before with the same digest answers the first answer
  * again; with another digest LQ_ECONFLICT. */
 LQ_MUST_USE enum lq_code lq_store_add_points(struct lq_store *store, const struct lq_batch *batch,
                                              char (*ids)[LQ_ID_MAX], size_t *duplicates,
-                                             struct lq_error *err);
+                                             size_t *inserted, struct lq_error *err);
 /* A point as the database holds it. */
 struct lq_stored_point {
     struct lq_point point; /* completed from a catalog */

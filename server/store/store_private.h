@@ -15,6 +15,7 @@
 struct lq_effect {
     bool catalog; /* models, GPUs, prices or laws: who changed them reads them with the next call */
     int64_t inserted; /* points */
+    int64_t repeated; /* points that came and were there */
     int64_t deleted;
     int64_t judged; /* exclusions and confirmations that came or went */
 };

@@ -9,8 +9,8 @@
  * long as gathering them takes no longer than that. Nobody waits for others to come. */
 enum { GROUP_MAX = 100, GATHER_MS = 5 };
 
-/* Requests are answered by at most LQ_THREADS_MAX threads, each waiting for one change. */
-enum { WAITING_MAX = 1024 };
+/* Each thread that answers requests waits for one change: half of the most threads there may be. */
+enum { WAITING_MAX = 128 };
 
 /* The changes of one transaction. */
 struct group {
@@ -62,6 +62,7 @@ static enum lq_code make(struct lq_store *store, struct lq_pending *pending, str
     group->made++;
     group->effect.catalog = group->effect.catalog || pending->effect.catalog;
     group->effect.inserted += pending->effect.inserted;
+    group->effect.repeated += pending->effect.repeated;
     group->effect.deleted += pending->effect.deleted;
     group->effect.judged += pending->effect.judged;
     return LQ_OK;
@@ -95,6 +96,8 @@ static enum lq_code commit(struct lq_store *store, const struct group *group, st
     const enum lq_code code = lq_database_commit(store->database, err);
     if (code == LQ_OK) {
         lq_metrics_observe(LQ_DISTRIBUTION_COMMIT_S, lq_clock_s() - start_s);
+        lq_metrics_count(LQ_COUNT_POINTS_STORED, (uint64_t)group->effect.inserted);
+        lq_metrics_count(LQ_COUNT_POINTS_DUPLICATE, (uint64_t)group->effect.repeated);
     } else {
         lq_metrics_count(LQ_COUNT_WRITE_FAILURES, 1);
     }
@@ -252,4 +255,13 @@ enum lq_code lq_store_write(struct lq_store *store, lq_change change, void *cont
     pthread_cond_signal(&writer->left);
     pthread_mutex_unlock(&writer->lock);
     return code;
+}
+
+size_t lq_store_waiting_changes(struct lq_store *store)
+{
+    struct lq_writer *writer = &store->writer;
+    pthread_mutex_lock(&writer->lock);
+    const size_t waiting = writer->waiting;
+    pthread_mutex_unlock(&writer->lock);
+    return waiting;
 }

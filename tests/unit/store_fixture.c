@@ -111,7 +111,7 @@ enum lq_code post_points(struct lq_store *store, int first, size_t count, const 
                                    .token_id = "tester",
                                    .token_name = "tester"};
     struct lq_error err = {0};
-    enum lq_code code = lq_store_add_points(store, &batch, ids, duplicates, &err);
+    enum lq_code code = lq_store_add_points(store, &batch, ids, duplicates, NULL, &err);
     free(points);
     return code;
 }

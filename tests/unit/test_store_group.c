@@ -46,8 +46,8 @@ static void *post_all(void *context)
         const struct lq_batch batch = {
             .points = &point, .count = 1, .token_id = "tester", .token_name = "tester"};
         size_t duplicates = 0;
-        poster->code[i] =
-            lq_store_add_points(store, &batch, &poster->ids[i], &duplicates, &(struct lq_error){0});
+        poster->code[i] = lq_store_add_points(store, &batch, &poster->ids[i], &duplicates, NULL,
+                                              &(struct lq_error){0});
     }
     return NULL;
 }

@@ -173,7 +173,7 @@ START_TEST(how_it_was_trained_comes_back_from_the_store)
                                    .body_digest = "",
                                    .token_id = "tester",
                                    .token_name = "tester"};
-    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &err), LQ_OK);
+    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, NULL, &err), LQ_OK);
     settle(store);
     lq_store_release(store, catalog);
     catalog = lq_store_acquire(store);

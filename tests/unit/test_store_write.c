@@ -63,7 +63,8 @@ START_TEST(a_point_on_a_named_distribution_gets_its_row_length)
     strcpy(run->lengths, "xia2024-cs");
     const struct lq_batch batch = {
         .points = &posted, .count = 1, .token_id = "tester", .token_name = "tester"};
-    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &(struct lq_error){0}), LQ_OK);
+    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, NULL, &(struct lq_error){0}),
+                LQ_OK);
     settle(store);
     const struct lq_catalog *catalog = lq_store_acquire(store);
     const double row_tokens = catalog->points[SHIPPED].conditions.row_tokens;
@@ -91,7 +92,7 @@ START_TEST(equal_points_are_duplicates_with_one_id)
     const struct lq_new_point twice[2] = {make_point(9), make_point(9)};
     const struct lq_batch batch = {
         .points = twice, .count = 2, .token_id = "tester", .token_name = "tester"};
-    assert_code(lq_store_add_points(store, &batch, again, &duplicates, &(struct lq_error){0}),
+    assert_code(lq_store_add_points(store, &batch, again, &duplicates, NULL, &(struct lq_error){0}),
                 LQ_OK);
     ck_assert_uint_eq(duplicates, 1);
     ck_assert_str_eq(again[0], again[1]);
@@ -113,7 +114,8 @@ START_TEST(points_that_differ_in_any_way_are_not_duplicates)
     strcpy(points[7].point.identity.stack, "hf-2024");
     const struct lq_batch batch = {
         .points = points, .count = 8, .token_id = "tester", .token_name = "tester"};
-    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &(struct lq_error){0}), LQ_OK);
+    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, NULL, &(struct lq_error){0}),
+                LQ_OK);
     ck_assert_uint_eq(duplicates, 0);
 }
 END_TEST
@@ -146,7 +148,8 @@ START_TEST(a_key_with_another_body_is_a_conflict_but_not_for_another_token)
                                    .body_digest = "other",
                                    .token_id = "somebody else",
                                    .token_name = "somebody else"};
-    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &(struct lq_error){0}), LQ_OK);
+    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, NULL, &(struct lq_error){0}),
+                LQ_OK);
 }
 END_TEST
 
@@ -160,7 +163,7 @@ START_TEST(a_batch_with_one_bad_point_stores_none)
                                    .body_digest = "d",
                                    .token_id = "tester",
                                    .token_name = "tester"};
-    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &(struct lq_error){0}),
+    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, NULL, &(struct lq_error){0}),
                 LQ_ESTORE);
     ck_assert_uint_eq(count_points(store), SHIPPED);
     lq_store_close(store);
@@ -249,7 +252,7 @@ START_TEST(points_of_several_settings_keep_their_own)
     }
     const struct lq_batch batch = {
         .points = points, .count = 5, .token_id = "tok", .token_name = "t", .body_digest = ""};
-    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, &err), LQ_OK);
+    assert_code(lq_store_add_points(store, &batch, ids, &duplicates, NULL, &err), LQ_OK);
     settle(store);
     const struct lq_catalog *catalog = lq_store_acquire(store);
     for (size_t i = 0; i < 5; i++) {
