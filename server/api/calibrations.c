@@ -56,6 +56,20 @@ static void name_source(const char *token_name, char source[LQ_ID_MAX])
     }
 }
 
+/* A point with both of its rates, whichever was given. */
+static struct lq_point completed(const struct lq_point *given)
+{
+    struct lq_point point = *given;
+    const double rows = (double)point.conditions.batch_size * point.conditions.queries_per_row *
+                        (double)point.identity.layout.data;
+    if (point.queries_per_s > 0.0) {
+        point.step_time_s = rows / point.queries_per_s;
+    } else if (point.step_time_s > 0.0) {
+        point.queries_per_s = rows / point.step_time_s;
+    }
+    return point;
+}
+
 static void decode_points(const struct lq_call *call, const json_t *list, struct batch *batch)
 {
     const struct lq_lookup lookup = lq_catalog_lookup(call->catalog);
@@ -76,25 +90,13 @@ static void decode_points(const struct lq_call *call, const json_t *list, struct
         }
         batch->points[i].point = decoded->point;
         batch->points[i].measured_at = decoded->measured_at;
+        const struct lq_point point = completed(&decoded->point);
+        batch->points[i].implausible = !lq_point_is_plausible(call->catalog, &point);
         batch->points[i].document = lq_dump_canonical(item, &size);
         if (batch->points[i].document == NULL) {
             lq_faults_add(call->faults, LQ_EINTERNAL, NULL, "out of memory");
         }
     }
-}
-
-/* A point with both of its rates, whichever was given. */
-static struct lq_point completed(const struct lq_point *given)
-{
-    struct lq_point point = *given;
-    const double rows = (double)point.conditions.batch_size * point.conditions.queries_per_row *
-                        (double)point.identity.layout.data;
-    if (point.queries_per_s > 0.0) {
-        point.step_time_s = rows / point.queries_per_s;
-    } else if (point.step_time_s > 0.0) {
-        point.queries_per_s = rows / point.step_time_s;
-    }
-    return point;
 }
 
 /* How far new points are from the fit of their own identity, made without them: for the metrics.
@@ -121,15 +123,13 @@ static void observe_drift(const struct lq_catalog *catalog, const struct batch *
 
 /* The receipt: ids in the order of the points, and those that physics rules out: they are kept, and
  * no fit rests on them. Whether one lies far off all others is only known with the next fits. */
-static json_t *receipt_encode(const struct lq_call *call, const struct batch *batch,
-                              size_t duplicates)
+static json_t *receipt_encode(const struct batch *batch, size_t duplicates)
 {
     json_t *ids = json_array();
     json_t *implausible = json_array();
     for (size_t i = 0; i < batch->count; i++) {
-        const struct lq_point point = completed(&batch->points[i].point);
         json_array_append_new(ids, json_string(batch->ids[i]));
-        if (!lq_point_is_plausible(call->catalog, &point)) {
+        if (batch->points[i].implausible) {
             json_array_append_new(implausible, json_string(batch->ids[i]));
         }
     }
@@ -137,19 +137,44 @@ static json_t *receipt_encode(const struct lq_call *call, const struct batch *ba
                      "implausible", implausible);
 }
 
-static enum lq_code store_batch(struct lq_call *call, struct batch *batch, struct lq_reply *reply)
+static json_t *lines_encode(const char *lines)
 {
-    const struct lq_request *request = call->request;
-    char digest[LQ_SHA256_HEX] = ""; /* compared under a key alone */
-    if (request->idempotency_key != NULL) {
-        lq_sha256_hex(request->body, request->body_size, digest);
+    json_t *list = json_array();
+    for (; *lines != '\0'; lines += strcspn(lines, "\n") + 1) {
+        json_array_append_new(list, json_stringn(lines, strcspn(lines, "\n")));
     }
-    const struct lq_batch stored = {.points = batch->points,
-                                    .count = batch->count,
-                                    .idempotency_key = request->idempotency_key,
-                                    .body_digest = digest,
-                                    .token_id = request->token_id,
-                                    .token_name = request->token_name};
+    return list;
+}
+
+/* The first answer again, where the key and the body came before. `*reply` has a status then. */
+static enum lq_code answer_again(struct lq_call *call, const struct lq_batch *posted,
+                                 struct lq_reply *reply)
+{
+    struct lq_batch_answer answer;
+    struct lq_error err = {0};
+    if (lq_store_find_answer(call->store, posted, &answer, &err) != LQ_OK) {
+        return lq_call_fail(call, &err);
+    }
+    enum lq_code code = LQ_OK;
+    if (answer.ids != NULL) {
+        json_t *ids = lines_encode(answer.ids);
+        lq_metrics_count(LQ_COUNT_POINTS_DUPLICATE, json_array_size(ids));
+        code = lq_reply_json(call,
+                             json_pack("{s:o, s:I, s:o}", "ids", ids, "duplicates",
+                                       (json_int_t)answer.duplicates, "implausible",
+                                       lines_encode(answer.implausible)),
+                             201, reply);
+    }
+    lq_batch_answer_free(&answer);
+    return code;
+}
+
+static enum lq_code store_batch(struct lq_call *call, const struct lq_batch *posted,
+                                struct batch *batch, struct lq_reply *reply)
+{
+    struct lq_batch stored = *posted;
+    stored.points = batch->points;
+    stored.count = batch->count;
     size_t duplicates = 0;
     size_t inserted = 0;
     struct lq_error err = {0};
@@ -160,7 +185,7 @@ static enum lq_code store_batch(struct lq_call *call, struct batch *batch, struc
     if (inserted == batch->count) { /* a fit may rest on what was there already */
         observe_drift(call->catalog, batch);
     }
-    return lq_reply_json(call, receipt_encode(call, batch, duplicates), 201, reply);
+    return lq_reply_json(call, receipt_encode(batch, duplicates), 201, reply);
 }
 
 /* The points of a body; their documents outlive it. */
@@ -212,12 +237,25 @@ static enum lq_code check_key(struct lq_call *call)
 enum lq_code lq_calibrations_post(struct lq_call *call, struct lq_reply *reply)
 {
     LQ_TRY(check_key(call));
+    const struct lq_request *request = call->request;
+    char digest[LQ_SHA256_HEX] = ""; /* compared under a key alone */
+    const struct lq_batch posted = {.idempotency_key = request->idempotency_key,
+                                    .body_digest = digest,
+                                    .token_id = request->token_id,
+                                    .token_name = request->token_name};
+    if (request->idempotency_key != NULL) {
+        lq_sha256_hex(request->body, request->body_size, digest);
+        LQ_TRY(answer_again(call, &posted, reply));
+        if (reply->body != NULL) {
+            return LQ_OK;
+        }
+    }
     struct batch batch = {.count = 0};
     lq_turns_take(call->turns);
     enum lq_code code = decode_body(call, &batch);
     lq_turns_give(call->turns);
     if (code == LQ_OK) {
-        code = store_batch(call, &batch, reply);
+        code = store_batch(call, &posted, &batch, reply);
     }
     batch_free(&batch);
     return code;

@@ -1,5 +1,5 @@
 /* Backups: which file one may go to, and the steps from a copy to a file that is sure to be whole.
- * How pages are copied stands in statement.c. */
+ * How pages are copied stands in database.c. */
 #include "server/store/backup.h"
 
 #include "migrations/embed.h"
@@ -30,20 +30,87 @@ static enum lq_code fail(const char *file, const char *what, struct lq_error *er
     return lq_fail(err, LQ_ESTORE, NULL, "%s: %s: %s", file, what, strerror(errno));
 }
 
-/* Whether `file` is the database or one of the files that the engine keeps beside it. */
-static bool belongs_to(const char *path, const struct stat *file)
+/* What the engine keeps beside a database, by the database's name, which is the first. */
+static const char *const SUFFIXES[] = {"", "-wal", "-shm", "-journal"};
+enum { SUFFIX_COUNT = sizeof SUFFIXES / sizeof SUFFIXES[0] };
+
+static bool is_same(const struct stat *a, const struct stat *b)
 {
-    static const char *const SUFFIXES[] = {"", "-wal", "-shm", "-journal"};
-    for (size_t i = 0; i < sizeof SUFFIXES / sizeof SUFFIXES[0]; i++) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+static void directory_of(const char *path, char directory[PATH_MAX])
+{
+    const int size = (int)(last_part(path) - path);
+    snprintf(directory, PATH_MAX, "%.*s", size > 0 ? size : 1, size > 0 ? path : ".");
+}
+
+/* Whether `place` is the database or one of the files beside it, be it there or not. */
+static bool belongs_to(const char *path, const char *place)
+{
+    struct stat held;
+    struct stat named;
+    char directories[2][PATH_MAX];
+    directory_of(path, directories[0]);
+    directory_of(place, directories[1]);
+    const bool together = stat(directories[0], &held) == 0 && stat(directories[1], &named) == 0 &&
+                          is_same(&held, &named);
+    for (size_t i = 0; i < SUFFIX_COUNT; i++) {
         char name[PATH_MAX];
-        struct stat status;
-        const int size = snprintf(name, sizeof name, "%s%s", path, SUFFIXES[i]);
-        if (size < (int)sizeof name && stat(name, &status) == 0 && status.st_dev == file->st_dev &&
-            status.st_ino == file->st_ino) {
+        if (snprintf(name, sizeof name, "%s%s", path, SUFFIXES[i]) >= (int)sizeof name) {
+            continue;
+        }
+        if ((together && strcmp(last_part(name), last_part(place)) == 0) ||
+            (stat(name, &held) == 0 && stat(place, &named) == 0 && is_same(&held, &named))) {
             return true;
         }
     }
     return false;
+}
+
+/* Whether another process has the database in the file open: the engine keeps a lock on bytes of
+ * it for as long (SQLite's file format, section 4). */
+static bool is_in_use(const char *file)
+{
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0x40000000, .l_len = 512};
+    const int opened = open(file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (opened < 0) {
+        return false;
+    }
+    const bool used = fcntl(opened, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    close(opened);
+    return used;
+}
+
+/* What another database has left beside the file would be taken for the backup's own and played
+ * into it: it goes where the file may be replaced, and is told where not. */
+static enum lq_code clear_beside(const char *file, bool replace, struct lq_error *err)
+{
+    for (size_t i = 1; i < SUFFIX_COUNT; i++) {
+        char name[PATH_MAX];
+        struct stat status;
+        if (snprintf(name, sizeof name, "%s%s", file, SUFFIXES[i]) >= (int)sizeof name) {
+            return lq_fail(err, LQ_ECONFLICT, NULL, "the path of the backup is too long");
+        }
+        if (lstat(name, &status) != 0) {
+            continue;
+        }
+        if (!replace) {
+            return lq_fail(err, LQ_ECONFLICT, NULL,
+                           "%s: is there already, of another database; --force removes it", name);
+        }
+        if (unlink(name) != 0) {
+            return fail(name, "cannot be removed", err);
+        }
+    }
+    return LQ_OK;
 }
 
 /* Refuses a place that holds anything but nothing or, where it may be replaced, a plain file. */
@@ -51,6 +118,9 @@ static enum lq_code check_place(const struct backup *backup, const char *place, 
                                 struct lq_error *err)
 {
     struct stat status;
+    if (belongs_to(backup->path, place)) {
+        return lq_fail(err, LQ_ECONFLICT, NULL, "%s: belongs to the database itself", place);
+    }
     if (lstat(place, &status) != 0) {
         return errno == ENOENT ? LQ_OK : fail(place, "cannot be a backup", err);
     }
@@ -60,8 +130,8 @@ static enum lq_code check_place(const struct backup *backup, const char *place, 
                        : S_ISLNK(status.st_mode) ? "a symbolic link"
                                                  : "not a regular file");
     }
-    if (belongs_to(backup->path, &status)) {
-        return lq_fail(err, LQ_ECONFLICT, NULL, "%s: belongs to the database itself", place);
+    if (is_in_use(place)) {
+        return lq_fail(err, LQ_ECONFLICT, NULL, "%s: is the database of a running server", place);
     }
     return replace ? LQ_OK
                    : lq_fail(err, LQ_ECONFLICT, NULL, "%s: is there already; --force replaces it",
@@ -108,12 +178,7 @@ static enum lq_code copy(const struct backup *backup, struct lq_error *err)
 static enum lq_code flush_directory(const char *file, struct lq_error *err)
 {
     char directory[PATH_MAX];
-    snprintf(directory, sizeof directory, "%s", file);
-    char *slash = strrchr(directory, '/');
-    strcpy(slash == NULL        ? directory
-           : slash == directory ? slash + 1
-                                : slash,
-           slash == NULL ? "." : "");
+    directory_of(file, directory);
     const int opened = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const bool flushed = opened >= 0 && fsync(opened) == 0;
     enum lq_code code = flushed ? LQ_OK : fail(directory, "cannot be flushed", err);
@@ -128,6 +193,7 @@ static enum lq_code flush_directory(const char *file, struct lq_error *err)
 static enum lq_code name_copy(const struct backup *backup, struct lq_error *err)
 {
     LQ_TRY(check_place(backup, backup->file, backup->force, err));
+    LQ_TRY(clear_beside(backup->file, backup->force, err));
     int failed = renameat2(AT_FDCWD, backup->partial, AT_FDCWD, backup->file,
                            backup->force ? 0 : RENAME_NOREPLACE);
     if (failed != 0 && errno == EINVAL) {

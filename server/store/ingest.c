@@ -152,37 +152,81 @@ static enum lq_code read_ids(const char *lines, struct ingest *ingest, struct lq
     return LQ_OK;
 }
 
-/* Answers from the receipt of an earlier call with this key, if there is one. */
+/* The receipt of an earlier call with this key, if there is one. */
+static enum lq_code find_receipt(struct lq_database *database, const struct lq_batch *batch,
+                                 struct lq_statement **statement, bool *found, struct lq_error *err)
+{
+    static const char FIND_RECEIPT[] =
+        "SELECT body_digest_hex, calibration_ids_lines, duplicates_count, implausible_ids_lines"
+        " FROM receipts WHERE token_id = ?1 AND idempotency_key = ?2";
+    LQ_TRY(lq_statement_open(database, FIND_RECEIPT, statement, err));
+    lq_bind_text(*statement, 1, batch->token_id);
+    lq_bind_text(*statement, 2, batch->idempotency_key);
+    LQ_TRY(lq_statement_step(*statement, found, err));
+    return !*found || strcmp(lq_column_text(*statement, 0), batch->body_digest) == 0
+               ? LQ_OK
+               : lq_fail(err, LQ_ECONFLICT, NULL,
+                         "the Idempotency-Key \"%s\" was used before, with another body",
+                         batch->idempotency_key);
+}
+
+/* Answers a batch that came while an equal one was on its way. */
 static enum lq_code replay(struct lq_database *database, struct ingest *ingest, bool *replayed,
                            struct lq_error *err)
 {
-    static const char FIND_RECEIPT[] =
-        "SELECT body_digest_hex, calibration_ids_lines, duplicates_count FROM receipts"
-        " WHERE token_id = ?1 AND idempotency_key = ?2";
-    const struct lq_batch *batch = ingest->batch;
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
-    LQ_TRY(lq_statement_open(database, FIND_RECEIPT, &statement, err));
-    lq_bind_text(statement, 1, batch->token_id);
-    lq_bind_text(statement, 2, batch->idempotency_key);
-    LQ_TRY(lq_statement_step(statement, replayed, err));
+    LQ_TRY(find_receipt(database, ingest->batch, &statement, replayed, err));
     if (!*replayed) {
         return LQ_OK;
-    }
-    if (strcmp(lq_column_text(statement, 0), batch->body_digest) != 0) {
-        return lq_fail(err, LQ_ECONFLICT, NULL,
-                       "the Idempotency-Key \"%s\" was used before, with another body",
-                       batch->idempotency_key);
     }
     ingest->duplicates = (size_t)lq_column_count(statement, 2);
     return read_ids(lq_column_text(statement, 1), ingest, err);
 }
 
+static enum lq_code read_answer(struct lq_database *database, const struct lq_batch *batch,
+                                struct lq_batch_answer *answer, struct lq_error *err)
+{
+    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    bool found = false;
+    LQ_TRY(find_receipt(database, batch, &statement, &found, err));
+    if (!found) {
+        return LQ_OK;
+    }
+    answer->duplicates = (size_t)lq_column_count(statement, 2);
+    answer->ids = strdup(lq_column_text(statement, 1));
+    answer->implausible = strdup(lq_column_text(statement, 3));
+    return answer->ids != NULL && answer->implausible != NULL
+               ? LQ_OK
+               : lq_fail(err, LQ_ESTORE, NULL, "out of memory");
+}
+
+enum lq_code lq_store_find_answer(struct lq_store *store, const struct lq_batch *batch,
+                                  struct lq_batch_answer *answer, struct lq_error *err)
+{
+    *answer = (struct lq_batch_answer){.ids = NULL};
+    struct lq_database *reader = lq_store_lock_reader(store);
+    const enum lq_code code = read_answer(reader, batch, answer, err);
+    lq_store_unlock_reader(store);
+    if (code != LQ_OK) {
+        lq_batch_answer_free(answer);
+    }
+    return code;
+}
+
+void lq_batch_answer_free(struct lq_batch_answer *answer)
+{
+    free(answer->ids);
+    free(answer->implausible);
+    *answer = (struct lq_batch_answer){.ids = NULL};
+}
+
 static enum lq_code insert_receipt(struct lq_database *database, const struct ingest *ingest,
-                                   const char *lines, struct lq_error *err)
+                                   const char *lines, const char *implausible, struct lq_error *err)
 {
     static const char INSERT_RECEIPT[] =
         "INSERT INTO receipts (token_id, idempotency_key, body_digest_hex,"
-        " calibration_ids_lines, duplicates_count, stored_at_utc) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        " calibration_ids_lines, duplicates_count, stored_at_utc, implausible_ids_lines)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
     LQ_TRY(lq_statement_open(database, INSERT_RECEIPT, &statement, err));
     char now[LQ_UTC_MAX];
@@ -193,22 +237,30 @@ static enum lq_code insert_receipt(struct lq_database *database, const struct in
     lq_bind_text(statement, 4, lines);
     lq_bind_count(statement, 5, (int64_t)ingest->duplicates);
     lq_bind_text(statement, 6, now);
+    lq_bind_text(statement, 7, implausible);
     return lq_statement_run(statement, err);
 }
 
 static enum lq_code keep_receipt(struct lq_database *database, const struct ingest *ingest,
                                  struct lq_error *err)
 {
-    char *lines = malloc(ingest->batch->count * LQ_ID_MAX + 1);
+    const struct lq_batch *batch = ingest->batch;
+    const size_t room = batch->count * LQ_ID_MAX + 1;
+    char *lines = malloc(2 * room);
     if (lines == NULL) {
         return lq_fail(err, LQ_ESTORE, NULL, "out of memory");
     }
+    char *implausible = lines + room;
     char *end = lines;
-    for (size_t i = 0; i < ingest->batch->count; i++) {
+    char *implausible_end = implausible;
+    for (size_t i = 0; i < batch->count; i++) {
         end = stpcpy(stpcpy(end, ingest->ids[i]), "\n");
+        if (batch->points[i].implausible) {
+            implausible_end = stpcpy(stpcpy(implausible_end, ingest->ids[i]), "\n");
+        }
     }
-    *end = '\0';
-    enum lq_code code = insert_receipt(database, ingest, lines, err);
+    *end = *implausible_end = '\0';
+    enum lq_code code = insert_receipt(database, ingest, lines, implausible, err);
     free(lines);
     return code;
 }

@@ -1,4 +1,5 @@
-/* Deletes calibrations whose time is over. When that is done is up to main. */
+/* Deletes calibrations whose time is over, and the answers to batches. When that is done is up to
+ * main. */
 #include "server/store/retention.h"
 
 #include "server/store/rows.h"
@@ -15,6 +16,18 @@ struct expiry {
     size_t deleted;
 };
 
+/* Nobody repeats a batch after so long; were it repeated, its points would come back as new ones.
+ */
+static enum lq_code forget_answers(struct lq_database *database, const struct expiry *expiry,
+                                   struct lq_error *err)
+{
+    struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
+    LQ_TRY(lq_statement_open(database, "DELETE FROM receipts WHERE stored_at_utc < ?1", &statement,
+                             err));
+    lq_bind_text(statement, 1, expiry->before);
+    return lq_statement_run(statement, err);
+}
+
 static enum lq_code expire(struct lq_database *database, void *context, struct lq_effect *effect,
                            struct lq_error *err)
 {
@@ -28,6 +41,7 @@ static enum lq_code expire(struct lq_database *database, void *context, struct l
     LQ_TRY(lq_statement_run(statement, err));
     expiry->deleted = (size_t)lq_database_changes(database);
     effect->deleted = (int64_t)expiry->deleted;
+    LQ_TRY(forget_answers(database, expiry, err));
     return expiry->deleted > 0 ? lq_settings_sweep(database, err) : LQ_OK;
 }
 

@@ -124,7 +124,7 @@ static enum lq_code probe(struct lq_database *database, void *context, struct lq
         database, "UPDATE seed_state SET write_probes_count = write_probes_count + 1", err);
 }
 
-static enum lq_code check_readable(struct lq_store *store, struct lq_error *err)
+enum lq_code lq_store_in_place(const struct lq_store *store, struct lq_error *err)
 {
     const char *path = lq_database_path(store->reader);
     struct stat status;
@@ -134,12 +134,19 @@ static enum lq_code check_readable(struct lq_store *store, struct lq_error *err)
     if (status.st_dev != store->device || status.st_ino != store->inode) {
         return lq_fail(err, LQ_ESTORE, NULL, "%s: another file stands in its place", path);
     }
+    return LQ_OK;
+}
+
+static enum lq_code check_readable(struct lq_store *store, struct lq_error *err)
+{
+    LQ_TRY(lq_store_in_place(store, err));
     int64_t seeds = 0;
     struct lq_database *reader = lq_store_lock_reader(store);
     enum lq_code code = lq_database_number(reader, "SELECT count(*) FROM seed_state", &seeds, err);
     lq_store_unlock_reader(store);
     if (code == LQ_OK && seeds != 1) {
-        return lq_fail(err, LQ_ESTORE, NULL, "%s: holds no catalog", path);
+        return lq_fail(err, LQ_ESTORE, NULL, "%s: holds no catalog",
+                       lq_database_path(store->reader));
     }
     return code;
 }

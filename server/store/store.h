@@ -62,6 +62,7 @@ struct lq_new_point {
     struct lq_point point;   /* id is assigned by the store; source, dataset may be "" */
     const char *document;    /* the point as posted, one line of JSON, borrowed */
     const char *measured_at; /* RFC 3339 or "" */
+    bool implausible;        /* what the answer says of it */
 };
 
 struct lq_batch {
@@ -81,6 +82,18 @@ struct lq_batch {
 LQ_MUST_USE enum lq_code lq_store_add_points(struct lq_store *store, const struct lq_batch *batch,
                                              char (*ids)[LQ_ID_MAX], size_t *duplicates,
                                              size_t *inserted, struct lq_error *err);
+/* The answer to a batch that came under a key: one id a line, in the order of its points. */
+struct lq_batch_answer {
+    char *ids; /* new (free()); NULL: nothing came under the key */
+    char *implausible;
+    size_t duplicates;
+};
+/* The first answer to a batch with this key and digest, whatever the catalog holds by now. Errors:
+ * LQ_ECONFLICT (the key came with another digest), LQ_ESTORE. */
+LQ_MUST_USE enum lq_code lq_store_find_answer(struct lq_store *store, const struct lq_batch *batch,
+                                              struct lq_batch_answer *answer, struct lq_error *err);
+void lq_batch_answer_free(struct lq_batch_answer *answer);
+
 /* A point as the database holds it. */
 struct lq_stored_point {
     struct lq_point point; /* completed from a catalog */

@@ -87,6 +87,9 @@ struct lq_store {
     atomic_uint revocations;  /* of tokens, by this process */
 };
 
+/* Errors: LQ_ESTORE (the file is gone, or another one stands in its place). */
+LQ_MUST_USE enum lq_code lq_store_in_place(const struct lq_store *store, struct lq_error *err);
+
 /* The only way anything is written: hands the change to the writer and waits until it is durable,
  * and where it changes the catalog until that is the current one. Any failure leaves both the
  * database and the catalog as they were. LQ_EBUSY: too many wait already. */

@@ -71,6 +71,7 @@ static enum lq_code make(struct lq_store *store, struct lq_pending *pending, str
 static enum lq_code make_all(struct lq_store *store, struct group *group, struct lq_error *err)
 {
     struct lq_pending *pending = group->first;
+    LQ_TRY(lq_store_in_place(store, err));           /* else the commit would be durable and lost */
     LQ_TRY(lq_database_begin(store->database, err)); /* may wait for another process */
     group->begun_ms = lq_clock_ms();
     while (pending != NULL) {

@@ -107,6 +107,7 @@ def case_a_backup_never_goes_to_the_database_a_directory_or_a_link(server):
     size = os.stat(server.db).st_size
     for place, part in ((server.db, "belongs to the database itself"),
                         (server.db + "-wal", "belongs to the database itself"),
+                        (server.db + "-journal", "belongs to the database itself"),
                         (second_name, "belongs to the database itself"),
                         (folder, "is a directory"), (link, "is a symbolic link"),
                         (beside(server, "missing/x.db"), "No such file"),
@@ -115,6 +116,41 @@ def case_a_backup_never_goes_to_the_database_a_directory_or_a_link(server):
     os.unlink(second_name)
     assert os.stat(server.db).st_size >= size and not os.path.exists(link)
     assert check(server, server.db).returncode == 0
+
+
+def case_what_another_database_left_is_never_played_into_a_backup(server):
+    ids = post(server, points(source="whole"))["ids"]
+    other = Server(server.program).start()
+    try:
+        post(other, points(source="lost"))
+        refused(backup(server, other.db, "--force"), "is the database of a running server")
+        other.stop(signal.SIGKILL)
+        assert os.path.getsize(other.db + "-wal") > 0, "nothing to play"
+        os.unlink(other.db)
+        refused(backup(server, other.db), "of another database; --force removes it")
+        done = backup(server, other.db, "--force")
+        assert done.returncode == 0 and not os.path.exists(other.db + "-wal"), done
+        assert check(server, other.db).returncode == 0
+        other.start()
+        listed = other.get("/v1/calibrations?source=whole").json["calibrations"]
+        assert [one["id"] for one in listed] == ids, listed
+        assert not other.get("/v1/calibrations?source=lost").json["calibrations"]
+    finally:
+        other.close()
+
+
+def case_nothing_is_acknowledged_once_another_file_stands_in_the_databases_place(server):
+    other = Server(server.program).start()
+    try:
+        post(other, points())
+        copy = beside(server, "instead.db")
+        assert backup(server, copy).returncode == 0
+        os.replace(copy, other.db)
+        answer = other.post("/v1/calibrations", {"points": points(source="later")}, bearer(other))
+        assert answer.status == 503, answer
+        assert other.get("/readyz").status == 503
+    finally:
+        other.close()
 
 
 def case_the_partial_file_is_never_the_database(server):
@@ -263,6 +299,23 @@ def case_posted_calibrations_go_when_their_time_is_over_and_shipped_ones_never(s
             other.stop()
         finally:
             other.close()
+
+
+def case_answers_under_a_key_go_with_the_time_of_points(server):
+    post(server, points(), **{"Idempotency-Key": "old-one"})
+    path = edited(server, "answered.db", "UPDATE receipts SET stored_at_utc = '2001-01-01T00:00:00Z'")
+    other = Server(server.program, ["--calibration-retention-days", "9000"])
+    try:
+        pathlib.Path(other.db).write_bytes(pathlib.Path(path).read_bytes())
+        other.start()
+        other.settle()
+        other.stop()
+        with sqlite3.connect(other.db) as database:
+            (left,) = database.execute("SELECT count(*) FROM receipts").fetchone()
+        database.close()
+        assert left == 0, left
+    finally:
+        other.close()
 
 
 def settings_of(server, name):

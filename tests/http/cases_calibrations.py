@@ -191,6 +191,27 @@ def case_an_idempotency_key_replays_the_first_answer(server):
 
 
 @clean
+def case_a_key_replays_its_answer_whatever_the_catalog_holds_by_then(server):
+    catalog = server.bearer("catalog:write")
+    gpu = {"architecture": "ampere", "memory_bytes": 8e10, "memory_bandwidth_bytes_per_s": 2e10,
+           "fp16_flop_per_s": 3e12}
+    config = server.get("/v1/models/llama-3.1-8b").json["config"]
+
+    assert server.put("/v1/gpus/slow-one", gpu, catalog).status == 201
+    assert server.put("/v1/models/own-llama", config, catalog).status == 201
+    batch = [{**POINT, "model": "own-llama", "gpu": "slow-one", "step_time_s": 0.05}]
+    key = {"Idempotency-Key": "retry-3"}
+    first = post(server, batch, **key)
+    assert first["implausible"] == first["ids"], first
+    remove(server, first["ids"])
+    assert server.delete("/v1/models/own-llama", catalog).status == 204
+    assert server.delete("/v1/gpus/slow-one", catalog).status == 204
+    assert post(server, batch, **key) == first
+    expect_problem(server.post("/v1/calibrations", {"points": batch}, bearer(server)), 400,
+                   "unknown-reference", "/points/0/model")
+
+
+@clean
 def case_a_refused_batch_does_not_use_up_its_key(server):
     key = {"Idempotency-Key": "retry-2"}
     bad = {"points": [{**POINT, "queries_per_s": -1}]}
