@@ -4,7 +4,7 @@
 
 #include "server/api/page.h"
 #include "server/api/prices.h"
-#include "server/json/catalog.h"
+#include "server/json/member.h"
 #include "server/store/price_lists.h"
 #include "server/store/store.h"
 
@@ -23,7 +23,7 @@ json_t *lq_price_list_encode(const struct lq_price_list *list)
     json_object_set_new(object, "content_sha256", json_string(list->digest));
     json_object_set_new(object, "posted_by", json_string(list->posted_by));
     json_object_set_new(object, "stored_at", json_string(list->stored_at));
-    json_object_set_new(object, "ended_at", lq_text_encode(list->ended_at));
+    json_object_set_new(object, "ended_at", lq_text_or_null(list->ended_at));
     return object;
 }
 
