@@ -45,17 +45,6 @@ static json_t *identity_encode(const struct lq_comparison_answer *a, size_t i)
     return o;
 }
 
-static json_t *warnings_encode(uint32_t warnings)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < LQ_WARNING_COUNT; i++) {
-        if ((warnings & (1u << i)) != 0) {
-            json_array_append_new(list, json_string_nocheck(LQ_WARNING_CODES[i]));
-        }
-    }
-    return list;
-}
-
 static json_t *interval_encode(const struct lq_comparison_answer *a, const struct lq_choice *option)
 {
     const struct lq_trial *trial = &a->trials[option->trial];
@@ -94,7 +83,7 @@ static json_t *option_encode(const struct lq_comparison_answer *a, size_t i)
     set_chance(o, "p_in_time", bounds->deadline_s, option->p_in_time);
     set_flag(o, "on_front", option->on_front);
     lq_set_text(o, "basis", LQ_BASIS_NAMES[trial->basis]);
-    json_object_set_new_nocheck(o, "warnings", warnings_encode(trial->warnings));
+    json_object_set_new_nocheck(o, "warnings", lq_warning_codes_encode(trial->warnings));
     return o;
 }
 

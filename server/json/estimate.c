@@ -260,6 +260,17 @@ static void layout_warning_append(json_t *list, const struct lq_quote *quote)
     warning_append(list, LQ_WARNING_CODES[LQ_WARN_LAYOUT], detail);
 }
 
+json_t *lq_warning_codes_encode(uint32_t warnings)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < LQ_WARNING_COUNT; i++) {
+        if ((warnings & (1u << i)) != 0) {
+            json_array_append_new(list, json_string_nocheck(LQ_WARNING_CODES[i]));
+        }
+    }
+    return list;
+}
+
 static json_t *warnings_encode(const struct lq_quote *quote)
 {
     json_t *list = json_array();

@@ -128,17 +128,6 @@ static json_t *bounds_encode(const struct lq_quote *quote)
     return o;
 }
 
-static json_t *warnings_encode(uint32_t warnings)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < LQ_WARNING_COUNT; i++) {
-        if ((warnings & (1u << i)) != 0) {
-            json_array_append_new(list, json_string(LQ_WARNING_CODES[i]));
-        }
-    }
-    return list;
-}
-
 json_t *lq_sweep_point_encode(const struct lq_quote *quote)
 {
     const struct lq_estimate *e = quote->estimate;
@@ -156,7 +145,7 @@ json_t *lq_sweep_point_encode(const struct lq_quote *quote)
     lq_set_whole(o, "memory_bytes", e->total_bytes);
     json_object_set_new(o, "interval", bounds_encode(quote));
     json_object_set_new(o, "basis", json_string(LQ_BASIS_NAMES[e->basis.kind]));
-    json_object_set_new(o, "warnings", warnings_encode(e->warnings));
+    json_object_set_new(o, "warnings", lq_warning_codes_encode(e->warnings));
     return o;
 }
 
