@@ -4,6 +4,7 @@
 
 #include "core/arch/parallelism.h"
 #include "server/json/evidence.h"
+#include "server/json/fit.h"
 #include "server/json/layout.h"
 #include "server/json/member.h"
 #include "server/json/method.h"
@@ -153,25 +154,12 @@ json_t *lq_quote_interval_encode(const struct lq_quote *quote)
     return o;
 }
 
-/* "a, b" -> ["a", "b"] */
-static json_t *sources_encode(const char *sources)
-{
-    json_t *list = json_array();
-    while (*sources != '\0') {
-        const size_t length = strcspn(sources, ",");
-        json_array_append_new(list, json_stringn(sources, length));
-        sources += length;
-        sources += strspn(sources, ", ");
-    }
-    return list;
-}
-
 /* A fit with what it rests on. */
 static void fit_encode(json_t *o, const struct lq_fit *fit)
 {
     lq_set_text(o, "fit", fit != NULL ? fit->id : "");
     lq_set_count(o, "points", fit != NULL ? (int64_t)fit->points : 0);
-    json_object_set_new_nocheck(o, "sources", sources_encode(fit != NULL ? fit->sources : ""));
+    json_object_set_new_nocheck(o, "sources", lq_sources_encode(fit != NULL ? fit->sources : ""));
 }
 
 /* What speaks for the job itself stands in the basis; what the prior was made of stands apart, so
@@ -199,7 +187,7 @@ static json_t *throughput_basis_encode(const struct lq_quote *quote)
     if (e->point != NULL) {
         lq_set_text(o, "point", e->point->id);
         lq_set_count(o, "points", 1);
-        json_object_set_new_nocheck(o, "sources", sources_encode(e->point->source));
+        json_object_set_new_nocheck(o, "sources", lq_sources_encode(e->point->source));
     }
     json_object_set_new_nocheck(o, "memory", basis_encode(&e->memory_basis));
     return o;

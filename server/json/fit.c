@@ -76,14 +76,14 @@ static json_t *prior_encode(const struct lq_fit *fit)
     return o;
 }
 
-static json_t *sources_encode(const char *sources)
+json_t *lq_sources_encode(const char *sources)
 {
     json_t *list = json_array();
     while (*sources != '\0') {
         const size_t length = strcspn(sources, ",");
         json_array_append_new(list, json_stringn(sources, length));
         sources += length;
-        sources += strspn(sources, ",");
+        sources += strspn(sources, ", ");
     }
     return list;
 }
@@ -119,7 +119,7 @@ json_t *lq_fit_encode(const struct lq_fit *fit)
     json_object_set_new(o, "prior", prior_encode(fit));
     json_object_set_new(o, "points", json_integer((json_int_t)fit->points));
     json_object_set_new(o, "newest_point_at", lq_text_or_null(fit->newest_at));
-    json_object_set_new(o, "sources", sources_encode(fit->sources));
+    json_object_set_new(o, "sources", lq_sources_encode(fit->sources));
     if (fit->kind != LQ_FIT_MEMORY) {
         json_object_set_new(o, "rmse_queries_per_s", json_real(fit->rmse_queries_per_s));
     }
