@@ -274,14 +274,5 @@ enum lq_code lq_price_lists_versions(struct lq_call *call, struct lq_reply *repl
 
 enum lq_code lq_price_lists_delete(struct lq_call *call, struct lq_reply *reply)
 {
-    static const char *const NAMES[] = {NULL};
-    char id[LQ_ID_MAX];
-    LQ_TRY(lq_query_check(call, NAMES));
-    LQ_TRY(lq_path_id(call, id));
-    struct lq_error err = {0};
-    if (lq_store_delete_prices(call->store, id, &err) != LQ_OK) {
-        return lq_call_fail(call, &err);
-    }
-    reply->status = 204;
-    return LQ_OK;
+    return lq_reply_changed(call, lq_store_delete_prices, reply);
 }
