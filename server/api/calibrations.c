@@ -358,13 +358,5 @@ enum lq_code lq_calibrations_get(struct lq_call *call, struct lq_reply *reply)
 
 enum lq_code lq_calibrations_delete(struct lq_call *call, struct lq_reply *reply)
 {
-    LQ_TRY(lq_query_check(call, (const char *const[]){NULL}));
-    char id[LQ_ID_MAX];
-    LQ_TRY(lq_path_id(call, id));
-    struct lq_error err = {0};
-    if (lq_store_delete_point(call->store, id, &err) != LQ_OK) {
-        return lq_call_fail(call, &err);
-    }
-    reply->status = 204;
-    return LQ_OK;
+    return lq_reply_changed(call, lq_store_delete_point, reply);
 }

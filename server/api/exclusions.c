@@ -64,36 +64,25 @@ enum lq_code lq_exclusions_put(struct lq_call *call, struct lq_reply *reply)
 
 enum lq_code lq_exclusions_delete(struct lq_call *call, struct lq_reply *reply)
 {
-    LQ_TRY(lq_query_check(call, (const char *const[]){NULL}));
-    char id[LQ_ID_MAX];
-    LQ_TRY(lq_path_id(call, id));
-    struct lq_error err = {0};
-    if (lq_store_readmit(call->store, id, &err) != LQ_OK) {
-        return lq_call_fail(call, &err);
-    }
-    reply->status = 204;
-    return LQ_OK;
+    return lq_reply_changed(call, lq_store_readmit, reply);
 }
 
-static enum lq_code confirm(struct lq_call *call, bool confirmed, struct lq_reply *reply)
+static enum lq_code confirm(struct lq_store *store, const char *id, struct lq_error *err)
 {
-    LQ_TRY(lq_query_check(call, (const char *const[]){NULL}));
-    char id[LQ_ID_MAX];
-    LQ_TRY(lq_path_id(call, id));
-    struct lq_error err = {0};
-    if (lq_store_confirm_point(call->store, id, confirmed, &err) != LQ_OK) {
-        return lq_call_fail(call, &err);
-    }
-    reply->status = 204;
-    return LQ_OK;
+    return lq_store_confirm_point(store, id, true, err);
+}
+
+static enum lq_code take_back(struct lq_store *store, const char *id, struct lq_error *err)
+{
+    return lq_store_confirm_point(store, id, false, err);
 }
 
 enum lq_code lq_confirmations_put(struct lq_call *call, struct lq_reply *reply)
 {
-    return confirm(call, true, reply);
+    return lq_reply_changed(call, confirm, reply);
 }
 
 enum lq_code lq_confirmations_delete(struct lq_call *call, struct lq_reply *reply)
 {
-    return confirm(call, false, reply);
+    return lq_reply_changed(call, take_back, reply);
 }

@@ -286,3 +286,16 @@ enum lq_code lq_path_id(struct lq_call *call, char id[LQ_ID_MAX])
     memcpy(id, param, length + 1);
     return LQ_OK;
 }
+
+enum lq_code lq_reply_changed(struct lq_call *call, lq_change change, struct lq_reply *reply)
+{
+    LQ_TRY(lq_query_check(call, (const char *const[]){NULL}));
+    char id[LQ_ID_MAX];
+    LQ_TRY(lq_path_id(call, id));
+    struct lq_error err = {0};
+    if (change(call->store, id, &err) != LQ_OK) {
+        return lq_call_fail(call, &err);
+    }
+    reply->status = 204;
+    return LQ_OK;
+}

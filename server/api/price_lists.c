@@ -4,7 +4,7 @@
 
 #include "server/api/page.h"
 #include "server/api/prices.h"
-#include "server/json/catalog.h"
+#include "server/json/member.h"
 #include "server/store/price_lists.h"
 #include "server/store/store.h"
 
@@ -23,7 +23,7 @@ json_t *lq_price_list_encode(const struct lq_price_list *list)
     json_object_set_new(object, "content_sha256", json_string(list->digest));
     json_object_set_new(object, "posted_by", json_string(list->posted_by));
     json_object_set_new(object, "stored_at", json_string(list->stored_at));
-    json_object_set_new(object, "ended_at", lq_text_encode(list->ended_at));
+    json_object_set_new(object, "ended_at", lq_text_or_null(list->ended_at));
     return object;
 }
 
@@ -274,14 +274,5 @@ enum lq_code lq_price_lists_versions(struct lq_call *call, struct lq_reply *repl
 
 enum lq_code lq_price_lists_delete(struct lq_call *call, struct lq_reply *reply)
 {
-    static const char *const NAMES[] = {NULL};
-    char id[LQ_ID_MAX];
-    LQ_TRY(lq_query_check(call, NAMES));
-    LQ_TRY(lq_path_id(call, id));
-    struct lq_error err = {0};
-    if (lq_store_delete_prices(call->store, id, &err) != LQ_OK) {
-        return lq_call_fail(call, &err);
-    }
-    reply->status = 204;
-    return LQ_OK;
+    return lq_reply_changed(call, lq_store_delete_prices, reply);
 }

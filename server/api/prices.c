@@ -4,6 +4,7 @@
 
 #include "server/api/page.h"
 #include "server/json/catalog.h"
+#include "server/json/member.h"
 
 #include <stdio.h>
 #include <strings.h>
@@ -13,7 +14,7 @@ json_t *lq_price_encode(const struct lq_price *price)
     double gpus = (double)price->gpu_count;
     json_t *object = json_object();
     json_object_set_new(object, "provider", json_string(price->provider));
-    json_object_set_new(object, "region", lq_text_encode(price->region));
+    json_object_set_new(object, "region", lq_text_or_null(price->region));
     json_object_set_new(object, "instance_type", json_string(price->instance_type));
     json_object_set_new(object, "gpu", json_string(price->gpu));
     json_object_set_new(object, "gpu_count", json_integer(price->gpu_count));

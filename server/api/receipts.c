@@ -7,6 +7,7 @@
 #include "server/jobs/validate_outcomes.h"
 #include "server/json/calibration.h"
 #include "server/json/field.h"
+#include "server/json/member.h"
 #include "server/json/receipt.h"
 #include "server/store/utc.h"
 
@@ -16,16 +17,6 @@
 #include <time.h>
 
 enum { DAY_S = 24 * 3600 };
-
-static json_t *number_or_null(double number)
-{
-    return number > 0.0 ? json_real(number) : json_null();
-}
-
-static json_t *text_or_null(const char *text)
-{
-    return text[0] != '\0' ? json_string(text) : json_null();
-}
 
 /* When an estimate goes, which is up to a day before it is gone. */
 static json_t *expiry_encode(const struct lq_call *call, const struct lq_receipt *receipt)
@@ -51,7 +42,7 @@ static json_t *outcome_encode(const struct lq_receipt *receipt)
     for (int q = 0; q < LQ_RECEIPT_QUANTITIES; q++) {
         const struct lq_receipt_figure *f = &receipt->figure[q];
         const double value = outcome->value[q];
-        json_object_set_new(o, LQ_RECEIPT_QUANTITY_NAMES[q], number_or_null(value));
+        json_object_set_new(o, LQ_RECEIPT_QUANTITY_NAMES[q], lq_number_or_null(value));
         if (value > 0.0 && f->value > 0.0) {
             json_array_append_new(
                 compared, json_pack("{s:s, s:f, s:[f, f], s:f, s:f, s:b}", "quantity",
@@ -60,8 +51,8 @@ static json_t *outcome_encode(const struct lq_receipt *receipt)
                                     "within_interval", value >= f->low && value <= f->high));
         }
     }
-    json_object_set_new(o, "note", text_or_null(outcome->note));
-    json_object_set_new(o, "calibration", text_or_null(outcome->calibration));
+    json_object_set_new(o, "note", lq_text_or_null(outcome->note));
+    json_object_set_new(o, "calibration", lq_text_or_null(outcome->calibration));
     json_object_set_new(o, "recorded_at", json_string(outcome->recorded_at));
     json_object_set_new(o, "compared", compared);
     return o;
@@ -89,7 +80,7 @@ static json_t *item_encode(const void *context, size_t i)
     json_object_set_new(o, "gpu", json_string(receipt->gpu));
     for (int q = 0; q < LQ_RECEIPT_QUANTITIES; q++) {
         json_object_set_new(o, LQ_RECEIPT_QUANTITY_NAMES[q],
-                            number_or_null(receipt->figure[q].value));
+                            lq_number_or_null(receipt->figure[q].value));
     }
     json_object_set_new(o, "saved_at", json_string(receipt->stored_at));
     json_object_set_new(o, "expires_at", expiry_encode(listing->call, receipt));
@@ -251,7 +242,7 @@ enum lq_code lq_outcomes_put(struct lq_call *call, struct lq_reply *reply)
 static json_t *validation_encode(const struct lq_outcome_validation *row)
 {
     return json_pack("{s:s, s:o, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "quantity",
-                     LQ_RECEIPT_QUANTITY_NAMES[row->quantity], "month", text_or_null(row->month),
+                     LQ_RECEIPT_QUANTITY_NAMES[row->quantity], "month", lq_text_or_null(row->month),
                      "outcomes", (json_int_t)row->errors.n, "median_ape", row->errors.median,
                      "mape", row->errors.mape, "p90_ape", row->errors.p90, "bias", row->errors.bias,
                      "level", row->level, "coverage", row->coverage, "width", row->width);

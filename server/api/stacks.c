@@ -5,7 +5,7 @@
 #include "core/arch/parallelism.h"
 #include "core/finetune/efficiency.h"
 #include "server/api/page.h"
-#include "server/json/catalog.h"
+#include "server/json/member.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,7 +112,7 @@ static json_t *sources_encode(const struct evidence *evidence, size_t n)
                 break;
             }
         }
-        json_t *source = json_pack("{s:o}", "source", lq_text_encode(evidence[i].source));
+        json_t *source = json_pack("{s:o}", "source", lq_text_or_null(evidence[i].source));
         if (tally(source, evidence + i, end - i) > 0) {
             json_array_append_new(array, source);
         } else {
@@ -147,7 +147,7 @@ static json_t *encode(const void *context, size_t i)
     const struct lq_stack *known = lq_stack_find(evidence->stack);
     json_t *object = json_object();
     json_object_set_new(object, "id", json_string(evidence->stack));
-    json_object_set_new(object, "description", lq_text_encode(known ? known->description : ""));
+    json_object_set_new(object, "description", lq_text_or_null(known ? known->description : ""));
     json_object_set_new(object, "modelled", json_boolean(known != NULL));
     json_object_set_new(object, "parallelism",
                         known != NULL ? kinds_encode(known->parallelism) : json_null());

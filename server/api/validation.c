@@ -9,6 +9,7 @@
 #include "server/jobs/validate_serving.h"
 #include "server/json/calibration.h"
 #include "server/json/evidence.h"
+#include "server/json/member.h"
 #include "server/store/store.h"
 
 #include <pthread.h>
@@ -77,8 +78,7 @@ static json_t *batch_encode(const struct lq_batch_validation *row)
     json_object_set_new(o, "gpu", json_string(c->identity.gpu));
     json_object_set_new(o, "stack", json_string(c->identity.stack));
     json_object_set_new(o, "active_experts", json_integer(c->active_experts));
-    json_object_set_new(o, "lengths",
-                        c->lengths[0] != '\0' ? json_string(c->lengths) : json_null());
+    json_object_set_new(o, "lengths", lq_text_or_null(c->lengths));
     json_object_set_new(o, "longest_tokens", json_integer(c->longest_tokens));
     json_object_set_new(o, "max_batch_size", json_integer(c->max_batch_size));
     json_object_set_new(o, "predicted_max_batch_size", json_integer(row->predicted));

@@ -3,6 +3,7 @@
 
 #include "server/clock.h"
 #include "server/config.h"
+#include "server/random.h"
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -10,7 +11,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 
 enum {
@@ -62,18 +62,20 @@ struct lq_connections {
 enum lq_code lq_connections_new(const struct lq_config *config, int lanes,
                                 struct lq_connections **connections, struct lq_error *err)
 {
+    uint64_t seed[2];
+    LQ_TRY(lq_random_fill(seed, sizeof seed, err));
     struct lq_connections *made = calloc(1, sizeof *made);
     size_t places = 16;
     while (places < 2 * (size_t)config->connections) {
         places *= 2;
     }
     struct site *sites = calloc(places, sizeof *sites);
-    if (made == NULL || sites == NULL ||
-        getrandom(made->seed, sizeof made->seed, 0) != (ssize_t)sizeof made->seed) {
+    if (made == NULL || sites == NULL) {
         free(made);
         free(sites);
-        return lq_fail(err, LQ_EINTERNAL, NULL, "out of memory or of random numbers");
+        return lq_fail(err, LQ_EINTERNAL, NULL, "out of memory");
     }
+    memcpy(made->seed, seed, sizeof seed);
     made->config = config;
     made->sites = sites;
     made->site_mask = places - 1;

@@ -14,12 +14,12 @@
 #include "server/http/tls.h"
 #include "server/json/arena.h"
 #include "server/log.h"
+#include "server/random.h"
 
 #include <errno.h>
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -265,9 +265,7 @@ static enum lq_code start_service(struct lq_http *http, struct lq_error *err)
 {
     struct lq_service *service = &http->service;
     const struct lq_config *config = service->config;
-    if (getrandom(service->seed, sizeof service->seed, 0) != (ssize_t)sizeof service->seed) {
-        return lq_fail(err, LQ_EINTERNAL, NULL, "no random numbers");
-    }
+    LQ_TRY(lq_random_fill(service->seed, sizeof service->seed, err));
     if (config->tls_cert[0] != '\0') {
         LQ_TRY(lq_tls_read(config->tls_cert, config->tls_key, &http->tls, err));
     }

@@ -3,12 +3,11 @@
 #include "server/jobs/queue.h"
 
 #include "server/jobs/queue_private.h"
+#include "server/random.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 const char *const LQ_TASK_STATE_NAMES[] = {"queued", "running",   "done",
                                            "failed", "cancelled", NULL};
@@ -139,18 +138,6 @@ static enum lq_code fail_unknown(const char *id, struct lq_error *err)
                    id);
 }
 
-static enum lq_code make_id(char id[LQ_TASK_ID_SIZE], struct lq_error *err)
-{
-    unsigned char bytes[(LQ_TASK_ID_SIZE - 1) / 2];
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
-        return lq_fail(err, LQ_EINTERNAL, NULL, "no random numbers: %s", strerror(errno));
-    }
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        snprintf(id + 2 * i, 3, "%02x", bytes[i]);
-    }
-    return LQ_OK;
-}
-
 /* Puts a job at the end; the lock is held. */
 static enum lq_code append(struct lq_queue *queue, struct lq_control *job, struct lq_error *err)
 {
@@ -196,7 +183,7 @@ enum lq_code lq_queue_post(struct lq_queue *queue, const struct lq_task *posted,
     job->task = *posted;
     job->created = time(NULL);
     snprintf(job->owner, sizeof job->owner, "%s", owner);
-    enum lq_code code = make_id(job->id, err);
+    enum lq_code code = lq_random_hex(job->id, sizeof job->id / 2, err);
     if (code == LQ_OK) {
         memcpy(id, job->id, sizeof job->id);
         pthread_mutex_lock(&queue->lock);

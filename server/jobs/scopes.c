@@ -25,9 +25,8 @@ int lq_scope_compare(const struct lq_identity *a, const struct lq_identity *b)
     return order != 0 ? order : lq_identity_compare(a, b);
 }
 
-/* Whether two identities are of one group in a scope. */
-static bool is_together(const struct lq_identity *a, const struct lq_identity *b,
-                        enum lq_scope scope)
+bool lq_scope_together(const struct lq_identity *a, const struct lq_identity *b,
+                       enum lq_scope scope)
 {
     switch (scope) {
     case LQ_SCOPE_ALL:
@@ -68,7 +67,8 @@ struct lq_identity lq_scope_identity(const struct lq_identity *of, enum lq_scope
 static size_t run_length(const struct lq_measurement *measurements, size_t n, enum lq_scope scope)
 {
     size_t end = 1;
-    while (end < n && is_together(measurements[0].identity, measurements[end].identity, scope)) {
+    while (end < n &&
+           lq_scope_together(measurements[0].identity, measurements[end].identity, scope)) {
         end++;
     }
     return end;
@@ -224,7 +224,7 @@ static const struct lq_measurement *find_run(const struct lq_measurement *all, s
                                              enum lq_scope scope)
 {
     size_t i = 0;
-    while (i < *n && !is_together(all[i].identity, identity, scope)) {
+    while (i < *n && !lq_scope_together(all[i].identity, identity, scope)) {
         i++;
     }
     *n = i < *n ? run_length(&all[i], *n - i, scope) : 0;

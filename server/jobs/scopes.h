@@ -48,6 +48,10 @@ struct lq_scopes {
 /* The order that measurements must be in: by stack, model, kind of method, identity. */
 int lq_scope_compare(const struct lq_identity *a, const struct lq_identity *b);
 
+/* Whether two identities are of one group in a scope. */
+bool lq_scope_together(const struct lq_identity *a, const struct lq_identity *b,
+                       enum lq_scope scope);
+
 /* What a scope's groups have of an identity in common; the rest is left open. */
 struct lq_identity lq_scope_identity(const struct lq_identity *of, enum lq_scope scope);
 

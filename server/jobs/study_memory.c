@@ -108,8 +108,7 @@ static bool has_relatives(const struct lq_memory_sights *sights, const struct lq
 {
     for (size_t i = 0; i < sights->count; i++) {
         const struct lq_identity *id = &sights->item[i].identity;
-        if (strcmp(id->stack, of->stack) == 0 && strcmp(id->model, of->model) == 0 &&
-            id->method.kind == of->method.kind && !lq_identity_equal(id, of)) {
+        if (lq_scope_together(id, of, LQ_SCOPE_MODEL) && !lq_identity_equal(id, of)) {
             return true;
         }
     }

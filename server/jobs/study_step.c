@@ -125,8 +125,7 @@ static bool has_relatives(const struct step_study *s, const struct lq_identity *
 {
     for (size_t i = 0; i < s->point_count; i++) {
         const struct lq_identity *id = &s->points[i]->identity;
-        if (strcmp(id->stack, of->stack) == 0 && strcmp(id->model, of->model) == 0 &&
-            id->method.kind == of->method.kind && !lq_identity_equal(id, of)) {
+        if (lq_scope_together(id, of, LQ_SCOPE_MODEL) && !lq_identity_equal(id, of)) {
             return true;
         }
     }

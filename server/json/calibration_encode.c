@@ -1,13 +1,14 @@
 /* Encodes measured points and what identifies them. */
 #include "server/json/calibration.h"
 #include "server/json/layout.h"
+#include "server/json/member.h"
 #include "server/json/method.h"
 
 json_t *lq_identity_encode(const struct lq_identity *id)
 {
     json_t *o = json_object();
     json_object_set_new(o, "model", json_string(id->model));
-    json_object_set_new(o, "gpu", id->gpu[0] != '\0' ? json_string(id->gpu) : json_null());
+    json_object_set_new(o, "gpu", lq_text_or_null(id->gpu));
     json_object_set_new(o, "gpu_count", json_integer(id->gpu_count));
     json_object_set_new(o, "method", lq_method_encode(&id->method));
     json_object_set_new(o, "stack", json_string(id->stack));
@@ -19,12 +20,6 @@ json_t *lq_identity_encode(const struct lq_identity *id)
     json_object_set_new(o, "optimizations", lq_options_encode(id->options));
     json_object_set_new(o, "layout", lq_layout_encode(&id->layout));
     return o;
-}
-
-/* Null where it was not. */
-static json_t *measured(double value)
-{
-    return value > 0.0 ? json_real(value) : json_null();
 }
 
 json_t *lq_point_encode(const struct lq_point *point)
@@ -51,26 +46,19 @@ json_t *lq_point_encode(const struct lq_point *point)
     json_object_set_new(o, "row_tokens", json_real(run->row_tokens));
     json_object_set_new(
         o, "longest_tokens",
-        measured(point->longest_tokens > 0.0 ? point->longest_tokens : run->row_tokens));
-    json_object_set_new(o, "queries_per_s", measured(point->queries_per_s));
-    json_object_set_new(o, "step_time_s", measured(point->step_time_s));
-    json_object_set_new(o, "peak_memory_bytes", measured(point->peak_memory_bytes));
+        lq_number_or_null(point->longest_tokens > 0.0 ? point->longest_tokens : run->row_tokens));
+    json_object_set_new(o, "queries_per_s", lq_number_or_null(point->queries_per_s));
+    json_object_set_new(o, "step_time_s", lq_number_or_null(point->step_time_s));
+    json_object_set_new(o, "peak_memory_bytes", lq_number_or_null(point->peak_memory_bytes));
     json_object_set_new(o, "out_of_memory", json_boolean(point->out_of_memory));
-    json_object_set_new(o, "source",
-                        point->source[0] != '\0' ? json_string(point->source) : json_null());
-    json_object_set_new(o, "dataset",
-                        point->dataset[0] != '\0' ? json_string(point->dataset) : json_null());
-    json_object_set_new(o, "measured_at",
-                        point->measured_at[0] != '\0' ? json_string(point->measured_at)
-                                                      : json_null());
+    json_object_set_new(o, "source", lq_text_or_null(point->source));
+    json_object_set_new(o, "dataset", lq_text_or_null(point->dataset));
+    json_object_set_new(o, "measured_at", lq_text_or_null(point->measured_at));
     json_object_set_new(o, "implausible", json_boolean(point->implausible));
     json_object_set_new(o, "outlier", json_boolean(point->outlier));
     json_object_set_new(o, "excluded", json_boolean(point->excluded));
-    json_object_set_new(o, "confirmed_at",
-                        point->confirmed_at[0] != '\0' ? json_string(point->confirmed_at)
-                                                       : json_null());
-    json_object_set_new(o, "token",
-                        point->token_id[0] != '\0' ? json_string(point->token_id) : json_null());
+    json_object_set_new(o, "confirmed_at", lq_text_or_null(point->confirmed_at));
+    json_object_set_new(o, "token", lq_text_or_null(point->token_id));
     json_object_set_new(o, "shipped", json_boolean(point->shipped));
     return o;
 }

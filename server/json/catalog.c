@@ -4,6 +4,7 @@
 
 #include "server/json/field.h"
 #include "server/json/layer_kind.h"
+#include "server/json/member.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -20,11 +21,6 @@ static json_t *number(double value)
 json_t *lq_quantity_encode(double quantity)
 {
     return quantity != 0.0 ? number(quantity) : json_null();
-}
-
-json_t *lq_text_encode(const char *text)
-{
-    return *text != '\0' ? json_string(text) : json_null();
 }
 
 static json_t *parameters_encode(const struct lq_parameters *parameters)
@@ -111,7 +107,7 @@ static json_t *field_encode(const struct lq_field *field, const void *document)
         return lq_quantity_encode(*(const double *)at);
     case LQ_FIELD_STRING:
     case LQ_FIELD_ID:
-        return lq_text_encode(at);
+        return lq_text_or_null(at);
     case LQ_FIELD_BOOL:
         return json_boolean(*(const bool *)at);
     case LQ_FIELD_NAME:

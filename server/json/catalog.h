@@ -13,9 +13,6 @@
 /* A quantity in base units as a new value: null for 0 (unknown), an integer where it is whole. */
 json_t *lq_quantity_encode(double quantity);
 
-/* A text as a new value: null where it is empty. */
-json_t *lq_text_encode(const char *text);
-
 /* What follows from a model's config.json, as a new object: id, type, parameters, sizes, layers. */
 json_t *lq_model_encode(const struct lq_model *model, const struct lq_parameters *parameters);
 

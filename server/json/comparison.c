@@ -4,6 +4,7 @@
 
 #include "server/json/field.h"
 #include "server/json/lookup.h"
+#include "server/json/member.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -245,11 +246,6 @@ void lq_comparison_release(struct lq_comparison_document *document)
     lq_ownership_release(&document->ownership);
 }
 
-static json_t *bound_encode(double bound)
-{
-    return bound > 0.0 ? json_real(bound) : json_null();
-}
-
 static json_t *spot_encode(enum lq_spot spot)
 {
     switch (spot) {
@@ -279,8 +275,8 @@ json_t *lq_comparison_document_encode(const struct lq_comparison_document *docum
     json_object_set_new(o, "gpus", gpus);
     json_object_set_new(o, "gpu_counts", counts);
     json_object_set_new(o, "spot", spot_encode(document->spot));
-    json_object_set_new(o, "budget_usd", bound_encode(document->bounds.budget_usd));
-    json_object_set_new(o, "deadline_s", bound_encode(document->bounds.deadline_s));
+    json_object_set_new(o, "budget_usd", lq_number_or_null(document->bounds.budget_usd));
+    json_object_set_new(o, "deadline_s", lq_number_or_null(document->bounds.deadline_s));
     json_object_set_new(o, "objective", json_string(LQ_LEAST_NAMES[document->objective]));
     return o;
 }

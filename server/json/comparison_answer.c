@@ -2,26 +2,11 @@
 #include "server/json/comparison_answer.h"
 
 #include "server/json/layout.h"
+#include "server/json/member.h"
 
 #include <string.h>
 
 static const char *const INPUT_NAMES[] = {"price", "length", "epochs"};
-
-static void set_real(json_t *object, const char *name, double value)
-{
-    json_object_set_new_nocheck(object, name, json_real(value));
-}
-
-static void set_count(json_t *object, const char *name, int64_t value)
-{
-    json_object_set_new_nocheck(object, name, json_integer(value));
-}
-
-static void set_text(json_t *object, const char *name, const char *text)
-{
-    json_object_set_new_nocheck(object, name,
-                                text[0] != '\0' ? json_string_nocheck(text) : json_null());
-}
 
 static void set_flag(json_t *object, const char *name, bool value)
 {
@@ -44,31 +29,20 @@ static json_t *identity_encode(const struct lq_comparison_answer *a, size_t i)
     const struct lq_compared_line *compared = &a->lines[option->tie];
     json_t *o = json_object();
     if (i < a->allowed_count) {
-        set_count(o, "rank", (int64_t)i + 1);
+        lq_set_count(o, "rank", (int64_t)i + 1);
     } else {
         json_object_set_new_nocheck(o, "rank", json_null());
     }
-    set_text(o, "gpu", trial->gpu->id);
-    set_count(o, "gpu_count", trial->gpu_count);
-    set_text(o, "provider", compared->line.provider);
-    set_text(o, "region", compared->line.region);
-    set_text(o, "instance_type", compared->line.instance_type);
+    lq_set_text(o, "gpu", trial->gpu->id);
+    lq_set_count(o, "gpu_count", trial->gpu_count);
+    lq_set_text(o, "provider", compared->line.provider);
+    lq_set_text(o, "region", compared->line.region);
+    lq_set_text(o, "instance_type", compared->line.instance_type);
     set_flag(o, "spot", compared->spot);
-    set_real(o, "usd_per_gpu_hour", compared->line.usd_per_gpu_hour);
-    set_real(o, "duration_s", option->duration_s);
-    set_real(o, "cost_usd", option->cost_usd);
+    lq_set_real(o, "usd_per_gpu_hour", compared->line.usd_per_gpu_hour);
+    lq_set_real(o, "duration_s", option->duration_s);
+    lq_set_real(o, "cost_usd", option->cost_usd);
     return o;
-}
-
-static json_t *warnings_encode(uint32_t warnings)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < LQ_WARNING_COUNT; i++) {
-        if ((warnings & (1u << i)) != 0) {
-            json_array_append_new(list, json_string_nocheck(LQ_WARNING_CODES[i]));
-        }
-    }
-    return list;
 }
 
 static json_t *interval_encode(const struct lq_comparison_answer *a, const struct lq_choice *option)
@@ -77,7 +51,7 @@ static json_t *interval_encode(const struct lq_comparison_answer *a, const struc
     const double *duration = trial->duration_interval_s;
     const double usd_per_s = option->cost_usd / option->duration_s;
     json_t *o = json_object();
-    set_real(o, "level", a->document->job.job.confidence);
+    lq_set_real(o, "level", a->document->job.job.confidence);
     set_pair(o, "duration_s", duration[0], duration[1]);
     set_pair(o, "cost_usd", usd_per_s * duration[0], usd_per_s * duration[1]);
     return o;
@@ -95,21 +69,21 @@ static json_t *option_encode(const struct lq_comparison_answer *a, size_t i)
     const struct lq_cost_line *line = &a->lines[option->tie].line;
     const struct lq_bounds *bounds = &a->document->bounds;
     json_t *o = identity_encode(a, i);
-    set_count(o, "instance_count", line->instances);
-    set_count(o, "instance_gpu_count", line->instance_gpus);
-    set_count(o, "idle_gpu_count", line->idle_gpus);
-    set_text(o, "price_date", line->date);
+    lq_set_count(o, "instance_count", line->instances);
+    lq_set_count(o, "instance_gpu_count", line->instance_gpus);
+    lq_set_count(o, "idle_gpu_count", line->idle_gpus);
+    lq_set_text(o, "price_date", line->date);
     set_flag(o, "stale", line->stale);
-    set_count(o, "batch_size", trial->batch_size);
+    lq_set_count(o, "batch_size", trial->batch_size);
     json_object_set_new_nocheck(o, "layout", lq_layout_encode(&trial->layout));
-    set_real(o, "queries_per_s", trial->queries_per_s);
+    lq_set_real(o, "queries_per_s", trial->queries_per_s);
     json_object_set_new_nocheck(o, "interval", interval_encode(a, option));
-    set_real(o, "p_cheapest", option->p_cheapest);
+    lq_set_real(o, "p_cheapest", option->p_cheapest);
     set_chance(o, "p_in_budget", bounds->budget_usd, option->p_in_budget);
     set_chance(o, "p_in_time", bounds->deadline_s, option->p_in_time);
     set_flag(o, "on_front", option->on_front);
-    set_text(o, "basis", LQ_BASIS_NAMES[trial->basis]);
-    json_object_set_new_nocheck(o, "warnings", warnings_encode(trial->warnings));
+    lq_set_text(o, "basis", LQ_BASIS_NAMES[trial->basis]);
+    json_object_set_new_nocheck(o, "warnings", lq_warning_codes_encode(trial->warnings));
     return o;
 }
 
@@ -175,12 +149,12 @@ static json_t *infeasible_encode(const struct lq_comparison_answer *a)
     for (size_t i = 0; i < a->infeasible_count; i++) {
         const struct lq_infeasible *item = &a->infeasible[i];
         json_t *o = json_object();
-        set_text(o, "gpu", item->trial->gpu->id);
+        lq_set_text(o, "gpu", item->trial->gpu->id);
         json_object_set_new_nocheck(
             o, "gpu_count",
             item->trial->gpu_count > 0 ? json_integer(item->trial->gpu_count) : json_null());
-        set_text(o, "reason", item->reason);
-        set_text(o, "detail", item->trial->detail);
+        lq_set_text(o, "reason", item->reason);
+        lq_set_text(o, "detail", item->trial->detail);
         json_object_set_new_nocheck(o, "change", change_encode(item, &a->document->bounds));
         json_array_append_new(list, o);
     }
@@ -199,8 +173,8 @@ static json_t *break_even_encode(const struct lq_comparison_answer *a)
     json_t *o = json_object();
     json_object_set_new_nocheck(o, "cheapest", identity_encode(a, a->cheapest));
     json_object_set_new_nocheck(o, "runner_up", identity_encode(a, a->runner_up));
-    set_real(o, "runner_up_usd_per_gpu_hour", at.runner_up_usd_per_gpu_h);
-    set_real(o, "cheapest_usd_per_gpu_hour", at.winner_usd_per_gpu_h);
+    lq_set_real(o, "runner_up_usd_per_gpu_hour", at.runner_up_usd_per_gpu_h);
+    lq_set_real(o, "cheapest_usd_per_gpu_hour", at.winner_usd_per_gpu_h);
     return o;
 }
 
@@ -209,14 +183,14 @@ static json_t *scenario_encode(const struct lq_comparison_answer *a, const struc
 {
     const double cost = s->cost_usd[side];
     json_t *o = json_object();
-    set_real(o, "factor", side == 0 ? 0.75 : 1.25);
+    lq_set_real(o, "factor", side == 0 ? 0.75 : 1.25);
     json_object_set_new_nocheck(o, "cost_usd", cost > 0.0 ? json_real(cost) : json_null());
     set_flag(o, "changes", s->first[side] != 0);
     json_t *best = json_null();
     if (s->first[side] < a->option_count) {
         best = identity_encode(a, s->first[side]);
         json_object_del(best, "duration_s"); /* that of today */
-        set_real(best, "cost_usd", s->first_usd[side]);
+        lq_set_real(best, "cost_usd", s->first_usd[side]);
     }
     json_object_set_new_nocheck(o, "best", best);
     return o;
@@ -285,11 +259,11 @@ json_t *lq_comparison_encode(const struct lq_comparison_answer *a)
 {
     const struct lq_job *job = &a->document->job.job;
     json_t *o = json_object();
-    set_text(o, "model", job->model->id);
-    set_text(o, "objective", LQ_LEAST_NAMES[a->document->objective]);
-    set_count(o, "option_count", (int64_t)a->allowed_count);
+    lq_set_text(o, "model", job->model->id);
+    lq_set_text(o, "objective", LQ_LEAST_NAMES[a->document->objective]);
+    lq_set_count(o, "option_count", (int64_t)a->allowed_count);
     json_object_set_new_nocheck(o, "options", options_encode(a));
-    set_text(o, "next_cursor", a->next_cursor);
+    lq_set_text(o, "next_cursor", a->next_cursor);
     json_object_set_new_nocheck(o, "front", front_encode(a));
     json_object_set_new_nocheck(o, "infeasible", infeasible_encode(a));
     json_object_set_new_nocheck(o, "unmet", unmet_encode(a));
@@ -299,9 +273,9 @@ json_t *lq_comparison_encode(const struct lq_comparison_answer *a)
         o, "tune_or_buy", a->ownership != NULL ? lq_ownership_encode(a->ownership) : json_null());
     json_object_set_new_nocheck(o, "assumptions", lq_comparison_document_encode(a->document));
     json_t *versions = json_object();
-    set_text(versions, "code", LQ_VERSION);
-    set_text(versions, "catalog", a->catalog_version);
-    set_text(versions, "prices", a->prices_version);
+    lq_set_text(versions, "code", LQ_VERSION);
+    lq_set_text(versions, "catalog", a->catalog_version);
+    lq_set_text(versions, "prices", a->prices_version);
     json_object_set_new_nocheck(o, "versions", versions);
     return o;
 }

@@ -4,39 +4,14 @@
 
 #include "core/arch/parallelism.h"
 #include "server/json/evidence.h"
+#include "server/json/fit.h"
 #include "server/json/layout.h"
+#include "server/json/member.h"
 #include "server/json/method.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-static void set_real(json_t *object, const char *name, double value)
-{
-    json_object_set_new_nocheck(object, name, json_real(value));
-}
-
-static void set_count(json_t *object, const char *name, int64_t value)
-{
-    json_object_set_new_nocheck(object, name, json_integer(value));
-}
-
-static void set_text(json_t *object, const char *name, const char *text)
-{
-    json_object_set_new_nocheck(object, name,
-                                text[0] != '\0' ? json_string_nocheck(text) : json_null());
-}
-
-/* Whole bytes: a fraction of one means nothing, and none is larger than an integer holds. */
-static int64_t whole_bytes(double bytes)
-{
-    return bytes < 9e18 ? (int64_t)(bytes + 0.5) : INT64_MAX;
-}
-
-static void set_bytes(json_t *object, const char *name, double bytes)
-{
-    set_count(object, name, whole_bytes(bytes));
-}
 
 static json_t *pair(const double bounds[2])
 {
@@ -57,10 +32,10 @@ static json_t *pair_of_counts(int64_t low, int64_t high)
 static json_t *throughput_encode(const struct lq_estimate *e)
 {
     json_t *o = json_object();
-    set_real(o, "queries_per_s", e->queries_per_s);
-    set_real(o, "tokens_per_s", e->tokens_per_s);
-    set_real(o, "unpadded_tokens_per_s", e->unpadded_tokens_per_s);
-    set_real(o, "tokens_per_s_per_gpu", e->tokens_per_s_per_gpu);
+    lq_set_real(o, "queries_per_s", e->queries_per_s);
+    lq_set_real(o, "tokens_per_s", e->tokens_per_s);
+    lq_set_real(o, "unpadded_tokens_per_s", e->unpadded_tokens_per_s);
+    lq_set_real(o, "tokens_per_s_per_gpu", e->tokens_per_s_per_gpu);
     return o;
 }
 
@@ -83,12 +58,12 @@ static json_t *terms_encode(const struct lq_estimate *e)
         const enum lq_bound bound = lq_step_bound(&e->parts, e->factor, term, &turning);
         const struct lq_amount work = lq_step_amount(&e->parts, &e->step, term);
         json_t *o = json_object();
-        set_text(o, "name", LQ_TERM_NAMES[t]);
-        set_real(o, "time_s", seconds);
-        set_text(o, "bound", LQ_BOUND_NAMES[bound]);
-        set_real(o, "flop", work.flop);
-        set_real(o, "bytes", work.bytes);
-        set_real(o, "efficiency", work.efficiency);
+        lq_set_text(o, "name", LQ_TERM_NAMES[t]);
+        lq_set_real(o, "time_s", seconds);
+        lq_set_text(o, "bound", LQ_BOUND_NAMES[bound]);
+        lq_set_real(o, "flop", work.flop);
+        lq_set_real(o, "bytes", work.bytes);
+        lq_set_real(o, "efficiency", work.efficiency);
         json_object_set_new_nocheck(o, "turning_batch_size", turning_encode(e, turning));
         json_array_append_new(list, o);
     }
@@ -99,14 +74,14 @@ static json_t *step_encode(const struct lq_estimate *e)
 {
     json_t *o = json_object();
     const double recomputation_s = e->stage_s[LQ_STAGE_RECOMPUTATION];
-    set_real(o, "total_s", e->step_s);
-    set_real(o, "forward_s", e->stage_s[LQ_STAGE_FORWARD]);
-    set_real(o, "backward_s", e->stage_s[LQ_STAGE_BACKWARD] + recomputation_s);
-    set_real(o, "recomputation_s", recomputation_s);
-    set_real(o, "optimizer_s", e->stage_s[LQ_STAGE_OPTIMIZER]);
-    set_real(o, "moe_share", e->moe_share);
-    set_real(o, "padded_tokens", e->step_tokens);
-    set_real(o, "row_tokens", e->row_tokens);
+    lq_set_real(o, "total_s", e->step_s);
+    lq_set_real(o, "forward_s", e->stage_s[LQ_STAGE_FORWARD]);
+    lq_set_real(o, "backward_s", e->stage_s[LQ_STAGE_BACKWARD] + recomputation_s);
+    lq_set_real(o, "recomputation_s", recomputation_s);
+    lq_set_real(o, "optimizer_s", e->stage_s[LQ_STAGE_OPTIMIZER]);
+    lq_set_real(o, "moe_share", e->moe_share);
+    lq_set_real(o, "padded_tokens", e->step_tokens);
+    lq_set_real(o, "row_tokens", e->row_tokens);
     json_object_set_new_nocheck(o, "terms", terms_encode(e));
     return o;
 }
@@ -115,33 +90,33 @@ static json_t *memory_encode(const struct lq_job *job, const struct lq_estimate 
 {
     const struct lq_memory_parts *m = &e->held; /* at the peak: they add up to the total */
     json_t *o = json_object();
-    set_bytes(o, "capacity_bytes", job->gpu->memory_bytes);
-    set_text(o, "peak", LQ_MEMORY_MOMENT_NAMES[m->moment]);
-    set_bytes(o, "weights_bytes", m->weights_bytes);
-    set_bytes(o, "adapter_bytes", m->adapter_bytes);
-    set_bytes(o, "gradient_bytes", m->gradient_bytes);
-    set_bytes(o, "optimizer_bytes", m->optimizer_bytes);
-    set_bytes(o, "activation_bytes", m->activation_bytes);
-    set_bytes(o, "logits_bytes", m->logits_bytes);
-    set_bytes(o, "communication_bytes", m->communication_bytes);
-    set_bytes(o, "overhead_bytes", m->overhead_bytes);
-    set_bytes(o, "total_bytes", e->total_bytes);
-    set_count(o, "longest_row_tokens", job->lengths->longest_tokens);
+    lq_set_whole(o, "capacity_bytes", job->gpu->memory_bytes);
+    lq_set_text(o, "peak", LQ_MEMORY_MOMENT_NAMES[m->moment]);
+    lq_set_whole(o, "weights_bytes", m->weights_bytes);
+    lq_set_whole(o, "adapter_bytes", m->adapter_bytes);
+    lq_set_whole(o, "gradient_bytes", m->gradient_bytes);
+    lq_set_whole(o, "optimizer_bytes", m->optimizer_bytes);
+    lq_set_whole(o, "activation_bytes", m->activation_bytes);
+    lq_set_whole(o, "logits_bytes", m->logits_bytes);
+    lq_set_whole(o, "communication_bytes", m->communication_bytes);
+    lq_set_whole(o, "overhead_bytes", m->overhead_bytes);
+    lq_set_whole(o, "total_bytes", e->total_bytes);
+    lq_set_count(o, "longest_row_tokens", job->lengths->longest_tokens);
     return o;
 }
 
 json_t *lq_cost_line_encode(const struct lq_cost_line *line)
 {
     json_t *o = json_object();
-    set_text(o, "provider", line->provider);
-    set_text(o, "region", line->region);
-    set_text(o, "instance_type", line->instance_type);
-    set_count(o, "instance_count", line->instances);
-    set_count(o, "instance_gpu_count", line->instance_gpus);
-    set_count(o, "idle_gpu_count", line->idle_gpus);
-    set_real(o, "usd_per_gpu_hour", line->usd_per_gpu_hour);
-    set_real(o, "cost_usd", line->cost_usd);
-    set_text(o, "price_date", line->date);
+    lq_set_text(o, "provider", line->provider);
+    lq_set_text(o, "region", line->region);
+    lq_set_text(o, "instance_type", line->instance_type);
+    lq_set_count(o, "instance_count", line->instances);
+    lq_set_count(o, "instance_gpu_count", line->instance_gpus);
+    lq_set_count(o, "idle_gpu_count", line->idle_gpus);
+    lq_set_real(o, "usd_per_gpu_hour", line->usd_per_gpu_hour);
+    lq_set_real(o, "cost_usd", line->cost_usd);
+    lq_set_text(o, "price_date", line->date);
     json_object_set_new_nocheck(o, "stale", json_boolean(line->stale));
     return o;
 }
@@ -160,7 +135,7 @@ json_t *lq_quote_interval_encode(const struct lq_quote *quote)
     const struct lq_estimate *e = quote->estimate;
     const struct lq_estimate_interval *in = &e->interval;
     json_t *o = json_object();
-    set_real(o, "level", quote->document->job.confidence);
+    lq_set_real(o, "level", quote->document->job.confidence);
     json_object_set_new_nocheck(o, "queries_per_s", pair(in->queries_per_s));
     json_object_set_new_nocheck(o, "tokens_per_s_per_gpu", pair(in->tokens_per_s_per_gpu));
     json_object_set_new_nocheck(o, "duration_s", pair(in->duration_s));
@@ -173,31 +148,18 @@ json_t *lq_quote_interval_encode(const struct lq_quote *quote)
     }
     json_object_set_new_nocheck(
         o, "memory_bytes",
-        pair_of_counts(whole_bytes(in->memory_bytes[0]), whole_bytes(in->memory_bytes[1])));
+        pair_of_counts(lq_whole(in->memory_bytes[0]), lq_whole(in->memory_bytes[1])));
     json_object_set_new_nocheck(o, "max_batch_size",
                                 pair_of_counts(in->max_batch_size[0], in->max_batch_size[1]));
     return o;
 }
 
-/* "a, b" -> ["a", "b"] */
-static json_t *sources_encode(const char *sources)
-{
-    json_t *list = json_array();
-    while (*sources != '\0') {
-        const size_t length = strcspn(sources, ",");
-        json_array_append_new(list, json_stringn(sources, length));
-        sources += length;
-        sources += strspn(sources, ", ");
-    }
-    return list;
-}
-
 /* A fit with what it rests on. */
 static void fit_encode(json_t *o, const struct lq_fit *fit)
 {
-    set_text(o, "fit", fit != NULL ? fit->id : "");
-    set_count(o, "points", fit != NULL ? (int64_t)fit->points : 0);
-    json_object_set_new_nocheck(o, "sources", sources_encode(fit != NULL ? fit->sources : ""));
+    lq_set_text(o, "fit", fit != NULL ? fit->id : "");
+    lq_set_count(o, "points", fit != NULL ? (int64_t)fit->points : 0);
+    json_object_set_new_nocheck(o, "sources", lq_sources_encode(fit != NULL ? fit->sources : ""));
 }
 
 /* What speaks for the job itself stands in the basis; what the prior was made of stands apart, so
@@ -206,7 +168,7 @@ static json_t *basis_encode(const struct lq_basis *basis)
 {
     const bool is_prior = basis->kind == LQ_BASIS_PRIOR;
     json_t *o = json_object();
-    set_text(o, "kind", LQ_BASIS_NAMES[basis->kind]);
+    lq_set_text(o, "kind", LQ_BASIS_NAMES[basis->kind]);
     fit_encode(o, is_prior ? NULL : basis->fit);
     json_t *prior = json_null();
     if (is_prior && basis->fit != NULL) {
@@ -221,11 +183,11 @@ static json_t *throughput_basis_encode(const struct lq_quote *quote)
 {
     const struct lq_estimate *e = quote->estimate;
     json_t *o = basis_encode(&e->basis);
-    set_text(o, "estimator", LQ_ESTIMATOR_NAMES[quote->document->job.estimator]);
+    lq_set_text(o, "estimator", LQ_ESTIMATOR_NAMES[quote->document->job.estimator]);
     if (e->point != NULL) {
-        set_text(o, "point", e->point->id);
-        set_count(o, "points", 1);
-        json_object_set_new_nocheck(o, "sources", sources_encode(e->point->source));
+        lq_set_text(o, "point", e->point->id);
+        lq_set_count(o, "points", 1);
+        json_object_set_new_nocheck(o, "sources", lq_sources_encode(e->point->source));
     }
     json_object_set_new_nocheck(o, "memory", basis_encode(&e->memory_basis));
     return o;
@@ -239,12 +201,12 @@ static json_t *suggestions_encode(const struct lq_quote *quote)
     for (int i = 0; i < quote->suggestion_count; i++) {
         const struct lq_suggestion *s = &quote->suggestions[i];
         json_t *o = json_object();
-        set_text(o, "model", job->model->id);
-        set_text(o, "gpu", job->gpu->id);
-        set_count(o, "batch_size", s->batch_size);
-        set_real(o, "row_tokens", s->row_tokens);
-        set_real(o, "interval_width", s->width_now);
-        set_real(o, "interval_width_then", s->width_then);
+        lq_set_text(o, "model", job->model->id);
+        lq_set_text(o, "gpu", job->gpu->id);
+        lq_set_count(o, "batch_size", s->batch_size);
+        lq_set_real(o, "row_tokens", s->row_tokens);
+        lq_set_real(o, "interval_width", s->width_now);
+        lq_set_real(o, "interval_width_then", s->width_then);
         json_array_append_new(list, o);
     }
     return list;
@@ -254,23 +216,23 @@ static json_t *versions_encode(const struct lq_quote *quote)
 {
     const struct lq_estimate *e = quote->estimate;
     json_t *o = json_object();
-    set_text(o, "code", LQ_VERSION);
-    set_text(o, "catalog", quote->catalog_version);
-    set_text(o, "prices", quote->prices_version);
+    lq_set_text(o, "code", LQ_VERSION);
+    lq_set_text(o, "catalog", quote->catalog_version);
+    lq_set_text(o, "prices", quote->prices_version);
     if (e->point != NULL) {
-        set_text(o, "fit", e->point->id);
+        lq_set_text(o, "fit", e->point->id);
     } else {
-        set_text(o, "fit", e->basis.fit != NULL ? e->basis.fit->id : "prior");
+        lq_set_text(o, "fit", e->basis.fit != NULL ? e->basis.fit->id : "prior");
     }
-    set_text(o, "memory_fit", e->memory_basis.fit != NULL ? e->memory_basis.fit->id : "prior");
+    lq_set_text(o, "memory_fit", e->memory_basis.fit != NULL ? e->memory_basis.fit->id : "prior");
     return o;
 }
 
 static void warning_append(json_t *list, const char *code, const char *detail)
 {
     json_t *o = json_object();
-    set_text(o, "code", code);
-    set_text(o, "detail", detail);
+    lq_set_text(o, "code", code);
+    lq_set_text(o, "detail", detail);
     json_array_append_new(list, o);
 }
 
@@ -284,6 +246,17 @@ static void layout_warning_append(json_t *list, const struct lq_quote *quote)
     lq_parallelism_text(lq_job_missing_parallelism(&laid_out), kinds);
     snprintf(detail, sizeof detail, "%s: not %s", LQ_WARNING_DETAILS[LQ_WARN_LAYOUT], kinds);
     warning_append(list, LQ_WARNING_CODES[LQ_WARN_LAYOUT], detail);
+}
+
+json_t *lq_warning_codes_encode(uint32_t warnings)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < LQ_WARNING_COUNT; i++) {
+        if ((warnings & (1u << i)) != 0) {
+            json_array_append_new(list, json_string_nocheck(LQ_WARNING_CODES[i]));
+        }
+    }
+    return list;
 }
 
 static json_t *warnings_encode(const struct lq_quote *quote)
@@ -325,18 +298,18 @@ json_t *lq_estimate_encode(const struct lq_quote *quote)
     const struct lq_job *job = &quote->document->job;
     const struct lq_estimate *e = quote->estimate;
     json_t *o = json_object();
-    set_text(o, "model", job->model->id);
-    set_text(o, "gpu", job->gpu->id);
-    set_count(o, "gpu_count", job->gpu_count);
+    lq_set_text(o, "model", job->model->id);
+    lq_set_text(o, "gpu", job->gpu->id);
+    lq_set_count(o, "gpu_count", job->gpu_count);
     json_object_set_new_nocheck(o, "layout", lq_layout_encode(&e->layout));
-    set_count(o, "layouts_tried", e->layouts_tried);
+    lq_set_count(o, "layouts_tried", e->layouts_tried);
     json_object_set_new_nocheck(o, "method", lq_method_encode(&job->method));
-    set_count(o, "batch_size", e->batch_size);
-    set_count(o, "max_batch_size", e->max_batch_size);
+    lq_set_count(o, "batch_size", e->batch_size);
+    lq_set_count(o, "max_batch_size", e->max_batch_size);
     json_object_set_new_nocheck(o, "throughput", throughput_encode(e));
     json_object_set_new_nocheck(o, "step_time", step_encode(e));
     json_object_set_new_nocheck(o, "memory", memory_encode(job, e));
-    set_real(o, "duration_s", e->duration_s);
+    lq_set_real(o, "duration_s", e->duration_s);
     json_object_set_new_nocheck(o, "cost", costs_encode(quote));
     json_object_set_new_nocheck(o, "interval", lq_quote_interval_encode(quote));
     json_object_set_new_nocheck(o, "basis", throughput_basis_encode(quote));

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct lq_catalog;
 
@@ -27,6 +28,9 @@ struct lq_cost_line {
 
 /* A line as a new object. */
 json_t *lq_cost_line_encode(const struct lq_cost_line *line);
+
+/* The codes of a set of warnings, a bit each, as a new list. */
+json_t *lq_warning_codes_encode(uint32_t warnings);
 
 /* Everything the answer is made of. Borrowed. */
 struct lq_quote {

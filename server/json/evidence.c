@@ -1,7 +1,7 @@
 /* Encodes published figures as they are served. What follows from them is core's. */
 #include "server/json/evidence.h"
 
-#include "server/json/catalog.h"
+#include "server/json/member.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -26,7 +26,7 @@ static json_t *profile_new(const struct lq_profile *p)
     json_object_set_new(o, "sequence_tokens", count_or_null(p->sequence_tokens));
     json_object_set_new(o, "level", json_string(p->level));
     json_object_set_new(o, "file", json_string(p->source));
-    json_object_set_new(o, "note", lq_text_encode(p->note));
+    json_object_set_new(o, "note", lq_text_or_null(p->note));
     return o;
 }
 

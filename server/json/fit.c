@@ -2,6 +2,7 @@
 #include "server/json/fit.h"
 
 #include "server/json/calibration.h"
+#include "server/json/member.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -75,21 +76,16 @@ static json_t *prior_encode(const struct lq_fit *fit)
     return o;
 }
 
-static json_t *sources_encode(const char *sources)
+json_t *lq_sources_encode(const char *sources)
 {
     json_t *list = json_array();
     while (*sources != '\0') {
         const size_t length = strcspn(sources, ",");
         json_array_append_new(list, json_stringn(sources, length));
         sources += length;
-        sources += strspn(sources, ",");
+        sources += strspn(sources, ", ");
     }
     return list;
-}
-
-static json_t *text_or_null(const char *text)
-{
-    return text[0] != '\0' ? json_string(text) : json_null();
 }
 
 /* What the fit's points have in common; null where its scope leaves it open. */
@@ -97,8 +93,8 @@ static json_t *group_encode(const struct lq_fit *fit)
 {
     const bool has_method = fit->scope >= LQ_SCOPE_MODEL;
     json_t *o = json_object();
-    json_object_set_new(o, "stack", text_or_null(fit->identity.stack));
-    json_object_set_new(o, "model", text_or_null(fit->identity.model));
+    json_object_set_new(o, "stack", lq_text_or_null(fit->identity.stack));
+    json_object_set_new(o, "model", lq_text_or_null(fit->identity.model));
     json_object_set_new(o, "method",
                         has_method ? json_string(LQ_METHOD_NAMES[fit->identity.method.kind])
                                    : json_null());
@@ -117,15 +113,13 @@ json_t *lq_fit_encode(const struct lq_fit *fit)
     json_object_set_new(o, "identity",
                         fit->scope == LQ_SCOPE_IDENTITY ? lq_identity_encode(&fit->identity)
                                                         : json_null());
-    json_object_set_new(o, "lengths",
-                        fit->lengths[0] != '\0' ? json_string(fit->lengths) : json_null());
+    json_object_set_new(o, "lengths", lq_text_or_null(fit->lengths));
     json_object_set_new(o, "coefficients", coefficients_encode(fit));
     json_object_set_new(o, "relative_standard_errors", errors_encode(fit));
     json_object_set_new(o, "prior", prior_encode(fit));
     json_object_set_new(o, "points", json_integer((json_int_t)fit->points));
-    json_object_set_new(o, "newest_point_at",
-                        fit->newest_at[0] != '\0' ? json_string(fit->newest_at) : json_null());
-    json_object_set_new(o, "sources", sources_encode(fit->sources));
+    json_object_set_new(o, "newest_point_at", lq_text_or_null(fit->newest_at));
+    json_object_set_new(o, "sources", lq_sources_encode(fit->sources));
     if (fit->kind != LQ_FIT_MEMORY) {
         json_object_set_new(o, "rmse_queries_per_s", json_real(fit->rmse_queries_per_s));
     }

@@ -3,6 +3,7 @@
 
 #include "core/base/hash.h"
 #include "server/json/field.h"
+#include "server/json/member.h"
 #include "server/json/suggest.h"
 
 #include <ctype.h>
@@ -38,24 +39,14 @@ void lq_law_version(const struct lq_law *law, char version[LQ_LAW_VERSION_SIZE])
     snprintf(version, LQ_LAW_VERSION_SIZE, "%016" PRIx64, hash);
 }
 
-static json_t *text_or_null(const char *text)
-{
-    return text != NULL && text[0] != '\0' ? json_string(text) : json_null();
-}
-
-static json_t *number_or_null(double number)
-{
-    return number > 0.0 ? json_real(number) : json_null();
-}
-
 static json_t *pair_encode(const double pair[2])
 {
     if (!(pair[0] > 0.0) && !(pair[1] > 0.0)) {
         return json_null();
     }
     json_t *list = json_array();
-    json_array_append_new(list, number_or_null(pair[0]));
-    json_array_append_new(list, number_or_null(pair[1]));
+    json_array_append_new(list, lq_number_or_null(pair[0]));
+    json_array_append_new(list, lq_number_or_null(pair[1]));
     return list;
 }
 
@@ -66,7 +57,7 @@ static json_t *range_encode(const struct lq_law_range *range)
     json_object_set_new(object, "tokens", pair_encode(range->tokens));
     json_object_set_new(object, "experts", pair_encode(range->experts));
     json_object_set_new(object, "tokens_per_parameter", pair_encode(range->tokens_per_parameter));
-    json_object_set_new(object, "source", text_or_null(range->source));
+    json_object_set_new(object, "source", lq_text_or_null(range->source));
     return object;
 }
 
@@ -75,7 +66,7 @@ static json_t *family_encode(const struct lq_law_family *family)
     json_t *object = json_object();
     json_object_set_new(object, "expert_share", json_real(family->expert_share));
     json_object_set_new(object, "active_experts", json_real(family->active_experts));
-    json_object_set_new(object, "granularity", number_or_null(family->granularity));
+    json_object_set_new(object, "granularity", lq_number_or_null(family->granularity));
     json_object_set_new(object, "shared_ratio", json_real(family->shared_ratio));
     return object;
 }
@@ -111,8 +102,8 @@ static void set_reading(json_t *object, const struct lq_law *law)
     json_object_set_new(object, "training_flop", json_string(LQ_LAW_FLOP_NAMES[law->flop]));
     json_object_set_new(object, "knows_tokens", json_boolean(lq_law_knows_tokens(law)));
     json_object_set_new(object, "knows_experts", json_boolean(lq_law_knows_experts(law)));
-    json_object_set_new(object, "fixed_experts", number_or_null(law->experts_fixed));
-    json_object_set_new(object, "fixed_tokens", number_or_null(law->tokens_fixed));
+    json_object_set_new(object, "fixed_experts", lq_number_or_null(law->experts_fixed));
+    json_object_set_new(object, "fixed_tokens", lq_number_or_null(law->tokens_fixed));
     json_object_set_new(object, "range", range_encode(&law->range));
     json_object_set_new(object, "family", family_encode(&law->family));
 }
@@ -140,14 +131,14 @@ json_t *lq_law_encode(const struct lq_law *law, const struct lq_law_record *reco
                         json_string(LQ_LAW_QUANTITY_NAMES[law->form->quantity]));
     json_object_set_new(object, "status", json_string(LQ_LAW_STATUS_NAMES[law->status]));
     json_object_set_new(object, "version", json_string(version));
-    json_object_set_new(object, "source", text_or_null(law->source));
-    json_object_set_new(object, "note", text_or_null(law->note));
+    json_object_set_new(object, "source", lq_text_or_null(law->source));
+    json_object_set_new(object, "note", lq_text_or_null(law->note));
     json_object_set_new(object, "coefficients", coefficients_encode(law));
     set_reading(object, law);
     json_object_set_new(object, "posted_by",
-                        text_or_null(record != NULL ? record->posted_by : NULL));
+                        lq_text_or_null(record != NULL ? record->posted_by : NULL));
     json_object_set_new(object, "created_at",
-                        text_or_null(record != NULL ? record->created_at : NULL));
+                        lq_text_or_null(record != NULL ? record->created_at : NULL));
     if (whole) {
         set_fit(object, record != NULL ? record->fit : NULL);
     }

@@ -5,14 +5,10 @@
 #include "core/finetune/device.h"
 #include "core/planning/plan_shape.h"
 #include "server/json/law.h"
+#include "server/json/member.h"
 
 #include <math.h>
 #include <string.h>
-
-static void set_real(json_t *object, const char *name, double value)
-{
-    json_object_set_new_nocheck(object, name, json_real(value));
-}
 
 /* Parameters, tokens: a fraction of one means nothing. */
 static void set_quantity(json_t *object, const char *name, double value)
@@ -20,22 +16,12 @@ static void set_quantity(json_t *object, const char *name, double value)
     json_object_set_new_nocheck(object, name, json_real(round(value)));
 }
 
-static void set_count(json_t *object, const char *name, double value)
-{
-    json_object_set_new_nocheck(object, name, json_integer((json_int_t)value));
-}
-
-static void set_text(json_t *object, const char *name, const char *text)
-{
-    json_object_set_new_nocheck(object, name, text[0] != '\0' ? json_string(text) : json_null());
-}
-
 /* Dollars for GPU seconds; null where nobody prices the GPU. */
 static void set_usd(json_t *object, const char *name, const struct lq_plan_document *document,
                     double gpu_s)
 {
     const double usd = gpu_s / LQ_SECONDS_PER_HOUR * document->usd_per_gpu_h;
-    json_object_set_new_nocheck(object, name, usd > 0.0 ? json_real(usd) : json_null());
+    json_object_set_new_nocheck(object, name, lq_number_or_null(usd));
 }
 
 static void set_serving(json_t *o, const struct lq_plan_document *document,
@@ -55,24 +41,24 @@ static void set_serving(json_t *o, const struct lq_plan_document *document,
     }
     const struct lq_serving *s = &at->serving;
     set_usd(o, NAMES[0], document, 1e6 * s->gpu_s_per_token);
-    set_real(o, NAMES[1], 1e6 * s->gpu_s_per_token);
+    lq_set_real(o, NAMES[1], 1e6 * s->gpu_s_per_token);
     json_object_set_new(o, NAMES[2], json_integer(s->gpu_count));
-    set_real(o, NAMES[3], s->concurrent_requests);
-    set_real(o, NAMES[4], s->tokens_per_s);
+    lq_set_real(o, NAMES[3], s->concurrent_requests);
+    lq_set_real(o, NAMES[4], s->tokens_per_s);
     json_object_set_new(o, NAMES[5], json_string(LQ_BOUND_NAMES[s->bound]));
 }
 
 static void set_training(json_t *o, const struct lq_plan_document *document,
                          const struct lq_allocation *at)
 {
-    set_real(o, "training_flop", at->training_flop);
-    set_real(o, "training_gpu_hours", at->training_gpu_s / LQ_SECONDS_PER_HOUR);
+    lq_set_real(o, "training_flop", at->training_flop);
+    lq_set_real(o, "training_gpu_hours", at->training_gpu_s / LQ_SECONDS_PER_HOUR);
     set_usd(o, "training_usd", document, at->training_gpu_s);
     if (document->training_gpu_count > 0) {
-        set_real(o, "training_duration_s",
-                 at->training_gpu_s / (double)document->training_gpu_count);
+        lq_set_real(o, "training_duration_s",
+                    at->training_gpu_s / (double)document->training_gpu_count);
     } else if (document->deadline_s > 0.0) {
-        set_count(o, "training_gpu_count", ceil(at->training_gpu_s / document->deadline_s));
+        lq_set_whole(o, "training_gpu_count", ceil(at->training_gpu_s / document->deadline_s));
     }
 }
 
@@ -105,14 +91,14 @@ json_t *lq_allocation_encode(const struct lq_plan_document *document,
     set_quantity(o, "total_parameters", at->total_parameters);
     set_quantity(o, "active_parameters", at->active_parameters);
     set_quantity(o, "tokens", at->tokens);
-    set_real(o, "loss", at->loss);
+    lq_set_real(o, "loss", at->loss);
     set_training(o, document, at);
     set_serving(o, document, at);
     if (document->question.served_tokens > 0.0 && at->served) {
         set_usd(o, "served_usd", document, at->served_gpu_s);
         set_usd(o, "total_usd", document, at->training_gpu_s + at->served_gpu_s);
-        set_real(o, "total_gpu_hours",
-                 (at->training_gpu_s + at->served_gpu_s) / LQ_SECONDS_PER_HOUR);
+        lq_set_real(o, "total_gpu_hours",
+                    (at->training_gpu_s + at->served_gpu_s) / LQ_SECONDS_PER_HOUR);
     }
     if (document->shape) {
         json_object_set_new(o, "shape", shape_encode(document, at));
@@ -127,15 +113,15 @@ static json_t *compared_encode(const struct lq_plan_quote *quote,
     const struct lq_plan *plan = quote->plan;
     const struct lq_allocation *base = &plan->base;
     json_t *o = lq_allocation_encode(quote->document, at);
-    set_real(o, "parameters_ratio", lq_plan_parameters_ratio(plan, at, base));
+    lq_set_real(o, "parameters_ratio", lq_plan_parameters_ratio(plan, at, base));
     json_object_set_new(o, "serving_cost_ratio",
                         at->served && base->served
                             ? json_real(at->serving.gpu_s_per_token / base->serving.gpu_s_per_token)
                             : json_null());
-    set_real(o, "shrink_ratio", at->parameters / option->loss_optimal.parameters);
-    set_real(o, "tokens_ratio", at->tokens / base->tokens);
+    lq_set_real(o, "shrink_ratio", at->parameters / option->loss_optimal.parameters);
+    lq_set_real(o, "tokens_ratio", at->tokens / base->tokens);
     const double difference = at->loss - base->loss;
-    set_real(o, "loss_difference", fabs(difference) < 1e-9 ? 0.0 : difference);
+    lq_set_real(o, "loss_difference", fabs(difference) < 1e-9 ? 0.0 : difference);
     return o;
 }
 
@@ -149,7 +135,7 @@ static void set_answer(json_t *object, const char *name, const struct lq_plan_qu
         json_object_set_new(object, name, compared_encode(quote, option, &answer->at));
     } else {
         json_object_set_new(object, name, json_null());
-        set_text(object, reason, answer->reason);
+        lq_set_text(object, reason, answer->reason);
     }
 }
 
@@ -158,7 +144,7 @@ static json_t *option_encode(const struct lq_plan_quote *quote, const struct lq_
     const struct lq_plan_question *q = &quote->document->question;
     const struct lq_plan_answer *equal = &option->equal_loss;
     json_t *o = json_object();
-    set_count(o, "experts", option->loss_optimal.experts);
+    lq_set_whole(o, "experts", option->loss_optimal.experts);
     json_object_set_new(o, "loss_optimal", compared_encode(quote, option, &option->loss_optimal));
     set_answer(o, "bounded_loss", quote, option, &option->bounded_loss);
     set_answer(o, "bounded_cost", quote, option, &option->bounded_cost);
@@ -188,22 +174,21 @@ json_t *lq_plan_choice_encode(const struct lq_plan_document *document,
 {
     json_t *o = choice->found ? lq_allocation_encode(document, &choice->at) : json_object();
     if (choice->found) {
-        set_count(o, "experts", choice->at.experts);
-        set_text(o, "objective", LQ_PLAN_OBJECTIVE_NAMES[choice->objective]);
-        json_object_set_new(o, "loss_bound",
-                            choice->loss_bound > 0.0 ? json_real(choice->loss_bound) : json_null());
+        lq_set_whole(o, "experts", choice->at.experts);
+        lq_set_text(o, "objective", LQ_PLAN_OBJECTIVE_NAMES[choice->objective]);
+        json_object_set_new(o, "loss_bound", lq_number_or_null(choice->loss_bound));
     } else {
         json_object_set_new(o, "experts", json_null());
     }
-    set_text(o, "why", choice->why);
+    lq_set_text(o, "why", choice->why);
     return o;
 }
 
 static void warn(json_t *list, const char *code, const char *detail)
 {
     json_t *o = json_object();
-    set_text(o, "code", code);
-    set_text(o, "detail", detail);
+    lq_set_text(o, "code", code);
+    json_object_set_new(o, "detail", lq_text_or_null(detail));
     json_array_append_new(list, o);
 }
 
@@ -270,11 +255,11 @@ static json_t *versions_encode(const struct lq_plan_quote *quote)
     char law[LQ_LAW_VERSION_SIZE];
     lq_law_version(quote->document->question.law, law);
     json_t *o = json_object();
-    set_text(o, "code", LQ_VERSION);
-    set_text(o, "catalog", quote->catalog_version);
-    set_text(o, "prices", quote->prices_version);
-    set_text(o, "law", law);
-    set_text(o, "laws", quote->laws_version);
+    lq_set_text(o, "code", LQ_VERSION);
+    lq_set_text(o, "catalog", quote->catalog_version);
+    lq_set_text(o, "prices", quote->prices_version);
+    lq_set_text(o, "law", law);
+    lq_set_text(o, "laws", quote->laws_version);
     return o;
 }
 
@@ -284,10 +269,10 @@ static json_t *price_encode(const struct lq_plan_quote *quote)
         return json_null();
     }
     json_t *o = json_object();
-    set_real(o, "usd_per_gpu_hour", quote->document->usd_per_gpu_h);
-    set_text(o, "provider", quote->price.provider);
-    set_text(o, "instance_type", quote->price.instance_type);
-    set_text(o, "price_date", quote->price.date);
+    lq_set_real(o, "usd_per_gpu_hour", quote->document->usd_per_gpu_h);
+    lq_set_text(o, "provider", quote->price.provider);
+    lq_set_text(o, "instance_type", quote->price.instance_type);
+    lq_set_text(o, "price_date", quote->price.date);
     json_object_set_new(o, "stale", json_boolean(quote->price.stale));
     return o;
 }
@@ -297,16 +282,16 @@ json_t *lq_plan_encode(const struct lq_plan_quote *quote)
     const struct lq_plan_document *d = quote->document;
     const struct lq_law *law = d->question.law;
     json_t *o = json_object();
-    set_text(o, "law", law->id);
-    set_text(o, "status", LQ_LAW_STATUS_NAMES[law->status]);
-    set_real(o, "budget_flop", d->question.budget_flop);
-    set_text(o, "gpu", d->question.serving.gpu->id);
+    lq_set_text(o, "law", law->id);
+    lq_set_text(o, "status", LQ_LAW_STATUS_NAMES[law->status]);
+    lq_set_real(o, "budget_flop", d->question.budget_flop);
+    lq_set_text(o, "gpu", d->question.serving.gpu->id);
     json_object_set_new(o, "price", price_encode(quote));
-    set_text(o, "ratios_of",
-             quote->plan->ratios_of_active ? "activated-parameters"
-                                           : "dense-equivalent-parameters");
+    lq_set_text(o, "ratios_of",
+                quote->plan->ratios_of_active ? "activated-parameters"
+                                              : "dense-equivalent-parameters");
     json_t *base = lq_allocation_encode(d, &quote->plan->base);
-    set_count(base, "experts", quote->plan->base.experts);
+    lq_set_whole(base, "experts", quote->plan->base.experts);
     json_object_set_new(o, "base", base);
     json_t *options = json_array();
     for (size_t i = 0; i < quote->plan->count; i++) {

@@ -1,5 +1,6 @@
 /* Makes core's question of a decoded request: dollars become FLOPs, a law brings its family. */
 #include "core/base/units.h"
+#include "server/json/member.h"
 #include "server/json/plan.h"
 
 #include <math.h>
@@ -105,11 +106,6 @@ void lq_plan_document_ask(struct lq_plan_document *document, const struct lq_law
     }
 }
 
-static json_t *count_or_null(double value)
-{
-    return value > 0.0 ? json_real(value) : json_null();
-}
-
 json_t *lq_plan_document_encode(const struct lq_plan_document *d)
 {
     const struct lq_plan_question *q = &d->question;
@@ -118,7 +114,7 @@ json_t *lq_plan_document_encode(const struct lq_plan_document *d)
     json_object_set_new(o, "active_experts", json_integer((json_int_t)d->family.active_experts));
     json_object_set_new(o, "mlp_share", json_real(q->mlp_share));
     json_object_set_new(o, "moe_layer_share", json_real(q->moe_layer_share));
-    json_object_set_new(o, "budget_usd", count_or_null(d->budget_usd));
+    json_object_set_new(o, "budget_usd", lq_number_or_null(d->budget_usd));
     json_object_set_new(o, "utilisation", json_real(d->utilisation));
     json_object_set_new(o, "precision", json_string(LQ_PRECISION_NAMES[q->format.precision]));
     json_object_set_new(o, "stack", json_string(q->serving.stack->id));
@@ -128,10 +124,10 @@ json_t *lq_plan_document_encode(const struct lq_plan_document *d)
     json_object_set_new(o, "max_serving_gpu_count", json_integer(q->max_serving_gpu_count));
     lq_terms_encode(&d->terms, o);
     json_object_set_new(o, "served_tokens", json_real(q->served_tokens));
-    json_object_set_new(o, "required_loss", count_or_null(q->required_loss));
-    json_object_set_new(o, "max_total_parameters", count_or_null(q->max_total_parameters));
-    json_object_set_new(o, "max_training_tokens", count_or_null(q->max_training_tokens));
-    json_object_set_new(o, "deadline_s", count_or_null(d->deadline_s));
+    json_object_set_new(o, "required_loss", lq_number_or_null(q->required_loss));
+    json_object_set_new(o, "max_total_parameters", lq_number_or_null(q->max_total_parameters));
+    json_object_set_new(o, "max_training_tokens", lq_number_or_null(q->max_training_tokens));
+    json_object_set_new(o, "deadline_s", lq_number_or_null(d->deadline_s));
     json_object_set_new(o, "training_gpu_count",
                         d->training_gpu_count > 0 ? json_integer(d->training_gpu_count)
                                                   : json_null());

@@ -2,6 +2,7 @@
  * expert count. */
 #include "core/planning/plan_series.h"
 
+#include "server/json/member.h"
 #include "server/json/plan_answer.h"
 
 /* The series over budgets by what their points hold. */
@@ -12,11 +13,6 @@ static const char *const NAMES[KIND_COUNT] = {
     [BOUNDED_LOSS] = "bounded_loss",
     [BOUNDED_COST] = "bounded_cost",
 };
-
-static void set_real(json_t *object, const char *name, double value)
-{
-    json_object_set_new(object, name, json_real(value));
-}
 
 static void set_cost(json_t *object, const struct lq_plan_document *document,
                      const struct lq_allocation *at)
@@ -32,9 +28,9 @@ static void set_cost(json_t *object, const struct lq_plan_document *document,
 static json_t *model_point(const struct lq_plan_document *document, const struct lq_allocation *at)
 {
     json_t *o = json_object();
-    set_real(o, "parameters", at->parameters);
-    set_real(o, "tokens", at->tokens);
-    set_real(o, "loss", at->loss);
+    lq_set_real(o, "parameters", at->parameters);
+    lq_set_real(o, "tokens", at->tokens);
+    lq_set_real(o, "loss", at->loss);
     set_cost(o, document, at);
     return o;
 }
@@ -44,8 +40,8 @@ static json_t *ratio_point(const struct lq_plan_document *document, const struct
 {
     const struct lq_allocation *at = &answer->at;
     json_t *o = model_point(document, at);
-    set_real(o, "parameters_ratio", lq_plan_parameters_ratio(plan, at, &plan->base));
-    set_real(o, "shrink_ratio", at->parameters / option->loss_optimal.parameters);
+    lq_set_real(o, "parameters_ratio", lq_plan_parameters_ratio(plan, at, &plan->base));
+    lq_set_real(o, "shrink_ratio", at->parameters / option->loss_optimal.parameters);
     json_object_set_new(
         o, "serving_cost_ratio",
         at->served && plan->base.served
@@ -66,9 +62,9 @@ static json_t *point_encode(const struct lq_plan_document *document, const struc
             return NULL;
         }
         json_t *o = json_object();
-        set_real(o, "equal_loss_budget_flop", option->equal_loss.at.training_flop);
-        set_real(o, "equal_loss_budget_ratio",
-                 option->equal_loss.at.training_flop / plan->base.training_flop);
+        lq_set_real(o, "equal_loss_budget_flop", option->equal_loss.at.training_flop);
+        lq_set_real(o, "equal_loss_budget_ratio",
+                    option->equal_loss.at.training_flop / plan->base.training_flop);
         return o;
     }
     case BOUNDED_LOSS:
@@ -107,7 +103,7 @@ static void append_budget(const struct lq_plan_quote *quote, int budget, json_t 
             json_t *point = point_encode(quote->document, quote->scratch,
                                          &quote->scratch->options[i], (enum kind)kind);
             if (point != NULL) {
-                set_real(point, "budget_flop", lq_series_budget_flop(q, budget));
+                lq_set_real(point, "budget_flop", lq_series_budget_flop(q, budget));
                 json_array_append_new(json_object_get(json_array_get(curves, i), "points"), point);
             }
         }

@@ -2,29 +2,15 @@
 #include "server/json/serving.h"
 
 #include "core/finetune/interval.h"
+#include "server/json/member.h"
 
 /* Beyond so many devices they stand in several machines. */
 enum { NODE_GPU_COUNT = 8 };
 
-static void set_real(json_t *object, const char *name, double value)
-{
-    json_object_set_new_nocheck(object, name, json_real(value));
-}
-
-static void set_count(json_t *object, const char *name, double value)
-{
-    json_object_set_new_nocheck(object, name, json_integer((json_int_t)(value + 0.5)));
-}
-
-static void set_text(json_t *object, const char *name, const char *text)
-{
-    json_object_set_new_nocheck(object, name, json_string(text));
-}
-
 /* Null where nobody prices the GPU. */
 static void set_usd(json_t *object, const char *name, double usd)
 {
-    json_object_set_new_nocheck(object, name, usd > 0.0 ? json_real(usd) : json_null());
+    json_object_set_new_nocheck(object, name, lq_number_or_null(usd));
 }
 
 static json_t *memory_encode(const struct lq_serving_quote *quote)
@@ -35,14 +21,14 @@ static json_t *memory_encode(const struct lq_serving_quote *quote)
         token_bytes += quote->load->cache[i].token_bytes;
     }
     json_t *o = json_object();
-    set_count(o, "capacity_bytes", quote->document->setup.gpu->memory_bytes);
-    set_count(o, "usable_bytes", s->usable_bytes);
-    set_count(o, "weights_bytes", s->weights_bytes);
-    set_count(o, "kv_bytes_per_request", s->request_bytes);
-    set_count(o, "kv_bytes", s->cache_bytes);
-    set_count(o, "total_bytes", s->weights_bytes + s->cache_bytes);
-    set_count(o, "model_weights_bytes", quote->load->stored_bytes);
-    set_count(o, "model_kv_bytes_per_token", token_bytes);
+    lq_set_whole(o, "capacity_bytes", quote->document->setup.gpu->memory_bytes);
+    lq_set_whole(o, "usable_bytes", s->usable_bytes);
+    lq_set_whole(o, "weights_bytes", s->weights_bytes);
+    lq_set_whole(o, "kv_bytes_per_request", s->request_bytes);
+    lq_set_whole(o, "kv_bytes", s->cache_bytes);
+    lq_set_whole(o, "total_bytes", s->weights_bytes + s->cache_bytes);
+    lq_set_whole(o, "model_weights_bytes", quote->load->stored_bytes);
+    lq_set_whole(o, "model_kv_bytes_per_token", token_bytes);
     return o;
 }
 
@@ -50,7 +36,7 @@ static json_t *bounds_encode(const struct lq_serving *s)
 {
     json_t *o = json_object();
     for (int i = 0; LQ_BOUND_NAMES[i] != NULL; i++) {
-        set_real(o, LQ_BOUND_NAMES[i], s->bound_s[i] / s->iteration_s);
+        lq_set_real(o, LQ_BOUND_NAMES[i], s->bound_s[i] / s->iteration_s);
     }
     return o;
 }
@@ -62,16 +48,16 @@ static json_t *options_encode(const struct lq_serving_quote *quote)
         const struct lq_serving_option *option = &quote->options[i];
         const struct lq_serving *s = &option->serving;
         json_t *o = json_object();
-        set_count(o, "gpu_count", (double)s->gpu_count);
+        lq_set_whole(o, "gpu_count", (double)s->gpu_count);
         json_object_set_new(o, "fits", json_boolean(option->fits));
         if (option->fits) {
-            set_count(o, "max_concurrent_requests", s->concurrent_requests);
-            set_real(o, "tokens_per_s", s->tokens_per_s);
-            set_real(o, "decode_latency_s", s->decode_s);
+            lq_set_whole(o, "max_concurrent_requests", s->concurrent_requests);
+            lq_set_real(o, "tokens_per_s", s->tokens_per_s);
+            lq_set_real(o, "decode_latency_s", s->decode_s);
             set_usd(o, "usd_per_million_output_tokens", option->usd_per_million_tokens);
-            set_text(o, "bound", LQ_BOUND_NAMES[s->bound]);
+            lq_set_text(o, "bound", LQ_BOUND_NAMES[s->bound]);
         } else {
-            set_text(o, "detail", option->detail);
+            json_object_set_new(o, "detail", lq_text_or_null(option->detail));
         }
         json_array_append_new(list, o);
     }
@@ -83,7 +69,7 @@ static json_t *costs_encode(const struct lq_serving_quote *quote)
     json_t *list = json_array();
     for (size_t i = 0; i < quote->cost_count; i++) {
         json_t *o = lq_cost_line_encode(&quote->costs[i]);
-        set_real(o, "usd_per_million_output_tokens", quote->costs[i].cost_usd);
+        lq_set_real(o, "usd_per_million_output_tokens", quote->costs[i].cost_usd);
         json_object_del(o, "cost_usd");
         json_array_append_new(list, o);
     }
@@ -109,7 +95,7 @@ static json_t *interval_encode(const struct lq_serving_quote *quote)
     const struct lq_serving *s = &quote->chosen->serving;
     const double usd = quote->chosen->usd_per_million_tokens;
     json_t *o = json_object();
-    set_real(o, "level", quote->document->confidence);
+    lq_set_real(o, "level", quote->document->confidence);
     json_object_set_new(o, "tokens_per_s", around(quote, s->tokens_per_s));
     json_object_set_new(o, "tokens_per_s_per_gpu", around(quote, 1.0 / s->gpu_s_per_token));
     json_object_set_new(o, "decode_latency_s", around(quote, s->decode_s));
@@ -126,13 +112,13 @@ static json_t *basis_encode(const struct lq_serving_quote *quote)
         json_array_append_new(sources, json_string(basis->near->source));
     }
     json_t *o = json_object();
-    set_text(o, "kind", LQ_BASIS_NAMES[basis->kind]);
-    set_text(o, "estimator", "roofline");
-    set_count(o, "points", (double)basis->runs);
+    lq_set_text(o, "kind", LQ_BASIS_NAMES[basis->kind]);
+    lq_set_text(o, "estimator", "roofline");
+    lq_set_whole(o, "points", (double)basis->runs);
     json_object_set_new(o, "point",
                         basis->near != NULL ? json_string(basis->near->id) : json_null());
     json_object_set_new(o, "sources", sources);
-    set_real(o, "log_sd", log_sd(quote));
+    lq_set_real(o, "log_sd", log_sd(quote));
     return o;
 }
 
@@ -225,19 +211,19 @@ json_t *lq_serving_encode(const struct lq_serving_quote *quote)
     const struct lq_serving_document *d = quote->document;
     const struct lq_serving *s = &quote->chosen->serving;
     json_t *o = json_object();
-    set_text(o, "model", d->model.id);
-    set_text(o, "gpu", d->setup.gpu->id);
-    set_count(o, "gpu_count", (double)s->gpu_count);
-    set_count(o, "max_concurrent_requests", s->concurrent_requests);
-    set_text(o, "limited_by", s->memory_limits ? "memory" : "max_concurrent_requests");
-    set_real(o, "tokens_per_s", s->tokens_per_s);
-    set_real(o, "tokens_per_s_per_gpu", 1.0 / s->gpu_s_per_token);
-    set_real(o, "requests_per_s", s->tokens_per_s / quote->load->output_tokens);
-    set_real(o, "prompt_latency_s", s->prompt_latency_s);
-    set_real(o, "decode_latency_s", s->decode_s);
-    set_real(o, "token_latency_s", s->iteration_s);
+    lq_set_text(o, "model", d->model.id);
+    lq_set_text(o, "gpu", d->setup.gpu->id);
+    lq_set_whole(o, "gpu_count", (double)s->gpu_count);
+    lq_set_whole(o, "max_concurrent_requests", s->concurrent_requests);
+    lq_set_text(o, "limited_by", s->memory_limits ? "memory" : "max_concurrent_requests");
+    lq_set_real(o, "tokens_per_s", s->tokens_per_s);
+    lq_set_real(o, "tokens_per_s_per_gpu", 1.0 / s->gpu_s_per_token);
+    lq_set_real(o, "requests_per_s", s->tokens_per_s / quote->load->output_tokens);
+    lq_set_real(o, "prompt_latency_s", s->prompt_latency_s);
+    lq_set_real(o, "decode_latency_s", s->decode_s);
+    lq_set_real(o, "token_latency_s", s->iteration_s);
     set_usd(o, "usd_per_million_output_tokens", quote->chosen->usd_per_million_tokens);
-    set_text(o, "bound", LQ_BOUND_NAMES[s->bound]);
+    lq_set_text(o, "bound", LQ_BOUND_NAMES[s->bound]);
     json_object_set_new(o, "time_shares", bounds_encode(s));
     json_object_set_new(o, "memory", memory_encode(quote));
     json_object_set_new(o, "cost", costs_encode(quote));

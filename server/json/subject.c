@@ -1,6 +1,7 @@
 /* Decodes what quotes are about. What belongs to one kind of quote alone stands in its own file. */
 #include "server/json/subject.h"
 
+#include "server/json/member.h"
 #include "server/json/model_config.h"
 
 #include <stdio.h>
@@ -118,7 +119,6 @@ void lq_terms_encode(const struct lq_terms *terms, json_t *object)
     for (size_t i = 0; i < terms->provider_count; i++) {
         json_array_append_new(list, json_string(terms->providers[i]));
     }
-    const double usd = terms->usd_per_gpu_hour;
     json_object_set_new(object, "providers", list);
-    json_object_set_new(object, "usd_per_gpu_hour", usd > 0.0 ? json_real(usd) : json_null());
+    json_object_set_new(object, "usd_per_gpu_hour", lq_number_or_null(terms->usd_per_gpu_hour));
 }

@@ -2,6 +2,7 @@
 #include "server/json/sweep.h"
 
 #include "server/json/field.h"
+#include "server/json/member.h"
 #include "server/json/sample.h"
 #include "server/json/sweep_axes.h"
 
@@ -115,11 +116,6 @@ json_t *lq_sweep_job(const struct lq_sweep *sweep, size_t x, size_t by, double *
     return job;
 }
 
-static void set_real(json_t *object, const char *name, double value)
-{
-    json_object_set_new_nocheck(object, name, json_real(value));
-}
-
 /* The estimate's bounds, and those of the step, which goes against the rate. */
 static json_t *bounds_encode(const struct lq_quote *quote)
 {
@@ -132,17 +128,6 @@ static json_t *bounds_encode(const struct lq_quote *quote)
     return o;
 }
 
-static json_t *warnings_encode(uint32_t warnings)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < LQ_WARNING_COUNT; i++) {
-        if ((warnings & (1u << i)) != 0) {
-            json_array_append_new(list, json_string(LQ_WARNING_CODES[i]));
-        }
-    }
-    return list;
-}
-
 json_t *lq_sweep_point_encode(const struct lq_quote *quote)
 {
     const struct lq_estimate *e = quote->estimate;
@@ -150,17 +135,17 @@ json_t *lq_sweep_point_encode(const struct lq_quote *quote)
     json_t *o = json_object();
     json_object_set_new(o, "batch_size", json_integer(e->batch_size));
     json_object_set_new(o, "max_batch_size", json_integer(e->max_batch_size));
-    set_real(o, "queries_per_s", e->queries_per_s);
-    set_real(o, "tokens_per_s", e->tokens_per_s);
-    set_real(o, "step_s", e->step_s);
-    set_real(o, "duration_s", e->duration_s);
+    lq_set_real(o, "queries_per_s", e->queries_per_s);
+    lq_set_real(o, "tokens_per_s", e->tokens_per_s);
+    lq_set_real(o, "step_s", e->step_s);
+    lq_set_real(o, "duration_s", e->duration_s);
     json_object_set_new(o, "cost_usd", priced ? json_real(quote->costs[0].cost_usd) : json_null());
     json_object_set_new(o, "provider",
                         priced ? json_string(quote->costs[0].provider) : json_null());
-    json_object_set_new(o, "memory_bytes", json_integer((json_int_t)(e->total_bytes + 0.5)));
+    lq_set_whole(o, "memory_bytes", e->total_bytes);
     json_object_set_new(o, "interval", bounds_encode(quote));
     json_object_set_new(o, "basis", json_string(LQ_BASIS_NAMES[e->basis.kind]));
-    json_object_set_new(o, "warnings", warnings_encode(e->warnings));
+    json_object_set_new(o, "warnings", lq_warning_codes_encode(e->warnings));
     return o;
 }
 

@@ -10,17 +10,6 @@
 #define CURVES "published_accuracies AS a"
 #define CURVE "model_label, sparsity_label, test_set"
 
-/* Room for as many things of `size` bytes as the query says. */
-static enum lq_code take_room(struct lq_loader *loader, const char *count_sql, size_t size,
-                              void **list, size_t *capacity, struct lq_error *err)
-{
-    int64_t count = 0;
-    LQ_TRY(lq_database_number(loader->database, count_sql, &count, err));
-    *capacity = (size_t)count;
-    *list = lq_pool_take(&loader->snapshot->pool, *capacity, size);
-    return *list != NULL ? LQ_OK : lq_load_out_of_memory(err);
-}
-
 /* The items of all bars, one behind the other. Labels of one kernel differ between the figures by
  * an underscore. */
 static enum lq_code load_items(struct lq_loader *loader, struct lq_profile_item *items,
@@ -75,8 +64,8 @@ static enum lq_code load_profiles(struct lq_loader *loader, struct lq_error *err
     void *items;
     size_t capacity;
     size_t item_count;
-    LQ_TRY(take_room(loader, "SELECT count(*) FROM (SELECT DISTINCT " BAR " FROM " BARS ")",
-                     sizeof(struct lq_profile), &bars, &capacity, err));
+    LQ_TRY(lq_load_list(loader, "(SELECT DISTINCT " BAR " FROM " BARS ")",
+                        sizeof(struct lq_profile), &bars, &capacity, err));
     LQ_TRY(lq_load_list(loader, BARS, sizeof(struct lq_profile_item), &items, &item_count, err));
     LQ_TRY(load_items(loader, items, item_count, err));
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;
@@ -147,8 +136,8 @@ static enum lq_code load_curves(struct lq_loader *loader, struct lq_error *err)
     void *accuracies;
     size_t capacity;
     size_t accuracy_count;
-    LQ_TRY(take_room(loader, "SELECT count(*) FROM (SELECT DISTINCT " CURVE " FROM " CURVES ")",
-                     sizeof(struct lq_accuracy_curve), &list, &capacity, err));
+    LQ_TRY(lq_load_list(loader, "(SELECT DISTINCT " CURVE " FROM " CURVES ")",
+                        sizeof(struct lq_accuracy_curve), &list, &capacity, err));
     LQ_TRY(lq_load_list(loader, CURVES, sizeof(double), &accuracies, &accuracy_count, err));
     LQ_TRY(load_accuracies(loader, accuracies, accuracy_count, err));
     struct lq_statement *statement LQ_AUTO(lq_statement_close) = NULL;

@@ -1,15 +1,14 @@
 /* Kept estimates into the database, out of it, and away when their time is over. */
 #include "server/store/receipts.h"
 
+#include "server/random.h"
 #include "server/store/identity.h"
 #include "server/store/store_private.h"
 #include "server/store/utc.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 enum { ID_BYTES = 16, DAY_S = 24 * 3600 };
@@ -23,22 +22,6 @@ struct keeping {
     size_t count;
     char (*ids)[LQ_RECEIPT_ID_MAX];
 };
-
-static enum lq_code make_id(char id[LQ_RECEIPT_ID_MAX], struct lq_error *err)
-{
-    unsigned char bytes[ID_BYTES];
-    ssize_t n = -1;
-    do { /* so few bytes come at once or not at all (getrandom(2)) */
-        n = getrandom(bytes, sizeof bytes, 0);
-    } while (n < 0 && errno == EINTR);
-    if (n != (ssize_t)sizeof bytes) {
-        return lq_fail(err, LQ_EINTERNAL, NULL, "no random numbers: %s", strerror(errno));
-    }
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        snprintf(id + 2 * i, 3, "%02x", bytes[i]);
-    }
-    return LQ_OK;
-}
 
 static void bind_receipt(struct lq_statement *statement, const struct lq_new_receipt *receipt)
 {
@@ -85,7 +68,7 @@ enum lq_code lq_store_keep_estimates(struct lq_store *store, const char *token_i
                                      char (*ids)[LQ_RECEIPT_ID_MAX], struct lq_error *err)
 {
     for (size_t i = 0; i < count; i++) {
-        LQ_TRY(make_id(ids[i], err));
+        LQ_TRY(lq_random_hex(ids[i], ID_BYTES, err));
     }
     struct keeping keeping = {token_id, receipts, count, ids};
     return lq_store_write(store, keep, &keeping, err);

@@ -1,13 +1,12 @@
 /* Bearer tokens: made, listed, revoked and checked; only the hash of a secret is ever stored. */
+#include "server/random.h"
 #include "server/store/identity.h"
 #include "server/store/sha256.h"
 #include "server/store/store_private.h"
 #include "server/store/utc.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 static const char *const SCOPES[] = {"read", "calibrations:write", "catalog:write", "admin", NULL};
@@ -20,26 +19,13 @@ struct new_token {
     char hash[LQ_SHA256_HEX];
 };
 
-static enum lq_code fill_random(unsigned char *bytes, size_t size, struct lq_error *err)
-{
-    size_t filled = 0;
-    while (filled < size) {
-        ssize_t n = getrandom(bytes + filled, size - filled, 0);
-        if (n < 0 && errno != EINTR) {
-            return lq_fail(err, LQ_EINTERNAL, NULL, "no random numbers: %s", strerror(errno));
-        }
-        filled += n > 0 ? (size_t)n : 0;
-    }
-    return LQ_OK;
-}
-
 /* "lq_" and 256 random bits in base64url (RFC 4648 section 5, without padding). */
 static enum lq_code make_secret(char secret[LQ_ID_MAX], struct lq_error *err)
 {
     static const char ALPHABET[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     unsigned char bytes[SECRET_BYTES + 1] = {0}; /* one more: 43 characters hold 258 bits */
-    LQ_TRY(fill_random(bytes, SECRET_BYTES, err));
+    LQ_TRY(lq_random_fill(bytes, SECRET_BYTES, err));
     char *out = stpcpy(secret, "lq_");
     for (size_t i = 0; i < SECRET_CHARS; i++) {
         size_t bit = 6 * i;
@@ -149,13 +135,10 @@ enum lq_code lq_store_create_token(struct lq_store *store, const char *name, con
                                    struct lq_error *err)
 {
     struct new_token made = {0};
-    unsigned char id[ID_BYTES];
     LQ_TRY(read_name(name, made.token.name, err));
     LQ_TRY(read_scopes(scopes, made.token.scopes, sizeof made.token.scopes, err));
     LQ_TRY(read_expiry(expires, made.token.expires, err));
-    LQ_TRY(fill_random(id, sizeof id, err));
-    snprintf(made.token.id, sizeof made.token.id, "tok-%02x%02x%02x%02x%02x%02x", id[0], id[1],
-             id[2], id[3], id[4], id[5]);
+    LQ_TRY(lq_random_hex(stpcpy(made.token.id, "tok-"), ID_BYTES, err));
     lq_utc_text(time(NULL), made.token.created);
     char text[LQ_ID_MAX];
     LQ_TRY(make_secret(text, err));
