@@ -99,7 +99,7 @@ static void decode_points(const struct lq_call *call, const json_t *list, struct
     }
 }
 
-/* How far new points are from the fit of their own identity, made without them: for the metrics.
+/* How far new points are from the fit of their own identity, made before them: for the metrics.
  * A few of a batch tell, and an identity without a fit of its own says nothing. */
 static void observe_drift(const struct lq_catalog *catalog, const struct batch *batch)
 {
