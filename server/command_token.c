@@ -11,7 +11,7 @@ enum { ARGUMENTS_MAX = 64, SCOPES_MAX = 128 };
 
 struct token_options {
     const char *name;
-    const char *expires;
+    const char *expires;     /* or NULL: never */
     char scopes[SCOPES_MAX]; /* space-separated */
     const char *id;          /* what stands without a flag */
     char *settings[ARGUMENTS_MAX];
@@ -77,8 +77,8 @@ static enum lq_code create_token(struct lq_store *store, const struct token_opti
                                  struct lq_error *err)
 {
     char secret[LQ_ID_MAX];
-    LQ_TRY(lq_store_create_token(store, options->name, options->scopes,
-                                 options->expires != NULL ? options->expires : "", secret, err));
+    LQ_TRY(lq_store_create_token(store, options->name, options->scopes, options->expires, secret,
+                                 err));
     puts(secret);
     return LQ_OK;
 }

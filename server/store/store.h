@@ -103,7 +103,8 @@ struct lq_token {
     char expires[32]; /* "" = never */
     bool revoked;
 };
-/* `*secret` gets the token's text, shown once. Errors: LQ_EFIELD (unknown scope, bad date). */
+/* `expires`: RFC 3339, to come; NULL = never. `*secret` gets the token's text, shown once. Errors:
+ * LQ_EFIELD (unknown scope, bad date). */
 LQ_MUST_USE enum lq_code lq_store_create_token(struct lq_store *store, const char *name,
                                                const char *scopes, const char *expires,
                                                char secret[LQ_ID_MAX], struct lq_error *err);

@@ -113,13 +113,16 @@ static enum lq_code read_name(const char *name, char out[LQ_ID_MAX], struct lq_e
 static enum lq_code read_expiry(const char *text, char expires[LQ_UTC_MAX], struct lq_error *err)
 {
     expires[0] = '\0';
-    if (text == NULL || text[0] == '\0') {
+    if (text == NULL) {
         return LQ_OK;
     }
     time_t when;
     if (!lq_utc_parse(text, &when)) {
         return lq_fail(err, LQ_EFIELD, "/expires",
                        "must be a time in UTC such as 2027-01-31T12:00:00Z, got \"%.64s\"", text);
+    }
+    if (when <= time(NULL)) {
+        return lq_fail(err, LQ_EFIELD, "/expires", "%.64s is in the past", text);
     }
     lq_utc_text(when, expires);
     return LQ_OK;

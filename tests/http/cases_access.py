@@ -79,7 +79,7 @@ def case_damaged_tokens_are_refused(server):
 
 
 def case_expired_tokens_are_refused(server):
-    secret = made(server, "--scope", "read", "--expires", "2020-01-01T00:00:00Z")
+    secret = server.expired_token("read")
     problem = expect_problem(server.get("/v1/models", bearer(secret)), 401, "token-required")
     assert "expired" in problem["detail"], problem
 

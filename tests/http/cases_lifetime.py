@@ -126,6 +126,16 @@ def case_token_commands_make_list_and_revoke(server):
     assert server.command("token", "revoke", "no-such-token").returncode == 1
 
 
+def case_an_expiry_that_is_no_time_to_come_is_refused(server):
+    create = ["token", "create", "--name", "no-expiry", "--scope", "read"]
+    for flags, part in ((["--expires", ""], "must be a time in UTC"),
+                        (["--expires="], "must be a time in UTC"),
+                        (["--expires", "2020-01-01T00:00:00Z"], "is in the past")):
+        done = server.command(*create, *flags)
+        assert done.returncode == 2 and part in done.stderr and not done.stdout, (flags, done)
+    assert "no-expiry" not in server.command("token", "list").stdout
+
+
 def case_bad_token_commands_are_refused(server):
     for arguments in (["token"], ["token", "make"], ["token", "create"], ["token", "list", "x"],
                       ["token", "create", "--name", "n"], ["token", "revoke"],
