@@ -88,7 +88,9 @@ static void print_token(const struct lq_token *token, void *context)
     (void)context;
     printf("%s\t%s\t%s\t%s\t%s\t%s\n", token->id, token->name, token->scopes, token->created,
            token->expires[0] != '\0' ? token->expires : "never",
-           token->revoked ? "revoked" : "valid");
+           token->revoked                ? "revoked"
+           : lq_token_has_expired(token) ? "expired"
+                                         : "valid");
 }
 
 static enum lq_code list_tokens(struct lq_store *store, const struct token_options *options,

@@ -117,6 +117,8 @@ LQ_MUST_USE enum lq_code lq_store_list_tokens(struct lq_store *store,
 /* The token with this secret, whatever has become of it. LQ_ETOKEN: there is none. */
 LQ_MUST_USE enum lq_code lq_store_find_token(struct lq_store *store, const char *secret,
                                              struct lq_token *token, struct lq_error *err);
+/* Whether its time is over now. */
+bool lq_token_has_expired(const struct lq_token *token);
 /* Whether a token may be used for `scope` now: LQ_ETOKEN (expired or revoked), LQ_ESCOPE. Every
  * token may "read", and "admin" has every scope. */
 LQ_MUST_USE enum lq_code lq_token_check(const struct lq_token *token, const char *scope,

@@ -260,7 +260,7 @@ static enum lq_code find_token(struct lq_database *database, const char *secret,
     return LQ_OK;
 }
 
-static bool has_expired(const struct lq_token *token)
+bool lq_token_has_expired(const struct lq_token *token)
 {
     time_t expires;
     return token->expires[0] != '\0' &&
@@ -281,7 +281,7 @@ enum lq_code lq_token_check(const struct lq_token *token, const char *scope, str
     if (token->revoked) {
         return lq_fail(err, LQ_ETOKEN, NULL, "the token has been revoked");
     }
-    if (has_expired(token)) {
+    if (lq_token_has_expired(token)) {
         return lq_fail(err, LQ_ETOKEN, NULL, "the token expired at %s", token->expires);
     }
     const bool any = strcmp(scope, "read") == 0; /* whoever may write may read */

@@ -3,7 +3,7 @@ import resource
 import signal
 import subprocess
 
-from client import Server, expect_problem, wait_until
+from client import EXPIRED, Server, expect_problem, wait_until
 
 HALF_A_REQUEST = ("POST /v1/estimates HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
                   "Content-Type: application/json\r\n\r\n{\n")
@@ -124,6 +124,17 @@ def case_token_commands_make_list_and_revoke(server):
     assert revoked.returncode == 0, revoked.stderr
     wait_until(lambda: server.post("/v1/calibrations", b"{", bearer).status == 401, "the revocation", 1.0)
     assert server.command("token", "revoke", "no-such-token").returncode == 1
+
+
+def case_the_list_says_which_tokens_have_expired(server):
+    server.expired_token("read")
+    (row,) = [line.split("\t") for line in server.command("token", "list").stdout.splitlines()
+              if "\tlate\t" in line]
+    assert row[4:] == [EXPIRED, "expired"], row
+    assert server.command("token", "revoke", row[0]).returncode == 0
+    (row,) = [line.split("\t") for line in server.command("token", "list").stdout.splitlines()
+              if "\tlate\t" in line]
+    assert row[5] == "revoked", row
 
 
 def case_an_expiry_that_is_no_time_to_come_is_refused(server):
