@@ -110,7 +110,7 @@ static enum lq_code revoke_token(struct lq_store *store, const struct token_opti
 static const struct token_command {
     const char *name;
     enum lq_code (*run)(struct lq_store *, const struct token_options *, struct lq_error *);
-    bool creates; /* takes --name and --scope */
+    bool creates; /* takes --name and --scope, and makes the database where there is none */
     bool takes_id;
 } TOKEN_COMMANDS[] = {
     {"create", create_token, true, false},
@@ -162,10 +162,12 @@ int lq_command_token(int argc, char *const *argv, const struct lq_hooks *hooks)
         return lq_command_fail(LQ_EXIT_USAGE, &err);
     }
     struct lq_store *store = NULL;
-    if (lq_store_open(config.db, hooks, &store, &err) != LQ_OK) {
+    enum lq_code code = command->creates ? lq_store_open(config.db, hooks, &store, &err)
+                                         : lq_store_open_existing(config.db, hooks, &store, &err);
+    if (code != LQ_OK) {
         return lq_command_fail(LQ_EXIT_FAILED, &err);
     }
-    enum lq_code code = command->run(store, &options, &err);
+    code = command->run(store, &options, &err);
     lq_store_close(store);
     if (code != LQ_OK) {
         return lq_command_fail(code == LQ_EFIELD ? LQ_EXIT_USAGE : LQ_EXIT_FAILED, &err);

@@ -10,6 +10,10 @@ struct lq_database;
 /* Runs `close(&variable)` when the variable goes out of scope. */
 #define LQ_AUTO(close) __attribute__((cleanup(close)))
 
+/* Whether a regular file stands at `path`. Errors: LQ_ESTORE (nothing, a directory, a link, ...),
+ * the path named. */
+LQ_MUST_USE enum lq_code lq_database_check_file(const char *path, struct lq_error *err);
+
 /* Opens the regular file at `path`, made (mode 0600) if nothing is there. Not thread-safe: one
  * caller at a time per connection. Errors: LQ_ESTORE (a directory, a link, not writable, not a
  * database, ...), the path named. `*database` is new. */

@@ -70,6 +70,13 @@ enum lq_code lq_store_open(const char *path, const struct lq_hooks *hooks, struc
     return LQ_OK;
 }
 
+enum lq_code lq_store_open_existing(const char *path, const struct lq_hooks *hooks,
+                                    struct lq_store **store, struct lq_error *err)
+{
+    LQ_TRY(lq_database_check_file(path, err));
+    return lq_store_open(path, hooks, store, err);
+}
+
 void lq_store_close(struct lq_store *store)
 {
     if (store == NULL) {

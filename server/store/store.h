@@ -29,6 +29,9 @@ struct lq_hooks {
  * `*store` is new on success. */
 LQ_MUST_USE enum lq_code lq_store_open(const char *path, const struct lq_hooks *hooks,
                                        struct lq_store **store, struct lq_error *err);
+/* The same for a file that is there: none is made. */
+LQ_MUST_USE enum lq_code lq_store_open_existing(const char *path, const struct lq_hooks *hooks,
+                                                struct lq_store **store, struct lq_error *err);
 /* Writes what waits first. No call may begin any more. */
 void lq_store_close(struct lq_store *store);
 

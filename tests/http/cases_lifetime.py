@@ -1,4 +1,5 @@
 """Start and stop: what is refused at the command line, and what a stop lets finish."""
+import pathlib
 import resource
 import signal
 import subprocess
@@ -124,6 +125,18 @@ def case_token_commands_make_list_and_revoke(server):
     assert revoked.returncode == 0, revoked.stderr
     wait_until(lambda: server.post("/v1/calibrations", b"{", bearer).status == 401, "the revocation", 1.0)
     assert server.command("token", "revoke", "no-such-token").returncode == 1
+
+
+def case_only_token_create_makes_a_database(server):
+    path = pathlib.Path(server.db).with_name("mistyped.db")
+    for arguments in (["list"], ["revoke", "tok-1"]):
+        done = run(server, "token", *arguments, "--db", str(path))
+        assert done.returncode == 1 and not done.stdout, done
+        assert f"{path}: No such file or directory" in done.stderr and not path.exists(), done
+    done = run(server, "token", "create", "--name", "first", "--scope", "read", "--db", str(path))
+    assert done.returncode == 0 and path.exists(), done
+    done = run(server, "token", "list", "--db", str(path))
+    assert done.returncode == 0 and "\tfirst\t" in done.stdout, done
 
 
 def case_the_list_says_which_tokens_have_expired(server):
