@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +56,21 @@ static enum lq_code make_file(const char *path, struct lq_error *err)
         return lq_fail(err, LQ_ESTORE, NULL, "%s: cannot be created: %s", path, strerror(errno));
     }
     return lq_database_check_file(path, err);
+}
+
+enum lq_code lq_database_lock(const char *path, int *lock, struct lq_error *err)
+{
+    *lock = -1;
+    LQ_TRY(make_file(path, err));
+    const int file = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (file >= 0 && flock(file, LOCK_EX | LOCK_NB) != 0) {
+        const bool taken = errno == EWOULDBLOCK;
+        close(file);
+        return taken ? lq_fail(err, LQ_ESTORE, NULL, "%s: another server uses this database", path)
+                     : LQ_OK;
+    }
+    *lock = file;
+    return LQ_OK;
 }
 
 static enum lq_code open_checked(const char *path, struct lq_database **database,

@@ -22,6 +22,14 @@ LQ_MUST_USE enum lq_code lq_database_open(const char *path, struct lq_database *
 /* The same for reading a file that is there: nothing is made and nothing can be written. */
 LQ_MUST_USE enum lq_code lq_database_open_existing(const char *path, struct lq_database **database,
                                                    struct lq_error *err);
+
+/* Takes the file at `path`, made as above, for one server alone as long as `*lock` stays open. The
+ * descriptor is new, or -1 where the file cannot be read (which opening then tells) or its file
+ * system has no such locks. Closing any descriptor of a file gives up the engine's own locks on it:
+ * call this before the file's first connection is opened, and close after the last one is.
+ * Errors: LQ_ESTORE (another server has it). */
+LQ_MUST_USE enum lq_code lq_database_lock(const char *path, int *lock, struct lq_error *err);
+
 void lq_database_close(struct lq_database **database);
 
 /* The path it was opened at; borrowed. */

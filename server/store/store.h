@@ -32,6 +32,11 @@ LQ_MUST_USE enum lq_code lq_store_open(const char *path, const struct lq_hooks *
 /* The same for a file that is there: none is made. */
 LQ_MUST_USE enum lq_code lq_store_open_existing(const char *path, const struct lq_hooks *hooks,
                                                 struct lq_store **store, struct lq_error *err);
+/* Opens as lq_store_open for a server, one at a time on a database until it closes or dies: what it
+ * keeps in memory follows its own writes. Commands may open it beside. LQ_ESTORE also where another
+ * server has it. */
+LQ_MUST_USE enum lq_code lq_store_open_alone(const char *path, const struct lq_hooks *hooks,
+                                             struct lq_store **store, struct lq_error *err);
 /* Writes what waits first. No call may begin any more. */
 void lq_store_close(struct lq_store *store);
 

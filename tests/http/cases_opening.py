@@ -1,6 +1,7 @@
 """What the server says of a database that it cannot serve, and of clocks that differ."""
 import os
 import pathlib
+import signal
 import sqlite3
 import subprocess
 
@@ -117,6 +118,25 @@ def case_a_measurement_from_the_future_is_kept_as_it_says(server):
     newest = [fit for fit in server.get("/v1/fits?limit=1000").json["fits"]
               if "time-traveller" in str(fit)]
     assert newest, "fits rest on it as on any other"
+
+
+def case_a_second_server_on_a_database_is_refused(server):
+    other = Server(server.program)
+    try:
+        other.start()
+        assert "another server uses this database" in start(server, other.db)
+        assert other.get("/readyz").status == 200
+        for arguments in (("token", "list"), ("check",), ("backup", other.db + ".copy")):
+            done = other.command(*arguments)
+            assert done.returncode == 0, done  # commands work beside it
+        assert "another server uses this database" in start(server, other.db), "also after commands"
+        other.stop(signal.SIGKILL)
+        assert other.start().get("/readyz").status == 200, "nothing is left of one that was killed"
+        assert other.stop() == 0
+        assert other.start().get("/readyz").status == 200
+        assert other.stop() == 0
+    finally:
+        other.close()
 
 
 def case_tokens_expire_by_the_servers_clock(server):
