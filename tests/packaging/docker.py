@@ -84,6 +84,16 @@ def missing_files(folder, compose):
             and not (folder / name).exists()]
 
 
+def against_patience(root, image, compose):
+    """The health check gives up, and says why, before Docker does; what its comment says is so."""
+    source = (root / "server" / "command_health.c").read_text()
+    own_s, told_s = re.search(r"PATIENCE_S = (\d+), /\*.*?under the (\d+) s that", source).groups()
+    image_s = re.search(r"--timeout=(\d+)s", dict(instructions(image))["HEALTHCHECK"]).group(1)
+    compose_s = compose["services"]["server"]["healthcheck"]["timeout"].removesuffix("s")
+    return [] if int(own_s) < int(told_s) and told_s == image_s == compose_s else [
+        f"{own_s} s, said to be under {told_s} s; the image has {image_s} s, compose {compose_s} s"]
+
+
 def untagged(compose):
     """Images of others without a version, which may become another program overnight."""
     return [service["image"] for service in compose["services"].values()
@@ -158,6 +168,8 @@ def main():
                  [] if compose["services"]["server"]["healthcheck"]["test"]
                  == ["CMD", "llmquote-server", "healthcheck"] else ["it is not"])
     report.claim("all_files_that_are_named_exist", missing_files(folder, compose))
+    report.claim("the_health_check_gives_up_before_docker_does",
+                 against_patience(folder.parent, images[0], compose))
     report.claim("images_of_others_have_a_version", untagged(compose))
     report.claim("the_server_container_holds_all_its_threads",
                  [] if compose["services"]["server"]["pids_limit"] >= FEWEST_TASKS else ["it does not"])
