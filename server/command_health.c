@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum {
-    PATIENCE_S = 4, /* for all; under the 5 s that Docker is told to wait */
+    PATIENCE_S = 4, /* for all; under the 10 s that docker/ tells Docker to wait */
     ANSWER_MAX = 1024
 };
 

@@ -11,7 +11,7 @@ enum { ARGUMENTS_MAX = 64, SCOPES_MAX = 128 };
 
 struct token_options {
     const char *name;
-    const char *expires;
+    const char *expires;     /* or NULL: never */
     char scopes[SCOPES_MAX]; /* space-separated */
     const char *id;          /* what stands without a flag */
     char *settings[ARGUMENTS_MAX];
@@ -77,8 +77,8 @@ static enum lq_code create_token(struct lq_store *store, const struct token_opti
                                  struct lq_error *err)
 {
     char secret[LQ_ID_MAX];
-    LQ_TRY(lq_store_create_token(store, options->name, options->scopes,
-                                 options->expires != NULL ? options->expires : "", secret, err));
+    LQ_TRY(lq_store_create_token(store, options->name, options->scopes, options->expires, secret,
+                                 err));
     puts(secret);
     return LQ_OK;
 }
@@ -88,7 +88,9 @@ static void print_token(const struct lq_token *token, void *context)
     (void)context;
     printf("%s\t%s\t%s\t%s\t%s\t%s\n", token->id, token->name, token->scopes, token->created,
            token->expires[0] != '\0' ? token->expires : "never",
-           token->revoked ? "revoked" : "valid");
+           token->revoked                ? "revoked"
+           : lq_token_has_expired(token) ? "expired"
+                                         : "valid");
 }
 
 static enum lq_code list_tokens(struct lq_store *store, const struct token_options *options,
@@ -108,7 +110,7 @@ static enum lq_code revoke_token(struct lq_store *store, const struct token_opti
 static const struct token_command {
     const char *name;
     enum lq_code (*run)(struct lq_store *, const struct token_options *, struct lq_error *);
-    bool creates; /* takes --name and --scope */
+    bool creates; /* takes --name and --scope, and makes the database where there is none */
     bool takes_id;
 } TOKEN_COMMANDS[] = {
     {"create", create_token, true, false},
@@ -160,10 +162,12 @@ int lq_command_token(int argc, char *const *argv, const struct lq_hooks *hooks)
         return lq_command_fail(LQ_EXIT_USAGE, &err);
     }
     struct lq_store *store = NULL;
-    if (lq_store_open(config.db, hooks, &store, &err) != LQ_OK) {
+    enum lq_code code = command->creates ? lq_store_open(config.db, hooks, &store, &err)
+                                         : lq_store_open_existing(config.db, hooks, &store, &err);
+    if (code != LQ_OK) {
         return lq_command_fail(LQ_EXIT_FAILED, &err);
     }
-    enum lq_code code = command->run(store, &options, &err);
+    code = command->run(store, &options, &err);
     lq_store_close(store);
     if (code != LQ_OK) {
         return lq_command_fail(code == LQ_EFIELD ? LQ_EXIT_USAGE : LQ_EXIT_FAILED, &err);

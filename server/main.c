@@ -114,7 +114,7 @@ static int run(const struct lq_config *config, const struct lq_hooks *hooks)
     struct lq_error err = {0};
     sigset_t signals = block_stop_signals();
     struct lq_store *store = NULL;
-    if (lq_store_open(config->db, hooks, &store, &err) != LQ_OK) {
+    if (lq_store_open_alone(config->db, hooks, &store, &err) != LQ_OK) {
         return fail(LQ_EXIT_FAILED, &err);
     }
     const struct lq_queue_limits limits = {.threads = config->job_threads,

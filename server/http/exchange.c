@@ -119,7 +119,8 @@ static struct lq_ip client_of(const struct lq_exchange *exchange)
 static enum lq_code take_rate(struct lq_exchange *exchange, struct lq_rate *rate, struct lq_ip key,
                               const char *whose, struct lq_error *err)
 {
-    if (rate == NULL || lq_route_is_free(exchange->match.route)) {
+    const struct lq_route *route = exchange->match.route;
+    if (rate == NULL || (route != NULL && lq_route_is_free(route))) {
         return LQ_OK;
     }
     int wait_s = lq_rate_take(rate, lq_ip_hash(key, exchange->service->seed), exchange->start_ns);
@@ -135,9 +136,15 @@ static enum lq_code admit(struct lq_exchange *exchange, const char *version, str
 {
     struct lq_service *service = exchange->service;
     LQ_TRY(lq_head_check(&exchange->head, version, err));
-    LQ_TRY(find_route(exchange, err));
+    /* What is not there takes of the rate too, so it is told after that. */
+    struct lq_error missing = {0};
+    const enum lq_code found = find_route(exchange, &missing);
     LQ_TRY(take_rate(exchange, service->rate_per_address, lq_ip_site(client_of(exchange)),
                      "this address", err));
+    if (found != LQ_OK) {
+        *err = missing;
+        return found;
+    }
     const char *scope = lq_route_scope(exchange->match.route, service->config);
     if (scope != NULL) {
         LQ_TRY(lq_auth_check(service->auth, exchange->head.authorization, scope, &exchange->token,

@@ -21,6 +21,7 @@ static const struct known {
     {"Authorization", offsetof(struct lq_head, authorization)},
     {"Content-Length", offsetof(struct lq_head, content_length)},
     {"Content-Type", offsetof(struct lq_head, content_type)},
+    {"Expect", offsetof(struct lq_head, expect)},
     {"Host", offsetof(struct lq_head, host)},
     {"Idempotency-Key", offsetof(struct lq_head, idempotency_key)},
     {"If-None-Match", offsetof(struct lq_head, if_none_match)},
@@ -73,7 +74,8 @@ void lq_head_add(struct lq_head *head, const char *name, size_t name_size, const
         const char **slot = (const char **)(void *)((char *)head + KNOWN[i].offset);
         bool repeated_length = slot == &head->content_length && *slot != NULL &&
                                strcmp(*slot, value) == 0; /* RFC 9112, 6.3 allows this one */
-        bool is_list = slot == &head->forwarded_for || slot == &head->accept_encoding;
+        bool is_list =
+            slot == &head->forwarded_for || slot == &head->accept_encoding || slot == &head->expect;
         if (*slot != NULL && !repeated_length && !is_list) {
             set_fault(head, "a header field that may come only once is repeated");
         }
@@ -101,6 +103,11 @@ static const char *framing_fault(const struct lq_head *head, bool is_http_1_1)
         if (digits == 0 || digits > CONTENT_LENGTH_MAX_DIGITS || length[digits] != '\0') {
             return "Content-Length must be a whole number";
         }
+    }
+    /* RFC 9110, 10.1.1 forbids it to clients, and the library would answer 100, act, and then wait
+     * for a body. From HTTP/1.0 the field is to be ignored. */
+    if (is_http_1_1 && head->expect != NULL && !lq_head_has_body(head)) {
+        return "Expect needs a body, by Content-Length or Transfer-Encoding";
     }
     if (head->host != NULL && head->host[strspn(head->host, HOST_CHARACTERS)] != '\0') {
         return "Host must be a host and perhaps a port";

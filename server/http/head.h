@@ -16,6 +16,7 @@ struct lq_head {
     const char *authorization;
     const char *content_length;
     const char *content_type;
+    const char *expect;        /* the last one, where there are several */
     const char *forwarded_for; /* X-Forwarded-For; the last one, where there are several */
     const char *host;
     const char *idempotency_key;

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,7 +26,7 @@ enum lq_code lq_database_fail(const struct lq_database *database, int code, stru
 
 /* Refuses all but a regular file. A link is refused because it may come to mean another file under
  * a running server: where a link is wanted, name what it points to. */
-static enum lq_code check_regular(const char *path, struct lq_error *err)
+enum lq_code lq_database_check_file(const char *path, struct lq_error *err)
 {
     struct stat status;
     if (lstat(path, &status) != 0) {
@@ -40,7 +42,7 @@ static enum lq_code check_regular(const char *path, struct lq_error *err)
 }
 
 /* Refuses all but a regular file or nothing; makes the file private where there is none. */
-static enum lq_code check_file(const char *path, struct lq_error *err)
+static enum lq_code make_file(const char *path, struct lq_error *err)
 {
     if (path[0] == '\0' || path[0] == ':') {
         return lq_fail(err, LQ_ESTORE, NULL, "\"%s\" is not a path of a database file", path);
@@ -53,7 +55,22 @@ static enum lq_code check_file(const char *path, struct lq_error *err)
     if (errno != EEXIST) {
         return lq_fail(err, LQ_ESTORE, NULL, "%s: cannot be created: %s", path, strerror(errno));
     }
-    return check_regular(path, err);
+    return lq_database_check_file(path, err);
+}
+
+enum lq_code lq_database_lock(const char *path, int *lock, struct lq_error *err)
+{
+    *lock = -1;
+    LQ_TRY(make_file(path, err));
+    const int file = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (file >= 0 && flock(file, LOCK_EX | LOCK_NB) != 0) {
+        const bool taken = errno == EWOULDBLOCK;
+        close(file);
+        return taken ? lq_fail(err, LQ_ESTORE, NULL, "%s: another server uses this database", path)
+                     : LQ_OK;
+    }
+    *lock = file;
+    return LQ_OK;
 }
 
 static enum lq_code open_checked(const char *path, struct lq_database **database,
@@ -81,7 +98,7 @@ static enum lq_code open_checked(const char *path, struct lq_database **database
 
 enum lq_code lq_database_open(const char *path, struct lq_database **database, struct lq_error *err)
 {
-    LQ_TRY(check_file(path, err));
+    LQ_TRY(make_file(path, err));
     struct lq_database *opened LQ_AUTO(lq_database_close) = NULL;
     LQ_TRY(open_checked(path, &opened, err));
     if (sqlite3_db_readonly(opened->handle, "main") != 0) {
@@ -95,7 +112,7 @@ enum lq_code lq_database_open(const char *path, struct lq_database **database, s
 enum lq_code lq_database_open_existing(const char *path, struct lq_database **database,
                                        struct lq_error *err)
 {
-    LQ_TRY(check_regular(path, err));
+    LQ_TRY(lq_database_check_file(path, err));
     struct lq_database *opened LQ_AUTO(lq_database_close) = NULL;
     LQ_TRY(open_checked(path, &opened, err));
     LQ_TRY(lq_database_run(opened, "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF", err));

@@ -10,6 +10,10 @@ struct lq_database;
 /* Runs `close(&variable)` when the variable goes out of scope. */
 #define LQ_AUTO(close) __attribute__((cleanup(close)))
 
+/* Whether a regular file stands at `path`. Errors: LQ_ESTORE (nothing, a directory, a link, ...),
+ * the path named. */
+LQ_MUST_USE enum lq_code lq_database_check_file(const char *path, struct lq_error *err);
+
 /* Opens the regular file at `path`, made (mode 0600) if nothing is there. Not thread-safe: one
  * caller at a time per connection. Errors: LQ_ESTORE (a directory, a link, not writable, not a
  * database, ...), the path named. `*database` is new. */
@@ -18,6 +22,14 @@ LQ_MUST_USE enum lq_code lq_database_open(const char *path, struct lq_database *
 /* The same for reading a file that is there: nothing is made and nothing can be written. */
 LQ_MUST_USE enum lq_code lq_database_open_existing(const char *path, struct lq_database **database,
                                                    struct lq_error *err);
+
+/* Takes the file at `path`, made as above, for one server alone as long as `*lock` stays open. The
+ * descriptor is new, or -1 where the file cannot be read (which opening then tells) or its file
+ * system has no such locks. Closing any descriptor of a file gives up the engine's own locks on it:
+ * call this before the file's first connection is opened, and close after the last one is.
+ * Errors: LQ_ESTORE (another server has it). */
+LQ_MUST_USE enum lq_code lq_database_lock(const char *path, int *lock, struct lq_error *err);
+
 void lq_database_close(struct lq_database **database);
 
 /* The path it was opened at; borrowed. */

@@ -11,12 +11,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Ids are digests, so that points come into their indices at random places: 16 MiB hold those of
  * some 100,000 points. The log is copied back every 4,000 pages, 16 MiB, in place of 1,000: pages
  * that were written several times until then are copied once. */
 static const char WRITER_SETTINGS[] = "PRAGMA cache_size = -16384;"
                                       "PRAGMA wal_autocheckpoint = 4000";
+
+static void close_lock(int lock)
+{
+    if (lock >= 0) {
+        close(lock);
+    }
+}
 
 static enum lq_code open_reader(const char *path, struct lq_database **database,
                                 struct lq_error *err)
@@ -50,14 +58,17 @@ static enum lq_code open_parts(struct lq_store *store, const char *path, struct 
     return lq_writer_start(store, err);
 }
 
-enum lq_code lq_store_open(const char *path, const struct lq_hooks *hooks, struct lq_store **store,
-                           struct lq_error *err)
+/* Opens with what keeps other servers away, or -1, which is the store's from now on. */
+static enum lq_code open_locked(const char *path, const struct lq_hooks *hooks, int lock,
+                                struct lq_store **store, struct lq_error *err)
 {
     struct lq_store *opened = calloc(1, sizeof *opened);
     if (opened == NULL) {
+        close_lock(lock);
         return lq_fail(err, LQ_ESTORE, NULL, "%s: out of memory", path);
     }
     opened->hooks = *hooks;
+    opened->lock = lock;
     pthread_mutex_init(&opened->commit_lock, NULL); /* with default attributes it cannot fail */
     pthread_mutex_init(&opened->read_lock, NULL);
     pthread_mutex_init(&opened->current_lock, NULL);
@@ -70,6 +81,27 @@ enum lq_code lq_store_open(const char *path, const struct lq_hooks *hooks, struc
     return LQ_OK;
 }
 
+enum lq_code lq_store_open(const char *path, const struct lq_hooks *hooks, struct lq_store **store,
+                           struct lq_error *err)
+{
+    return open_locked(path, hooks, -1, store, err);
+}
+
+enum lq_code lq_store_open_alone(const char *path, const struct lq_hooks *hooks,
+                                 struct lq_store **store, struct lq_error *err)
+{
+    int lock = -1;
+    LQ_TRY(lq_database_lock(path, &lock, err));
+    return open_locked(path, hooks, lock, store, err);
+}
+
+enum lq_code lq_store_open_existing(const char *path, const struct lq_hooks *hooks,
+                                    struct lq_store **store, struct lq_error *err)
+{
+    LQ_TRY(lq_database_check_file(path, err));
+    return lq_store_open(path, hooks, store, err);
+}
+
 void lq_store_close(struct lq_store *store)
 {
     if (store == NULL) {
@@ -80,6 +112,7 @@ void lq_store_close(struct lq_store *store)
     lq_database_close(&store->reader);
     lq_database_close(&store->builder.database);
     lq_database_close(&store->database);
+    close_lock(store->lock); /* not before the last connection: see lq_database_lock */
     lq_snapshot_release(store->current);
     pthread_mutex_destroy(&store->current_lock);
     pthread_mutex_destroy(&store->read_lock);

@@ -29,6 +29,14 @@ struct lq_hooks {
  * `*store` is new on success. */
 LQ_MUST_USE enum lq_code lq_store_open(const char *path, const struct lq_hooks *hooks,
                                        struct lq_store **store, struct lq_error *err);
+/* The same for a file that is there: none is made. */
+LQ_MUST_USE enum lq_code lq_store_open_existing(const char *path, const struct lq_hooks *hooks,
+                                                struct lq_store **store, struct lq_error *err);
+/* Opens as lq_store_open for a server, one at a time on a database until it closes or dies: what it
+ * keeps in memory follows its own writes. Commands may open it beside. LQ_ESTORE also where another
+ * server has it. */
+LQ_MUST_USE enum lq_code lq_store_open_alone(const char *path, const struct lq_hooks *hooks,
+                                             struct lq_store **store, struct lq_error *err);
 /* Writes what waits first. No call may begin any more. */
 void lq_store_close(struct lq_store *store);
 
@@ -116,7 +124,8 @@ struct lq_token {
     char expires[32]; /* "" = never */
     bool revoked;
 };
-/* `*secret` gets the token's text, shown once. Errors: LQ_EFIELD (unknown scope, bad date). */
+/* `expires`: RFC 3339, to come; NULL = never. `*secret` gets the token's text, shown once. Errors:
+ * LQ_EFIELD (unknown scope, bad date). */
 LQ_MUST_USE enum lq_code lq_store_create_token(struct lq_store *store, const char *name,
                                                const char *scopes, const char *expires,
                                                char secret[LQ_ID_MAX], struct lq_error *err);
@@ -129,6 +138,8 @@ LQ_MUST_USE enum lq_code lq_store_list_tokens(struct lq_store *store,
 /* The token with this secret, whatever has become of it. LQ_ETOKEN: there is none. */
 LQ_MUST_USE enum lq_code lq_store_find_token(struct lq_store *store, const char *secret,
                                              struct lq_token *token, struct lq_error *err);
+/* Whether its time is over now. */
+bool lq_token_has_expired(const struct lq_token *token);
 /* Whether a token may be used for `scope` now: LQ_ETOKEN (expired or revoked), LQ_ESCOPE. Every
  * token may "read", and "admin" has every scope. */
 LQ_MUST_USE enum lq_code lq_token_check(const struct lq_token *token, const char *scope,

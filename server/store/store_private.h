@@ -75,6 +75,7 @@ struct lq_store {
     struct lq_hooks hooks;
     dev_t device; /* of the file, to notice when it is taken away */
     ino_t inode;
+    int lock;                     /* against other servers; -1: none */
     struct lq_database *database; /* the writer's */
     struct lq_writer writer;
     struct lq_builder builder;

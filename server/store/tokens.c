@@ -99,13 +99,16 @@ static enum lq_code read_name(const char *name, char out[LQ_ID_MAX], struct lq_e
 static enum lq_code read_expiry(const char *text, char expires[LQ_UTC_MAX], struct lq_error *err)
 {
     expires[0] = '\0';
-    if (text == NULL || text[0] == '\0') {
+    if (text == NULL) {
         return LQ_OK;
     }
     time_t when;
     if (!lq_utc_parse(text, &when)) {
         return lq_fail(err, LQ_EFIELD, "/expires",
                        "must be a time in UTC such as 2027-01-31T12:00:00Z, got \"%.64s\"", text);
+    }
+    if (when <= time(NULL)) {
+        return lq_fail(err, LQ_EFIELD, "/expires", "%.64s is in the past", text);
     }
     lq_utc_text(when, expires);
     return LQ_OK;
@@ -240,7 +243,7 @@ static enum lq_code find_token(struct lq_database *database, const char *secret,
     return LQ_OK;
 }
 
-static bool has_expired(const struct lq_token *token)
+bool lq_token_has_expired(const struct lq_token *token)
 {
     time_t expires;
     return token->expires[0] != '\0' &&
@@ -261,7 +264,7 @@ enum lq_code lq_token_check(const struct lq_token *token, const char *scope, str
     if (token->revoked) {
         return lq_fail(err, LQ_ETOKEN, NULL, "the token has been revoked");
     }
-    if (has_expired(token)) {
+    if (lq_token_has_expired(token)) {
         return lq_fail(err, LQ_ETOKEN, NULL, "the token expired at %s", token->expires);
     }
     const bool any = strcmp(scope, "read") == 0; /* whoever may write may read */

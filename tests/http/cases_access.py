@@ -79,7 +79,7 @@ def case_damaged_tokens_are_refused(server):
 
 
 def case_expired_tokens_are_refused(server):
-    secret = made(server, "--scope", "read", "--expires", "2020-01-01T00:00:00Z")
+    secret = server.expired_token("read")
     problem = expect_problem(server.get("/v1/models", bearer(secret)), 401, "token-required")
     assert "expired" in problem["detail"], problem
 
@@ -133,6 +133,20 @@ def case_an_address_has_its_rate(server):
             for _ in range(3):
                 connection.send("GET /v1/stacks HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert connection.read_answer().status in (200, 429)
+
+
+def case_paths_and_methods_that_are_not_there_take_of_the_rate(server):
+    with serving(server, "--rate-per-address", "0.2:5") as other:
+        got = [other.request(method, path).status
+               for method, path in (("GET", "/nothing"), ("PATCH", "/v1/stacks"), ("GET", "/v1/models/%zz"),
+                                    ("OPTIONS", "/v1/stacks"), ("POST", "/healthz"))]
+        assert got == [404, 405, 400, 204, 405], got
+        for method, path in (("GET", "/nothing"), ("PATCH", "/v1/stacks"), ("GET", "/v1/models/%zz"),
+                             ("OPTIONS", "/v1/stacks"), ("POST", "/healthz"), ("GET", "/v1/stacks")):
+            expect_problem(other.request(method, path), 429, "busy", part="this address")
+        assert other.get("/healthz").status == 200
+        answer = other.raw("GET /healthz HTTP/1.1\r\n\r\n")  # broken framing ends the connection
+        assert answer.status == 400 and answer.closed, answer
 
 
 def case_a_token_has_its_rate_and_bad_tokens_take_nothing_of_it(server):

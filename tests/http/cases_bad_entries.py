@@ -100,10 +100,7 @@ def case_revoked_and_expired_tokens_are_refused(server):
               if "short-lived" in line]
     assert server.command("token", "revoke", row.split("\t")[0]).returncode == 0
     expect_problem(server.put("/v1/gpus/mine", GPU, bearer), 401, "token-required", part="revoked")
-    made = server.command("token", "create", "--name", "old", "--scope", "catalog:write",
-                          "--expires", "2020-01-01T00:00:00Z")
-    assert made.returncode == 0, made.stderr
-    bearer = {"Authorization": f"Bearer {made.stdout.splitlines()[-1]}"}
+    bearer = {"Authorization": f"Bearer {server.expired_token('catalog:write')}"}
     expect_problem(server.put("/v1/gpus/mine", GPU, bearer), 401, "token-required", part="expired")
 
 

@@ -1,9 +1,10 @@
 """Start and stop: what is refused at the command line, and what a stop lets finish."""
+import pathlib
 import resource
 import signal
 import subprocess
 
-from client import Server, expect_problem, wait_until
+from client import EXPIRED, Server, expect_problem, wait_until
 
 HALF_A_REQUEST = ("POST /v1/estimates HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
                   "Content-Type: application/json\r\n\r\n{\n")
@@ -124,6 +125,39 @@ def case_token_commands_make_list_and_revoke(server):
     assert revoked.returncode == 0, revoked.stderr
     wait_until(lambda: server.post("/v1/calibrations", b"{", bearer).status == 401, "the revocation", 1.0)
     assert server.command("token", "revoke", "no-such-token").returncode == 1
+
+
+def case_only_token_create_makes_a_database(server):
+    path = pathlib.Path(server.db).with_name("mistyped.db")
+    for arguments in (["list"], ["revoke", "tok-1"]):
+        done = run(server, "token", *arguments, "--db", str(path))
+        assert done.returncode == 1 and not done.stdout, done
+        assert f"{path}: No such file or directory" in done.stderr and not path.exists(), done
+    done = run(server, "token", "create", "--name", "first", "--scope", "read", "--db", str(path))
+    assert done.returncode == 0 and path.exists(), done
+    done = run(server, "token", "list", "--db", str(path))
+    assert done.returncode == 0 and "\tfirst\t" in done.stdout, done
+
+
+def case_the_list_says_which_tokens_have_expired(server):
+    server.expired_token("read")
+    (row,) = [line.split("\t") for line in server.command("token", "list").stdout.splitlines()
+              if "\tlate\t" in line]
+    assert row[4:] == [EXPIRED, "expired"], row
+    assert server.command("token", "revoke", row[0]).returncode == 0
+    (row,) = [line.split("\t") for line in server.command("token", "list").stdout.splitlines()
+              if "\tlate\t" in line]
+    assert row[5] == "revoked", row
+
+
+def case_an_expiry_that_is_no_time_to_come_is_refused(server):
+    create = ["token", "create", "--name", "no-expiry", "--scope", "read"]
+    for flags, part in ((["--expires", ""], "must be a time in UTC"),
+                        (["--expires="], "must be a time in UTC"),
+                        (["--expires", "2020-01-01T00:00:00Z"], "is in the past")):
+        done = server.command(*create, *flags)
+        assert done.returncode == 2 and part in done.stderr and not done.stdout, (flags, done)
+    assert "no-expiry" not in server.command("token", "list").stdout
 
 
 def case_bad_token_commands_are_refused(server):

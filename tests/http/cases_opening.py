@@ -1,11 +1,12 @@
 """What the server says of a database that it cannot serve, and of clocks that differ."""
 import os
 import pathlib
+import signal
 import sqlite3
 import subprocess
 
 from cases_calibrations import bearer, points, post
-from client import Server, expect_problem
+from client import EXPIRED, Server, expect_problem
 
 NOBODY = 65534  # the user and group of that name on Debian
 
@@ -119,13 +120,29 @@ def case_a_measurement_from_the_future_is_kept_as_it_says(server):
     assert newest, "fits rest on it as on any other"
 
 
+def case_a_second_server_on_a_database_is_refused(server):
+    other = Server(server.program)
+    try:
+        other.start()
+        assert "another server uses this database" in start(server, other.db)
+        assert other.get("/readyz").status == 200
+        for arguments in (("token", "list"), ("check",), ("backup", other.db + ".copy")):
+            done = other.command(*arguments)
+            assert done.returncode == 0, done  # commands work beside it
+        assert "another server uses this database" in start(server, other.db), "also after commands"
+        other.stop(signal.SIGKILL)
+        assert other.start().get("/readyz").status == 200, "nothing is left of one that was killed"
+        assert other.stop() == 0
+        assert other.start().get("/readyz").status == 200
+        assert other.stop() == 0
+    finally:
+        other.close()
+
+
 def case_tokens_expire_by_the_servers_clock(server):
-    made = server.command("token", "create", "--name", "late", "--scope", "admin", "--expires",
-                          "2001-01-01T00:00:00Z")
-    assert made.returncode == 0, made
-    late = {"Authorization": f"Bearer {made.stdout.splitlines()[-1]}"}
+    late = {"Authorization": f"Bearer {server.expired_token('admin')}"}
     expect_problem(server.post("/v1/calibrations", {"points": points()}, late), 401,
-                   "token-required", part="expired at 2001-01-01T00:00:00Z")
+                   "token-required", part=f"expired at {EXPIRED}")
 
 
 def case_what_was_stored_in_the_future_stays(server):

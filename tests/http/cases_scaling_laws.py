@@ -141,13 +141,9 @@ def case_a_law_by_coefficients_is_stored_and_answers(server):
 
 def case_laws_survive_a_restart(server):
     name = post_law(server, form="hoffmann2022", coefficients=COEFFICIENTS).json["id"]
-    other = Server(server.program, ["--db", server.db])
-    other.db = server.db
-    try:
-        law = other.start().get(f"/v1/scaling-laws/{name}").json
-        assert law["coefficients"] == COEFFICIENTS
-    finally:
-        other.close()
+    assert server.stop() == 0
+    law = server.start().get(f"/v1/scaling-laws/{name}").json
+    assert law["coefficients"] == COEFFICIENTS
 
 
 def case_a_taken_name_is_a_conflict(server):

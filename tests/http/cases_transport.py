@@ -280,6 +280,29 @@ def case_expect_continue_is_answered_before_the_body(server):
         expect_problem(connection.read_answer(), 400, "invalid-json")
 
 
+def case_expect_without_a_body_is_refused_before_anything_is_done(server):
+    admin = server.bearer("admin")
+    rate = {"gpu": "A40", "gpu_count": 2, "usd_per_gpu_hour": 0.25, "price_date": "2026-09-01",
+            "source": "contract 17"}
+    assert server.put("/v1/prices/expected", {"prices": [rate]}, admin).status == 201
+    for length in ("", "Content-Length: 0\r\n"):
+        refused(server, f"DELETE /v1/prices/expected HTTP/1.1\r\n{HOST}{length}Expect: 100-continue\r\n"
+                f"Authorization: {admin['Authorization']}\r\n\r\n"
+                f"GET /healthz HTTP/1.1\r\n{HOST}\r\n", "Expect needs a body")
+        assert server.get("/v1/prices/expected").status == 200, length
+
+
+def case_expect_with_a_body_is_followed_by_the_next_request(server):
+    with server.connect() as connection:
+        connection.send(f"POST /v1/estimates HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n"
+                        "Content-Type: application/json\r\nExpect: 100-continue\r\n\r\n"
+                        f"1\r\n{{\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n{HOST}\r\n")
+        statuses = [connection.read_answer().status for _ in range(2)]
+        if statuses[0] == 100:  # need not come once the body has begun
+            statuses = [statuses[1], connection.read_answer().status]
+        assert statuses == [400, 200], statuses
+
+
 # Fields of the answer
 
 def case_request_ids_are_taken_over_or_made(server):

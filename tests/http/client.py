@@ -8,6 +8,7 @@ import pathlib
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -16,6 +17,7 @@ import time
 PATIENCE = int(os.environ.get("LQ_TEST_PATIENCE", "1"))  # of builds that count every line
 START_S = 60 * PATIENCE
 ANSWER_S = 120 * PATIENCE
+EXPIRED = "2020-01-01T00:00:00Z"
 ABSENT = object()  # for `changed`: the member is taken away
 
 
@@ -110,6 +112,17 @@ class Server:
             assert made.returncode == 0, made.stderr
             self.tokens[scopes] = made.stdout.splitlines()[-1]
         return self.tokens[scopes]
+
+    def expired_token(self, scope):
+        """A token whose time was over at EXPIRED; the command line makes none."""
+        made = self.command("token", "create", "--name", "late", "--scope", scope,
+                            "--expires", "9999-01-01T00:00:00Z")
+        assert made.returncode == 0, made.stderr
+        with contextlib.closing(sqlite3.connect(self.db)) as database, database:
+            changed_rows = database.execute("UPDATE tokens SET expires_at_utc = ?1 WHERE name = 'late'",
+                                            (EXPIRED,)).rowcount
+        assert changed_rows >= 1, changed_rows
+        return made.stdout.splitlines()[-1]
 
     def bearer(self, *scopes):
         return {"Authorization": f"Bearer {self.token(*scopes)}"}

@@ -22,6 +22,7 @@ UNIT_NEEDS = {
     "CapabilityBoundingSet": "", "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX",
     "RestrictNamespaces": "yes", "MemoryDenyWriteExecute": "yes", "LockPersonality": "yes",
     "SystemCallArchitectures": "native", "UMask": "0077"}
+FEWEST_TASKS = 2 * 256 + 64  # the most --threads and --job-threads, and what stands beside them
 MOST_EXPOSURE = 20  # tenths, of systemd-analyze security; 10.0 is everything, below 2.0 is "OK"
 
 
@@ -83,6 +84,22 @@ def missing_files(folder, compose):
             and not (folder / name).exists()]
 
 
+def against_patience(root, image, compose):
+    """The health check gives up, and says why, before Docker does; what its comment says is so."""
+    source = (root / "server" / "command_health.c").read_text()
+    own_s, told_s = re.search(r"PATIENCE_S = (\d+), /\*.*?under the (\d+) s that", source).groups()
+    image_s = re.search(r"--timeout=(\d+)s", dict(instructions(image))["HEALTHCHECK"]).group(1)
+    compose_s = compose["services"]["server"]["healthcheck"]["timeout"].removesuffix("s")
+    return [] if int(own_s) < int(told_s) and told_s == image_s == compose_s else [
+        f"{own_s} s, said to be under {told_s} s; the image has {image_s} s, compose {compose_s} s"]
+
+
+def untagged(compose):
+    """Images of others without a version, which may become another program overnight."""
+    return [service["image"] for service in compose["services"].values()
+            if "build" not in service and not re.search(r":v?\d+\.\d+\.\d+$", service["image"])]
+
+
 def registries(compose, paths):
     """Names of images that hold a host."""
     named = [service["image"] for service in compose["services"].values()]
@@ -104,8 +121,13 @@ def against_unit(path):
     settings = unit_settings(path)
     against = [f"{key} is {settings.get(key)}, not {value!r}" for key, value in UNIT_NEEDS.items()
                if settings.get(key) != [value]]
-    if settings.get("SystemCallFilter", [""])[0] != "@system-service":
+    filters = settings.get("SystemCallFilter", [""])
+    if filters[0] != "@system-service":
         against.append("system calls are not filtered")
+    if any("@resources" in one for one in filters) and filters[-1] != "setpriority":
+        against.append("rebuilds cannot lower their priority")
+    if int(settings["TasksMax"][0]) < FEWEST_TASKS:
+        against.append(f"TasksMax is below {FEWEST_TASKS}")
     return against
 
 
@@ -146,6 +168,11 @@ def main():
                  [] if compose["services"]["server"]["healthcheck"]["test"]
                  == ["CMD", "llmquote-server", "healthcheck"] else ["it is not"])
     report.claim("all_files_that_are_named_exist", missing_files(folder, compose))
+    report.claim("the_health_check_gives_up_before_docker_does",
+                 against_patience(folder.parent, images[0], compose))
+    report.claim("images_of_others_have_a_version", untagged(compose))
+    report.claim("the_server_container_holds_all_its_threads",
+                 [] if compose["services"]["server"]["pids_limit"] >= FEWEST_TASKS else ["it does not"])
     report.claim("no_registry_host_is_named", registries(compose, images))
     (job,) = prometheus["scrape_configs"]
     report.claim("prometheus_scrapes_the_server",

@@ -31,7 +31,7 @@ static void create(const char *scopes, char field[LQ_ID_MAX + 8], char id[LQ_ID_
     char secret[LQ_ID_MAX];
     struct lq_error err = {0};
     struct lq_token token = {0};
-    assert_code(lq_store_create_token(store, "t", scopes, "", secret, &err), LQ_OK);
+    assert_code(lq_store_create_token(store, "t", scopes, NULL, secret, &err), LQ_OK);
     assert_code(lq_store_find_token(store, secret, &token, &err), LQ_OK);
     snprintf(field, LQ_ID_MAX + 8, "Bearer %s", secret);
     memcpy(id, token.id, LQ_ID_MAX);

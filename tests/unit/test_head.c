@@ -46,6 +46,8 @@ START_TEST(ambiguous_framing_is_refused)
     add(&head, "Host", "a b");
     ck_assert_int_eq(lq_head_check(&head, "HTTP/1.1", NULL), LQ_EREQUEST);
     expect("Host", "y", NULL, NULL, "repeated");
+    expect("Expect", "100-continue", NULL, NULL, "Expect needs a body");
+    expect("Expect", "100-continue", "Content-Length", "0", "Expect needs a body");
     expect("Authorization", "Bearer a", "authorization", "Bearer b", "repeated");
 }
 END_TEST
@@ -84,6 +86,8 @@ START_TEST(plain_framing_is_taken)
     expect("content-length", "5", "Content-Length", "5", NULL);
     expect("Transfer-Encoding", "Chunked", NULL, NULL, NULL);
     expect("X-A", "a\tb", "X-A", "c", NULL);
+    expect("Expect", "100-continue", "Content-Length", "5", NULL);
+    expect("Expect", "100-continue", "Transfer-Encoding", "chunked", NULL);
     expect("X-Forwarded-For", "192.0.2.1", "x-forwarded-for", "192.0.2.2", NULL);
 }
 END_TEST
@@ -95,6 +99,8 @@ START_TEST(versions_but_1_0_and_1_1_are_refused)
     ck_assert_int_eq(lq_head_check(&head, "HTTP/1.1", NULL), LQ_EREQUEST); /* no Host */
     ck_assert_int_eq(lq_head_check(&head, "HTTP/1.9", NULL), LQ_EREQUEST);
     ck_assert_int_eq(lq_head_check(&head, "HTTP/2.0", NULL), LQ_EREQUEST);
+    add(&head, "Expect", "100-continue");
+    ck_assert_int_eq(lq_head_check(&head, "HTTP/1.0", NULL), LQ_OK); /* ignored */
     add(&head, "Transfer-Encoding", "chunked");
     ck_assert_int_eq(lq_head_check(&head, "HTTP/1.0", NULL), LQ_EREQUEST);
 }

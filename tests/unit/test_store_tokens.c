@@ -1,4 +1,5 @@
 /* Tokens: random, hashed, scoped, expiring and revocable. */
+#include "server/store/database.h"
 #include "tests/unit/check_main.h"
 #include "tests/unit/store_fixture.h"
 
@@ -36,15 +37,27 @@ static enum lq_code check(const char *secret, const char *scope)
     return lq_store_check_token(store, secret, scope, &token, &err);
 }
 
+/* Lets the time of every token be over. */
+static void expire_all(void)
+{
+    struct lq_database *database = NULL;
+    struct lq_error err = {0};
+    assert_code(lq_database_open(in_directory("llmquote.db"), &database, &err), LQ_OK);
+    assert_code(lq_database_run(database,
+                                "UPDATE tokens SET expires_at_utc = '2020-01-01T00:00:00Z'", &err),
+                LQ_OK);
+    lq_database_close(&database);
+}
+
 START_TEST(a_token_is_random_and_opens_only_its_scopes)
 {
     char first[LQ_ID_MAX];
-    strcpy(first, create("calibrations:write", ""));
+    strcpy(first, create("calibrations:write", NULL));
     ck_assert_uint_eq(strlen(first), 46);
     ck_assert_uint_eq(strspn(first + 3, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                         "0123456789-_"),
                       43);
-    ck_assert_str_ne(create("read", ""), first);
+    ck_assert_str_ne(create("read", NULL), first);
     struct lq_token token = {0};
     struct lq_error err = {0};
     assert_code(lq_store_check_token(store, first, "calibrations:write", &token, &err), LQ_OK);
@@ -53,15 +66,15 @@ START_TEST(a_token_is_random_and_opens_only_its_scopes)
     ck_assert_str_eq(token.expires, "");
     assert_code(check(first, "catalog:write"), LQ_ESCOPE);
     assert_code(check(first, "calibrations"), LQ_ESCOPE);
-    assert_code(check(create("admin", ""), "catalog:write"), LQ_OK);
-    assert_code(check(create("catalog:write  read read", ""), "read"), LQ_OK);
+    assert_code(check(create("admin", NULL), "catalog:write"), LQ_OK);
+    assert_code(check(create("catalog:write  read read", NULL), "read"), LQ_OK);
 }
 END_TEST
 
 START_TEST(unknown_tokens_are_refused)
 {
     char secret[LQ_ID_MAX];
-    strcpy(secret, create("admin", ""));
+    strcpy(secret, create("admin", NULL));
     secret[20] = secret[20] == 'a' ? 'b' : 'a';
     assert_code(check(secret, "read"), LQ_ETOKEN);
     assert_code(check("", "read"), LQ_ETOKEN);
@@ -71,8 +84,11 @@ END_TEST
 
 START_TEST(tokens_expire)
 {
-    assert_code(check(create("read", "2020-01-01T00:00:00Z"), "read"), LQ_ETOKEN);
-    assert_code(check(create("read", "9999-01-01T00:00:00Z"), "read"), LQ_OK);
+    char secret[LQ_ID_MAX];
+    strcpy(secret, create("read", "9999-01-01T00:00:00Z"));
+    assert_code(check(secret, "read"), LQ_OK);
+    expire_all();
+    assert_code(check(secret, "read"), LQ_ETOKEN);
 }
 END_TEST
 
@@ -93,7 +109,7 @@ START_TEST(tokens_are_listed_and_revoked)
     char secret[LQ_ID_MAX];
     struct lq_error err = {0};
     struct listing listing = {0};
-    create("read", "");
+    create("read", NULL);
     strcpy(secret, create("read", "9999-01-01T00:00:00Z"));
     assert_code(lq_store_list_tokens(store, note, &listing, &err), LQ_OK);
     ck_assert_uint_eq(listing.count, 2);
@@ -115,15 +131,17 @@ START_TEST(bad_token_fields_are_named)
         const char *expires;
         const char *pointer;
     } CASES[] = {
-        {"", "read", "", "/name"},
-        {"a\nb", "read", "", "/name"},
-        {"0123456789012345678901234567890123456789012345678901234567890123", "read", "", "/name"},
-        {"n", "", "", "/scopes"},
-        {"n", "  ", "", "/scopes"},
-        {"n", "read write", "", "/scopes"},
-        {"n", "Read", "", "/scopes"},
+        {"", "read", NULL, "/name"},
+        {"a\nb", "read", NULL, "/name"},
+        {"0123456789012345678901234567890123456789012345678901234567890123", "read", NULL, "/name"},
+        {"n", "", NULL, "/scopes"},
+        {"n", "  ", NULL, "/scopes"},
+        {"n", "read write", NULL, "/scopes"},
+        {"n", "Read", NULL, "/scopes"},
+        {"n", "read", "", "/expires"},
         {"n", "read", "tomorrow", "/expires"},
         {"n", "read", "2026-01-01", "/expires"},
+        {"n", "read", "2020-01-01T00:00:00Z", "/expires"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         char secret[LQ_ID_MAX] = "untouched";
@@ -140,7 +158,7 @@ END_TEST
 START_TEST(secrets_are_not_in_the_database)
 {
     char secret[LQ_ID_MAX];
-    strcpy(secret, create("admin", ""));
+    strcpy(secret, create("admin", NULL));
     static const char *const FILES[] = {"llmquote.db", "llmquote.db-wal"};
     for (size_t i = 0; i < 2; i++) {
         FILE *file = fopen(in_directory(FILES[i]), "rb");
@@ -158,7 +176,7 @@ START_TEST(tokens_made_beside_a_running_server_count_at_once)
     struct lq_store *server = store;
     store = open_store(); /* as the token command does */
     char secret[LQ_ID_MAX];
-    strcpy(secret, create("read", ""));
+    strcpy(secret, create("read", NULL));
     lq_store_close(store);
     store = server;
     assert_code(check(secret, "read"), LQ_OK);

@@ -56,7 +56,7 @@ START_TEST(only_tokens_and_posted_sources_can_be_excluded)
     assert_code(lq_store_exclude(store, "xia2024", "me", &exclusion, &created, &err), LQ_ENOTFOUND);
     assert_code(lq_store_readmit(store, "xia2024", &err), LQ_ENOTFOUND);
     char secret[LQ_ID_MAX];
-    assert_code(lq_store_create_token(store, "w", "calibrations:write", "", secret, &err), LQ_OK);
+    assert_code(lq_store_create_token(store, "w", "calibrations:write", NULL, secret, &err), LQ_OK);
     struct lq_token token;
     assert_code(lq_store_check_token(store, secret, "calibrations:write", &token, &err), LQ_OK);
     assert_code(lq_store_exclude(store, token.id, "me", &exclusion, &created, &err), LQ_OK);
