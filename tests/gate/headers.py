@@ -38,8 +38,9 @@ def compile_header(header, flags, folder):
     return [] if done.returncode == 0 else done.stderr.splitlines()
 
 
-def flags_for(flags, header):
-    return flags[CPLUSPLUS if str(header).startswith(CPLUSPLUS) else header.parts[0]]
+def kind_of(header):
+    """Which flags are its own: the kernels' in C++, or those of its room."""
+    return CPLUSPLUS if str(header).startswith(CPLUSPLUS) else header.parts[0]
 
 
 def main():
@@ -53,10 +54,10 @@ def main():
         elif source.endswith(".c"):
             flags.setdefault(source.split("/")[0], flags_of(entry))
     headers = [header for header in files(root, {".h"}, ("core", "server", "kernels"))
-               if CPLUSPLUS in flags or not str(header).startswith(CPLUSPLUS)]
+               if kind_of(header) in flags]  # a build may leave out the worker, or C++
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         results = list(pool.map(
-            lambda header: compile_header(header, flags_for(flags, header), build), headers))
+            lambda header: compile_header(header, flags[kind_of(header)], build), headers))
     report = Report()
     for header, against in zip(headers, results):
         report.claim(f"{header} compiles alone", against)
