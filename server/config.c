@@ -104,6 +104,11 @@ static bool parse_calibration_retention(const char *text, struct lq_config *out)
     return parse_number(text, 0, LQ_RETENTION_DAYS_MAX, &out->calibration_retention_days);
 }
 
+static bool parse_bodies(const char *text, struct lq_config *out)
+{
+    return parse_number(text, 1, LQ_CACHE_MIB_MAX, &out->bodies_mib);
+}
+
 static bool parse_cache(const char *text, struct lq_config *out)
 {
     return parse_number(text, 0, LQ_CACHE_MIB_MAX, &out->cache_mib);
@@ -236,6 +241,8 @@ static const struct setting {
     parser parse;
     const char *help;
 } SETTINGS[] = {
+    {"bodies-mib", "LLMQUOTE_BODIES_MIB", "1..65536", "256", parse_bodies,
+     "MiB that all bodies on their way may take; one more is answered 503"},
     {"cache-mib", "LLMQUOTE_CACHE_MIB", "0..65536", "64", parse_cache,
      "MiB of computed answers that are kept for the same question; 0 for none"},
     {"calibration-retention-days", "LLMQUOTE_CALIBRATION_RETENTION_DAYS", "0..36500", "0",

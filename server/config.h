@@ -35,6 +35,7 @@ struct lq_config {
     int job_threads; /* that do long fits, beside those */
     int job_queue;   /* jobs that may wait for one */
     int estimate_retention_days;
+    int bodies_mib;                 /* of all that is on its way, together */
     int cache_mib;                  /* of computed answers; 0: none */
     int calibration_retention_days; /* 0: for ever */
     bool log_requests;

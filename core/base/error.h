@@ -27,7 +27,7 @@
     X(LQ_EFIT, "fit-failed", "The data do not determine the coefficients")                         \
     X(LQ_EBUSY, "busy", "Too many requests")                                                       \
     X(LQ_EDEADLINE, "request-timeout", "The request took too long to arrive")                      \
-    X(LQ_EOVERLOAD, "overloaded", "Too many connections are open")                                 \
+    X(LQ_EOVERLOAD, "overloaded", "The server holds as much as it may")                            \
     X(LQ_ESTORE, "store-unavailable", "The database cannot be used")                               \
     X(LQ_EDEVICE, "device-failed", "The device cannot do what was asked of it")                    \
     X(LQ_EFILE, "file-unusable", "A file cannot be read, written or understood")                   \

@@ -191,11 +191,14 @@ enum lq_code lq_exchange_admit(struct lq_exchange *exchange, const char *method,
     return code;
 }
 
-static bool grow_body(struct lq_exchange *exchange, size_t needed)
+/* LQ_EOVERLOAD: all bodies together would take more than they may. LQ_EINTERNAL: no memory. */
+static enum lq_code grow_body(struct lq_exchange *exchange, size_t needed)
 {
     if (needed <= exchange->body_capacity) {
-        return true;
+        return LQ_OK;
     }
+    struct lq_service *service = exchange->service;
+    const size_t most = (size_t)service->config->bodies_mib * 1024 * 1024;
     size_t capacity = exchange->body_capacity * 2;
     if (capacity < FIRST_BODY_CAPACITY) {
         capacity = FIRST_BODY_CAPACITY;
@@ -203,25 +206,42 @@ static bool grow_body(struct lq_exchange *exchange, size_t needed)
     if (capacity < needed) {
         capacity = needed;
     }
-    char *body = realloc(exchange->body, capacity);
+    const size_t more = capacity - exchange->body_capacity;
+    const bool fits = atomic_fetch_add(&service->body_bytes, more) + more <= most;
+    char *body = fits ? realloc(exchange->body, capacity) : NULL;
     if (body == NULL) {
-        return false;
+        atomic_fetch_sub(&service->body_bytes, more);
+        return fits ? LQ_EINTERNAL : LQ_EOVERLOAD;
     }
     exchange->body = body;
     exchange->body_capacity = capacity;
-    return true;
+    return LQ_OK;
+}
+
+static void drop_body(struct lq_exchange *exchange)
+{
+    atomic_fetch_sub(&exchange->service->body_bytes, exchange->body_capacity);
+    free(exchange->body);
+    exchange->body = NULL;
+    exchange->body_capacity = 0;
+    exchange->request.body_size = 0;
 }
 
 bool lq_exchange_feed(struct lq_exchange *exchange, const char *data, size_t size)
 {
     size_t before = exchange->request.body_size;
-    if (exchange->too_large || size > body_cap(exchange) - before) {
-        exchange->too_large = true;
+    if (exchange->body_refused == LQ_OK) {
+        exchange->body_refused = size > body_cap(exchange) - before
+                                     ? LQ_ETOOLARGE
+                                     : grow_body(exchange, before + size + 1);
+    }
+    if (exchange->body_refused == LQ_EINTERNAL) {
+        return false;
+    }
+    if (exchange->body_refused != LQ_OK) {
+        drop_body(exchange);
         exchange->discarded += size;
         return exchange->discarded <= DISCARDED_MAX_BYTES;
-    }
-    if (!grow_body(exchange, before + size + 1)) {
-        return false;
     }
     memcpy(exchange->body + before, data, size);
     exchange->body[before + size] = '\0';
@@ -291,10 +311,14 @@ static void call_handler(struct lq_exchange *exchange)
 void lq_exchange_answer(struct lq_exchange *exchange)
 {
     bool refused = exchange->faults.count > 0 || exchange->reply.status != 0;
-    if (!refused && exchange->too_large) {
+    if (!refused && exchange->body_refused == LQ_ETOOLARGE) {
         exchange->answer.close = true;
         lq_faults_add(&exchange->faults, LQ_ETOOLARGE, "",
                       "the body has more than the %zu bytes that are taken", body_cap(exchange));
+    } else if (!refused && exchange->body_refused != LQ_OK) {
+        exchange->answer.close = true;
+        lq_faults_add(&exchange->faults, exchange->body_refused, "",
+                      "the bodies on their way take as much memory as they may");
     } else if (!refused) {
         call_handler(exchange);
     }
@@ -338,7 +362,7 @@ void lq_exchange_end(struct lq_exchange *exchange, bool delivered)
             .bytes = exchange->answer.body_size,
         });
     }
-    free(exchange->body);
+    drop_body(exchange);
     free(exchange->text);
     free(exchange);
     atomic_fetch_sub(&service->in_flight, 1);

@@ -29,9 +29,10 @@ struct lq_service {
     struct lq_turns *turns;
     struct lq_rate *rate_per_address; /* NULL: any */
     struct lq_rate *rate_per_token;
-    uint64_t seed[2];     /* of the hashes that rates are kept under */
-    atomic_int in_flight; /* exchanges that exist */
-    atomic_bool stopping; /* answers then close their connections */
+    uint64_t seed[2];         /* of the hashes that rates are kept under */
+    atomic_int in_flight;     /* exchanges that exist */
+    atomic_size_t body_bytes; /* that their bodies take */
+    atomic_bool stopping;     /* answers then close their connections */
 };
 
 enum { LQ_FIELDS_MAX = 24, LQ_METHOD_MAX = 32 };
@@ -68,8 +69,8 @@ struct lq_exchange {
     size_t body_capacity;
     size_t discarded;
     bool admitted;
-    bool too_large;
-    bool body_unread; /* refused while the client may still be sending */
+    enum lq_code body_refused; /* why the rest of it is thrown away; LQ_OK: it is not */
+    bool body_unread;          /* refused while the client may still be sending */
     int64_t start_ns;
     struct lq_faults faults; /* last and large: only its count is zeroed, items when added */
 };

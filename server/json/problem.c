@@ -106,7 +106,7 @@ static json_t *errors_of(const struct lq_faults *faults)
 static void summarise(const struct lq_faults *faults, int status, char *text, size_t size)
 {
     const struct lq_error *first = &faults->items[0];
-    if (status >= 500) {
+    if (status >= 500 && first->code != LQ_EOVERLOAD) { /* which tells nothing of our inside */
         snprintf(text, size, "%s. The log holds more under this request's id.",
                  lq_code_title(first->code));
     } else if (faults->count == 1) {

@@ -141,6 +141,21 @@ def case_half_closed_connections_get_their_answers_and_are_closed(server):
     assert server.get("/healthz").status == 200
 
 
+def case_bodies_on_their_way_take_only_so_much_memory(server):
+    body = b" " * 700_000 + b"{}"  # grown by doubling, it takes most of the one MiB
+    head = HEAD.replace("1000", str(len(body)))
+    with serving(server, "--bodies-mib", "1") as other:
+        with other.connect() as holding:
+            holding.send(head.encode() + body[:-1])
+            wait_until(lambda: other.post("/v1/estimates", {}).status == 503, "the first to be there")
+            problem = expect_problem(other.post("/v1/estimates", {}), 503, "overloaded", part="bodies")
+            assert "bodies" in problem["detail"]
+            assert other.get("/healthz").status == 200, "what has no body is taken"
+            holding.send(body[-1:])
+            assert holding.read_answer().status == 400  # an empty job
+        expect_problem(other.post("/v1/estimates", {}), 400, "invalid-field")
+
+
 def refused(server, part):
     with server.connect() as connection:
         connection.send(ONE)
