@@ -373,8 +373,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("store");
-    TCase *shipped = tcase_create("shipped"); /* only look at one snapshot */
-    tcase_add_unchecked_fixture(shipped, set_up, tear_down);
+    TCase *shipped = tcase_create("shipped"); /* only look at its snapshot */
+    tcase_add_checked_fixture(shipped, set_up, tear_down);
     tcase_add_test(shipped, a_new_database_holds_the_shipped_catalogs);
     tcase_add_test(shipped, ids_are_found_in_either_case);
     tcase_add_test(shipped, gpu_memory_is_what_the_driver_reports_where_known);
