@@ -287,7 +287,7 @@ enum lq_code lq_path_id(struct lq_call *call, char id[LQ_ID_MAX])
     return LQ_OK;
 }
 
-enum lq_code lq_reply_changed(struct lq_call *call, lq_change change, struct lq_reply *reply)
+enum lq_code lq_reply_changed(struct lq_call *call, lq_change_of change, struct lq_reply *reply)
 {
     LQ_TRY(lq_query_check(call, (const char *const[]){NULL}));
     char id[LQ_ID_MAX];

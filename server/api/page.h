@@ -73,11 +73,11 @@ json_t *lq_provenance_encode(const struct lq_provenance *provenance);
 LQ_MUST_USE enum lq_code lq_path_id(struct lq_call *call, char id[LQ_ID_MAX]);
 
 /* What the store does to the one thing that an id names. */
-typedef enum lq_code (*lq_change)(struct lq_store *store, const char *id, struct lq_error *err);
+typedef enum lq_code (*lq_change_of)(struct lq_store *store, const char *id, struct lq_error *err);
 
 /* Answers a call without query parameters and body: does `change` to what the path names, and
  * replies 204. Errors: those of lq_query_check, lq_path_id and the change. */
-LQ_MUST_USE enum lq_code lq_reply_changed(struct lq_call *call, lq_change change,
+LQ_MUST_USE enum lq_code lq_reply_changed(struct lq_call *call, lq_change_of change,
                                           struct lq_reply *reply);
 
 /* Adds a core or store failure to the call's faults and returns its code. */
