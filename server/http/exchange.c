@@ -191,27 +191,36 @@ enum lq_code lq_exchange_admit(struct lq_exchange *exchange, const char *method,
     return code;
 }
 
-/* LQ_EOVERLOAD: all bodies together would take more than they may. LQ_EINTERNAL: no memory. */
+/* Counts the bytes of a body, if all bodies together may take them. */
+static bool take_room(struct lq_service *service, size_t bytes)
+{
+    const size_t most = (size_t)service->config->bodies_mib * 1024 * 1024;
+    if (atomic_fetch_add(&service->body_bytes, bytes) + bytes <= most) {
+        return true;
+    }
+    atomic_fetch_sub(&service->body_bytes, bytes);
+    return false;
+}
+
+/* Doubles, or where there is no room for that takes what is needed. LQ_EOVERLOAD: nor for that.
+ * LQ_EINTERNAL: no memory. */
 static enum lq_code grow_body(struct lq_exchange *exchange, size_t needed)
 {
-    if (needed <= exchange->body_capacity) {
+    const size_t held = exchange->body_capacity;
+    if (needed <= held) {
         return LQ_OK;
     }
-    struct lq_service *service = exchange->service;
-    const size_t most = (size_t)service->config->bodies_mib * 1024 * 1024;
-    size_t capacity = exchange->body_capacity * 2;
-    if (capacity < FIRST_BODY_CAPACITY) {
-        capacity = FIRST_BODY_CAPACITY;
-    }
-    if (capacity < needed) {
+    size_t capacity = held > 0 ? held * 2 : FIRST_BODY_CAPACITY;
+    if (capacity < needed || !take_room(exchange->service, capacity - held)) {
         capacity = needed;
+        if (!take_room(exchange->service, capacity - held)) {
+            return LQ_EOVERLOAD;
+        }
     }
-    const size_t more = capacity - exchange->body_capacity;
-    const bool fits = atomic_fetch_add(&service->body_bytes, more) + more <= most;
-    char *body = fits ? realloc(exchange->body, capacity) : NULL;
+    char *body = realloc(exchange->body, capacity);
     if (body == NULL) {
-        atomic_fetch_sub(&service->body_bytes, more);
-        return fits ? LQ_EINTERNAL : LQ_EOVERLOAD;
+        atomic_fetch_sub(&exchange->service->body_bytes, capacity - held);
+        return LQ_EINTERNAL;
     }
     exchange->body = body;
     exchange->body_capacity = capacity;
