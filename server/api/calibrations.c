@@ -90,8 +90,6 @@ static void decode_points(const struct lq_call *call, const json_t *list, struct
         }
         batch->points[i].point = decoded->point;
         batch->points[i].measured_at = decoded->measured_at;
-        const struct lq_point point = completed(&decoded->point);
-        batch->points[i].implausible = !lq_point_is_plausible(call->catalog, &point);
         batch->points[i].document = lq_dump_canonical(item, &size);
         if (batch->points[i].document == NULL) {
             lq_faults_add(call->faults, LQ_EINTERNAL, NULL, "out of memory");
@@ -121,6 +119,22 @@ static void observe_drift(const struct lq_catalog *catalog, const struct batch *
     }
 }
 
+/* What the answer will say of each point. */
+static void judge_points(const struct lq_catalog *catalog, struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct lq_point point = completed(&batch->points[i].point);
+        batch->points[i].implausible = !lq_point_is_plausible(catalog, &point);
+    }
+}
+
+/* Takes both lists over. */
+static json_t *answer_new(json_t *ids, size_t duplicates, json_t *implausible)
+{
+    return json_pack("{s:o, s:I, s:o}", "ids", ids, "duplicates", (json_int_t)duplicates,
+                     "implausible", implausible);
+}
+
 /* The receipt: ids in the order of the points, and those that physics rules out: they are kept, and
  * no fit rests on them. Whether one lies far off all others is only known with the next fits. */
 static json_t *receipt_encode(const struct batch *batch, size_t duplicates)
@@ -133,8 +147,7 @@ static json_t *receipt_encode(const struct batch *batch, size_t duplicates)
             json_array_append_new(implausible, json_string(batch->ids[i]));
         }
     }
-    return json_pack("{s:o, s:I, s:o}", "ids", ids, "duplicates", (json_int_t)duplicates,
-                     "implausible", implausible);
+    return answer_new(ids, duplicates, implausible);
 }
 
 static json_t *lines_encode(const char *lines)
@@ -159,11 +172,8 @@ static enum lq_code answer_again(struct lq_call *call, const struct lq_batch *po
     if (answer.ids != NULL) {
         json_t *ids = lines_encode(answer.ids);
         lq_metrics_count(LQ_COUNT_POINTS_DUPLICATE, json_array_size(ids));
-        code = lq_reply_json(call,
-                             json_pack("{s:o, s:I, s:o}", "ids", ids, "duplicates",
-                                       (json_int_t)answer.duplicates, "implausible",
-                                       lines_encode(answer.implausible)),
-                             201, reply);
+        code = lq_reply_json(
+            call, answer_new(ids, answer.duplicates, lines_encode(answer.implausible)), 201, reply);
     }
     lq_batch_answer_free(&answer);
     return code;
@@ -175,6 +185,7 @@ static enum lq_code store_batch(struct lq_call *call, const struct lq_batch *pos
     struct lq_batch stored = *posted;
     stored.points = batch->points;
     stored.count = batch->count;
+    judge_points(call->catalog, batch);
     size_t duplicates = 0;
     size_t inserted = 0;
     struct lq_error err = {0};
