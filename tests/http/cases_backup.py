@@ -1,4 +1,5 @@
 """Backup and check of a database that is in use, retention, and what the health check says."""
+import contextlib
 import os
 import pathlib
 import signal
@@ -284,38 +285,39 @@ def case_the_health_check_tells_ready_from_not(server):
 
 # Retention
 
+@contextlib.contextmanager
+def going_on(server, path, days):
+    """Another server on a copy of a database, which keeps points for so many days."""
+    other = Server(server.program, ["--calibration-retention-days", days])
+    try:
+        pathlib.Path(other.db).write_bytes(pathlib.Path(path).read_bytes())
+        other.start()
+        other.settle()
+        yield other
+    finally:
+        other.close()
+
+
 def case_posted_calibrations_go_when_their_time_is_over_and_shipped_ones_never(server):
     path = edited(server, "aged.db", "UPDATE calibrations SET stored_at_utc = '2001-01-01T00:00:00Z'")
     for days, kept in (("0", True), ("36500", True), ("9000", False)):
-        other = Server(server.program, ["--calibration-retention-days", days])
-        try:
-            pathlib.Path(other.db).write_bytes(pathlib.Path(path).read_bytes())
-            other.start()
-            other.settle()
+        with going_on(server, path, days) as other:
             listed = other.get("/v1/calibrations?limit=1000").json["calibrations"]
             posted = [one for one in listed if not one["shipped"]]
             assert len(listed) - len(posted) >= 100 and bool(posted) == kept, (days, len(posted))
             assert ('"expired"' in other.log()) != kept, other.log()
             other.stop()
-        finally:
-            other.close()
 
 
 def case_answers_under_a_key_go_with_the_time_of_points(server):
     post(server, points(), **{"Idempotency-Key": "old-one"})
     path = edited(server, "answered.db", "UPDATE receipts SET stored_at_utc = '2001-01-01T00:00:00Z'")
-    other = Server(server.program, ["--calibration-retention-days", "9000"])
-    try:
-        pathlib.Path(other.db).write_bytes(pathlib.Path(path).read_bytes())
-        other.start()
-        other.settle()
+    with going_on(server, path, "9000") as other:
         other.stop()
         with sqlite3.connect(other.db) as database:
             (left,) = database.execute("SELECT count(*) FROM receipts").fetchone()
         database.close()
         assert left == 0, left
-    finally:
-        other.close()
 
 
 def settings_of(server, name):
@@ -344,18 +346,12 @@ def case_settings_go_with_the_last_of_their_points(server):
 
 def case_settings_go_when_the_time_of_their_points_is_over(server):
     path = edited(server, "old.db", "UPDATE calibrations SET stored_at_utc = '2001-01-01T00:00:00Z'")
-    other = Server(server.program, ["--calibration-retention-days", "9000"])
-    try:
-        pathlib.Path(other.db).write_bytes(pathlib.Path(path).read_bytes())
-        other.start()
-        other.settle()
+    with going_on(server, path, "9000") as other:
         fresh = Server(server.program).start()
         try:
             assert settings_of(other, "expired.db") == settings_of(fresh, "fresh.db")
         finally:
             fresh.close()
-    finally:
-        other.close()
 
 
 def case_a_fresh_calibration_stays(server):
